@@ -1,0 +1,59 @@
+# omendb: an HTAP extension for PostgreSQL
+#
+#   make, make install      build and install with PGXS (PG_CONFIG=... to choose)
+#   make installcheck       regression tests on a running, preloaded server
+#   make demo               everything from nothing: packages, build, a private
+#                           throwaway server, the main job on real data
+#   make test               packages, build, every test on private servers
+#   make conformance        PostgreSQL's own suites on omendb tables, in full
+#   make dist               the PGXN release archive
+
+EXTENSION = omendb
+EXTVERSION = 0.1.0
+MODULE_big = omendb
+DATA = sql/omendb--0.1.0.sql
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+OMEN_HEADERS = $(wildcard src/*.h src/*/*.h)
+
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-cast-function-type
+SHLIB_LINK = -lrocksdb -lzstd -llz4
+
+REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/omendb--%.sql,$(sort $(wildcard sql/*.sql))))
+REGRESS_OPTS = --inputdir=.
+
+# bitcode is of no use: access methods are called through pointers
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+endif
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+$(OBJS): $(OMEN_HEADERS)
+else
+srcdir = .
+all install installcheck:
+	@echo "PostgreSQL's server headers are missing (no $(PG_CONFIG));" \
+		"'make demo' and 'make test' install them"; exit 1
+endif
+
+.PHONY: demo test conformance dist
+demo:
+	tools/setup.sh
+	tools/demo.sh
+
+test:
+	tools/setup.sh
+	tools/test.sh
+
+conformance:
+	tools/setup.sh
+	tools/conformance.sh
+
+dist:
+	mkdir -p dist
+	git archive --format=zip --prefix=omendb-$(EXTVERSION)/ \
+		-o dist/omendb-$(EXTVERSION).zip HEAD

@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * omendb.c
+ *	  Load: settings, shared memory, resource managers, workers, hooks.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "omendb.h"
+
+#include <limits.h>
+
+#include "alex/alex_public.h"
+#include "fmgr.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "store/store.h"
+#include "table/table.h"
+#include "utils/guc.h"
+#include "wal/wal.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+bool		omen_preloaded = false;
+
+int			omen_row_group_blocks = 1024;
+int			omen_cache_size_kb = 128 * 1024;
+bool		omen_seal_enabled = true;
+int			omen_seal_naptime = 15;
+int			omen_seal_delay = 60;
+int			omen_reclaim_space = OMEN_RECLAIM_HALF;
+bool		omen_eager_seal = false;
+int			omen_eager_naptime = 20;
+bool		omen_stop_events = false;
+
+static const struct config_enum_entry reclaim_space_options[] = {
+	{"off", OMEN_RECLAIM_OFF, false},
+	{"half", OMEN_RECLAIM_HALF, false},
+	{NULL, 0, false}
+};
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+/*
+ * Refuse to go on in a server that has not preloaded the library.  Every entry
+ * point (handlers, SQL functions) calls this first.
+ */
+void
+omen_require_preload(void)
+{
+	if (!omen_preloaded)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("omendb must be loaded when the server starts"),
+				 errhint("Add the line shared_preload_libraries = 'omendb' to postgresql.conf and restart the server.")));
+}
+
+static bool
+check_row_group_blocks(int *newval, void **extra, GucSource source)
+{
+	if ((*newval & (*newval - 1)) != 0)
+	{
+		GUC_check_errdetail("A row group's size in blocks must be a power of two.");
+		return false;
+	}
+	return true;
+}
+
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("omendb.row_group_blocks",
+							"Number of heap blocks in a row group (a power of two).",
+							"Recorded in the store at the first start; a server started with another value refuses.",
+							&omen_row_group_blocks, 1024, 1, 1024,
+							PGC_POSTMASTER, GUC_NOT_IN_SAMPLE,
+							check_row_group_blocks, NULL, NULL);
+	DefineCustomIntVariable("omendb.cache_size",
+							"Shared memory for column chunks of sealed row groups.",
+							NULL,
+							&omen_cache_size_kb, 128 * 1024, 4096, MAX_KILOBYTES,
+							PGC_POSTMASTER, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.seal",
+							 "Seal settled row groups in the background.",
+							 NULL,
+							 &omen_seal_enabled, true,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.seal_naptime",
+							"Time between two looks of the sealing launcher at the databases.",
+							NULL,
+							&omen_seal_naptime, 15, 1, 86400,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.seal_delay",
+							"Time a row group must go unwritten before it is sealed in the background or by VACUUM.",
+							NULL,
+							&omen_seal_delay, 60, 0, 86400 * 7,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomEnumVariable("omendb.reclaim_space",
+							 "How the heap file gives back the space of sealed pages.",
+							 "off keeps it, half punches the unused second half of each marker page.",
+							 &omen_reclaim_space, OMEN_RECLAIM_HALF,
+							 reclaim_space_options,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.eager_seal",
+							 "Freeze and seal everything that can be, all the time (for tests).",
+							 NULL,
+							 &omen_eager_seal, false,
+							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.eager_naptime",
+							"Time between two rounds of eager sealing (for tests).",
+							NULL,
+							&omen_eager_naptime, 20, 0, 60000,
+							PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.stop_events",
+							 "Enable named pause points (for tests).",
+							 NULL,
+							 &omen_stop_events, false,
+							 PGC_POSTMASTER, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+
+static void
+omen_shmem_request(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+
+	RequestAddinShmemSpace(omen_stop_event_shmem_size());
+	RequestAddinShmemSpace(omen_store_shmem_size());
+	RequestAddinShmemSpace(omen_table_shmem_size());
+	RequestAddinShmemSpace(alex_shmem_size());
+	omen_store_shmem_request();
+	omen_table_shmem_request();
+	alex_shmem_request();
+}
+
+static void
+omen_shmem_startup(void)
+{
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	omen_stop_event_shmem_init();
+	omen_store_shmem_init();
+	omen_table_shmem_init();
+	alex_shmem_init();
+}
+
+/*
+ * Without shared_preload_libraries nothing is set up, and every entry point
+ * says so (omen_require_preload).
+ */
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	define_settings();
+	alex_define_settings();
+	MarkGUCPrefixReserved("omendb");
+
+	omen_register_rmgr();
+	alex_register_rmgr();
+
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = omen_shmem_request;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = omen_shmem_startup;
+
+	omen_store_register_worker();
+	omen_table_register_workers();
+	omen_table_install_hooks();
+	alex_install_hooks();
+
+	omen_preloaded = true;
+}

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * omendb.h
+ *	  What every component of omendb shares: settings, the two resource
+ *	  managers, the preload check and stop events.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_H
+#define OMENDB_H
+
+#include "postgres.h"
+
+#include "compat.h"
+#include "miscadmin.h"
+
+/*
+ * Custom resource managers.  The numbers are part of the WAL format: a server
+ * cannot replay WAL written under another number.
+ */
+#define RM_OMENDB_ID		178 /* tables and the store, src/wal */
+#define RM_OMENDB_ALEX_ID	179 /* the index, src/alex */
+
+/* omendb.c */
+extern bool omen_preloaded;
+extern void omen_require_preload(void);
+
+/* Settings (omendb.c); units are in the descriptions registered there */
+typedef enum OmenReclaimSpace
+{
+	OMEN_RECLAIM_OFF,
+	OMEN_RECLAIM_HALF
+} OmenReclaimSpace;
+
+extern int	omen_row_group_blocks;	/* blocks per row group, a power of two */
+extern int	omen_cache_size_kb;
+extern bool omen_seal_enabled;
+extern int	omen_seal_naptime;		/* seconds */
+extern int	omen_seal_delay;		/* seconds */
+extern int	omen_reclaim_space;		/* OmenReclaimSpace */
+extern bool omen_eager_seal;
+extern int	omen_eager_naptime;		/* milliseconds */
+extern bool omen_stop_events;
+
+/*
+ * Stop events (stopevent.c): named pause points for tests.  They cost one test
+ * of a flag unless omendb.stop_events is on (a developer setting).
+ */
+#define OMEN_STOP_EVENT(name) \
+	do { \
+		if (unlikely(omen_stop_events)) \
+			omen_stop_event_reached(name); \
+	} while (0)
+extern void omen_stop_event_reached(const char *name);
+extern Size omen_stop_event_shmem_size(void);
+extern void omen_stop_event_shmem_init(void);
+
+#endif							/* OMENDB_H */

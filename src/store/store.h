@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The store of sealed row groups: files, RocksDB worker, chunk cache.
+ *
+ * See the README in this folder for the life of a file and the lock order.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_STORE_H
+#define OMENDB_STORE_H
+
+#include "omendb.h"
+
+#include "access/xlogreader.h"
+#include "lib/stringinfo.h"
+#include "storage/relfilenode.h"
+
+/*
+ * A row group version is named by an id that is unique for all time: 48 bits
+ * of milliseconds since 1970 (big-endian, so that ids sort by age), then
+ * random bits, laid out as UUID version 7.  WAL positions would not do: they
+ * are reissued after a crash and fork with timelines.
+ */
+typedef struct OmenRowGroupId
+{
+	uint8		bytes[16];
+} OmenRowGroupId;
+
+#define OmenRowGroupIdEquals(a, b) (memcmp((a), (b), sizeof(OmenRowGroupId)) == 0)
+#define OMEN_ID_STRLEN 32		/* lower-case hexadecimal, no hyphens */
+
+/*
+ * Whose file it is: relation storage and first block of the row group.  Used
+ * to decide what is garbage and to name the relation in errors; never part of
+ * a key.
+ */
+typedef struct OmenOwner
+{
+	RelFileNode rnode;
+	BlockNumber first_block;
+} OmenOwner;
+
+/* ---- ids (rowgroupid.c) ---- */
+extern void omen_id_generate(OmenRowGroupId *id);
+extern void omen_id_format(const OmenRowGroupId *id, char *buf /* OMEN_ID_STRLEN + 1 */ );
+extern bool omen_id_parse(const char *str, OmenRowGroupId *id);
+
+/*
+ * ---- use registry (registry.c) ----
+ *
+ * Shared memory holds, per backend, the ids it is reading or sealing; such ids
+ * are spared by garbage collection (on a standby too).  Register while holding
+ * the header page's content lock (share suffices), so that the id cannot be
+ * superseded unseen in between.  Counted per backend: register twice, release
+ * twice.  Everything is released at (sub)transaction abort/end through the
+ * current resource owner, and at backend exit.  No allocation, no error but
+ * "too many" (ERRCODE_PROGRAM_LIMIT_EXCEEDED): callable under a content lock,
+ * not in a critical section.
+ */
+extern void omen_id_register(const OmenRowGroupId *id);
+extern void omen_id_unregister(const OmenRowGroupId *id);
+/* Is the id registered by any backend (self included)? */
+extern bool omen_id_in_use(const OmenRowGroupId *id);
+
+/*
+ * ---- writing a row group's file (sstfile.c) ----
+ *
+ * create: opens a new SST file under a temporary name in omendb/sst.
+ * put: adds one chunk; chunks come in ascending (attno, segment) order; data is
+ *		len bytes in random-access form; the writer compresses (zstd when that
+ *		pays), checksums and versions what goes to disk.
+ * publish: finishes the file, logs its bytes in WAL in records of at most
+ *		256 KB and a closing record with CRC and size, flushes WAL, makes the
+ *		file durable under its permanent name, asks the store to ingest it.
+ *		DELAY_CHKPT_START is held from before the first record until the file is
+ *		durable, and is given back on error too.
+ * abort: removes the temporary file.  An error in publish does so itself.
+ *
+ * The caller has registered the id before create.  No locks but the caller's
+ * relation lock may be held (LWLocks none).
+ */
+typedef struct OmenFileWriter OmenFileWriter;
+
+extern OmenFileWriter *omen_file_create(const OmenRowGroupId *id,
+										const OmenOwner *owner);
+extern void omen_file_put(OmenFileWriter *writer, uint16 attno, uint16 segment,
+						  const char *data, Size len);
+/* returns the file's size in bytes */
+extern uint64 omen_file_publish(OmenFileWriter *writer);
+extern void omen_file_abort(OmenFileWriter *writer);
+
+/*
+ * Give a row group a further owner (ALTER TABLE ... SET TABLESPACE copies its
+ * header to a new relfilenode): logged, flushed and durable on return.
+ */
+extern void omen_store_add_owner(const OmenRowGroupId *id,
+								 const OmenOwner *owner);
+
+/*
+ * Drop row groups whose header has moved on.  XLogFlush()es everything up to
+ * now (so the superseding record), logs the drop, flushes it, and leaves a
+ * tombstone file per id; the store worker deletes as soon as nobody has the id
+ * registered.  Idempotent.
+ */
+extern void omen_store_drop(const OmenRowGroupId *ids, int nids);
+
+/*
+ * Enumerate the row groups in the store, from the names in omendb/sst.
+ * callback returns false to stop.  An id with several owners is reported once
+ * for each.  Size is the file's in bytes.
+ */
+typedef bool (*OmenStoreCallback) (const OmenRowGroupId *id,
+								   const OmenOwner *owner, uint64 size,
+								   void *arg);
+extern void omen_store_foreach(OmenStoreCallback callback, void *arg);
+/* File size of one row group in bytes, 0 if it is not there */
+extern uint64 omen_store_file_size(const OmenRowGroupId *id);
+/*
+ * Take away an owner that is gone; when none is left the row group is dropped
+ * as by omen_store_drop().
+ */
+extern void omen_store_remove_owner(const OmenRowGroupId *id,
+									const OmenOwner *owner);
+
+/*
+ * ---- chunk cache (cache.c) ----
+ *
+ * get: pins the chunk in the shared cache (loading it through the store worker
+ *		if need be; a private copy in CurrentMemoryContext when the cache has no
+ *		room) and sets chunk->data / chunk->len.  data is MAXALIGNed and has
+ *		been checked against its checksum, but its inner structure is untrusted:
+ *		the columnar decoder checks bounds.  Returns false if the store has no such row group
+ *		(after looking into omendb/sst): the caller re-reads the header page and
+ *		retries if the id has changed, else calls omen_store_missing().
+ *		Errors: ERRCODE_DATA_CORRUPTED / ERRCODE_IO_ERROR naming relation, row
+ *		group and file; ERRCODE_ADMIN_SHUTDOWN when the store is going away;
+ *		cancellable.  owner is for messages only.
+ *		No LWLock or content lock may be held.
+ * release: unpins.  Pins are also released at resource owner release.
+ */
+typedef struct OmenChunk
+{
+	const char *data;
+	Size		len;			/* bytes */
+	void	   *private_copy;	/* internal: palloc'd, or NULL */
+	uint64		handle;			/* internal */
+} OmenChunk;
+
+extern bool omen_cache_get(const OmenRowGroupId *id, const OmenOwner *owner,
+						   uint16 attno, uint16 segment, OmenChunk *chunk);
+extern void omen_cache_release(OmenChunk *chunk);
+/* Ask for chunks that will be needed soon; never waits, never errors. */
+extern void omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno,
+								uint16 segment);
+extern void omen_store_missing(const OmenRowGroupId *id,
+							   const OmenOwner *owner) pg_attribute_noreturn();
+
+/* ---- set-up, called from omendb.c ---- */
+extern Size omen_store_shmem_size(void);
+extern void omen_store_shmem_request(void); /* RequestNamedLWLockTranche */
+extern void omen_store_shmem_init(void);	/* from shmem_startup_hook */
+extern void omen_store_register_worker(void);	/* from _PG_init */
+
+/* ---- resource manager (storexlog.c); info codes in wal/wal.h ---- */
+extern void omen_store_redo(XLogReaderState *record);
+extern void omen_store_desc(StringInfo buf, XLogReaderState *record);
+
+#endif							/* OMENDB_STORE_H */
