@@ -1,7 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * table.h
- *	  The table access method omendb: header and marker pages, seal, thaw.
+ *	  The table access method omendb: row groups, header and marker pages,
+ *	  seal and thaw, and the callbacks.
+ *
+ * See the README in this folder for invariants and lock order.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -12,17 +15,377 @@
 
 #include "omendb.h"
 
+#include "access/heapam.h"
+#include "access/tableam.h"
 #include "access/xlogreader.h"
+#include "columnar/columnar.h"
 #include "lib/stringinfo.h"
+#include "storage/bufmgr.h"
+#include "store/store.h"
+#include "utils/rel.h"
 
-/* set-up, called from omendb.c */
+/* ------------------------------------------------------------------------
+ * Page layout
+ *
+ * Header and marker pages ("cold pages") are valid, initialised pages that
+ * heapam, vacuum and the free space map see as empty and full at once:
+ * pd_lower = pd_upper = SizeOfPageHeaderData, pd_special = BLCKSZ,
+ * PD_ALL_VISIBLE set.  Our data follows the page header.  No heap page can look
+ * like that: one without line pointers has pd_upper = pd_special.
+ * ------------------------------------------------------------------------
+ */
+#define OMEN_PAGE_MAGIC		0x4F4D454E	/* "OMEN" */
+#define OMEN_PAGE_VERSION	1
+
+typedef enum OmenPageKind
+{
+	OMEN_PAGE_MARKER = 1,		/* rows live in the store, no group data */
+	OMEN_PAGE_HEADER = 2		/* the same, plus OmenGroupHeader */
+} OmenPageKind;
+
+/*
+ * Start of every cold page, at offset SizeOfPageHeaderData.  The line pointer
+ * map follows (in a header page, after OmenGroupHeader): one uint16 per line
+ * pointer, LP_* flags in the upper two bits, the target of an LP_REDIRECT in
+ * the rest.
+ */
+typedef struct OmenColdPageData
+{
+	uint32		magic;			/* OMEN_PAGE_MAGIC */
+	uint16		version;		/* OMEN_PAGE_VERSION */
+	uint8		kind;			/* OmenPageKind */
+	uint8		unused;
+	uint16		nlines;			/* line pointers of the page */
+	uint16		nrows;			/* of them normal ones */
+	uint32		unused2;
+} OmenColdPageData;
+
+typedef OmenColdPageData *OmenColdPage;
+
+#define OMEN_MAX_GROUP_BLOCKS	1024
+#define OMEN_BITMAP_BYTES		(OMEN_MAX_GROUP_BLOCKS / 8)
+
+/* flags of a row group */
+#define OMEN_GROUP_DRAINING		0x0001	/* block 0 is wanted hot: unsealing */
+#define OMEN_GROUP_RESERVED		0x0002	/* empty header page, nothing sealed */
+#define OMEN_GROUP_PUNCHED		0x0004	/* second halves were given back */
+
+/* In a header page, after OmenColdPageData */
+typedef struct OmenGroupHeaderData
+{
+	OmenRowGroupId id;			/* of the row group version in the store */
+	uint32		file_rows;		/* rows the version holds */
+	uint32		cold_rows;		/* rows whose pages are cold now */
+	uint16		nblocks;		/* blocks per row group when sealed */
+	uint16		cold_pages;		/* bits set in cold[] */
+	uint16		flags;			/* OMEN_GROUP_* */
+	uint16		zone_length;	/* bytes of coarse zone maps behind the line
+								 * pointer map; 0 for now */
+	uint64		file_size;		/* bytes */
+	int64		sealed_at;		/* TimestampTz */
+	uint8		cold[OMEN_BITMAP_BYTES];	/* bit n: block n is cold */
+} OmenGroupHeaderData;
+
+typedef OmenGroupHeaderData *OmenGroupHeader;
+
+#define OmenPageGetColdPage(page) \
+	((OmenColdPage) ((char *) (page) + SizeOfPageHeaderData))
+#define OmenPageGetGroupHeader(page) \
+	((OmenGroupHeader) ((char *) (page) + SizeOfPageHeaderData + \
+						MAXALIGN(sizeof(OmenColdPageData))))
+
+/*
+ * Is this a cold page?  To be asked under the page's content lock (share
+ * suffices), in every path, always (invariant 8).
+ */
+static inline bool
+omen_page_is_cold(Page page)
+{
+	PageHeader	phdr = (PageHeader) page;
+
+	return unlikely(phdr->pd_upper == SizeOfPageHeaderData) &&
+		phdr->pd_lower == SizeOfPageHeaderData &&
+		OmenPageGetColdPage(page)->magic == OMEN_PAGE_MAGIC;
+}
+
+static inline bool
+omen_page_is_header(Page page)
+{
+	return omen_page_is_cold(page) &&
+		OmenPageGetColdPage(page)->kind == OMEN_PAGE_HEADER;
+}
+
+/* The line pointer map of a cold page */
+extern uint16 *omen_page_line_map(Page page);
+
+#define OmenLineFlags(entry)	((entry) >> 14)
+#define OmenLineRedirect(entry) ((OffsetNumber) ((entry) & 0x3FFF))
+#define OmenLineMake(flags, redirect) \
+	((uint16) (((flags) << 14) | (redirect)))
+
+/* First block of the row group a block belongs to */
+#define OmenGroupFirstBlock(blk) \
+	((blk) & ~((BlockNumber) omen_row_group_blocks - 1))
+#define OmenGroupOffset(blk) \
+	((int) ((blk) & ((BlockNumber) omen_row_group_blocks - 1)))
+#define OmenSegmentBlocks() Min(OMEN_SEGMENT_BLOCKS, omen_row_group_blocks)
+
+#define OmenBitmapIsSet(map, n) (((map)[(n) >> 3] & (1 << ((n) & 7))) != 0)
+#define OmenBitmapSet(map, n)	((map)[(n) >> 3] |= (1 << ((n) & 7)))
+#define OmenBitmapClear(map, n) ((map)[(n) >> 3] &= ~(1 << ((n) & 7)))
+
+/* Reject a header page of another version or with absurd contents (ERROR) */
+extern void omen_check_header(Relation rel, Page page, BlockNumber blk);
+
+/* ------------------------------------------------------------------------
+ * A reader's copy of a header page (rowgroup.c)
+ *
+ * Taken under a share lock on the header page, which is released again before
+ * return (readers never hold two content locks).  The id is registered in use,
+ * through the current resource owner, until release.
+ * ------------------------------------------------------------------------
+ */
+typedef struct OmenGroupCopy
+{
+	BlockNumber first_block;	/* InvalidBlockNumber: nothing copied yet */
+	bool		sealed;			/* false: no header page, all blocks hot */
+	OmenRowGroupId id;			/* registered while sealed is true */
+	uint32		cold_rows;
+	uint8		cold[OMEN_BITMAP_BYTES];
+} OmenGroupCopy;
+
+extern void omen_group_copy_init(OmenGroupCopy *copy);
+/*
+ * Copy the header of the row group of blk; releases what copy held before.  No
+ * content lock may be held.  blk's group must begin inside the relation.
+ */
+extern void omen_group_copy_load(OmenGroupCopy *copy, Relation rel,
+								 BlockNumber blk,
+								 BufferAccessStrategy strategy);
+extern void omen_group_copy_release(OmenGroupCopy *copy);
+
+static inline bool
+omen_group_copy_has(const OmenGroupCopy *copy, BlockNumber blk)
+{
+	return copy->first_block != InvalidBlockNumber &&
+		copy->first_block == OmenGroupFirstBlock(blk);
+}
+
+/* Is blk cold according to the copy (which must be of its row group)? */
+static inline bool
+omen_group_copy_is_cold(const OmenGroupCopy *copy, BlockNumber blk)
+{
+	return copy->sealed && OmenBitmapIsSet(copy->cold, OmenGroupOffset(blk));
+}
+
+/* ------------------------------------------------------------------------
+ * Reading cold rows (coldread.c)
+ *
+ * A reader keeps the segment it used last open, so that neighbouring rows cost
+ * no cache look-up.  Rows may be read while copy->id is registered.
+ * ------------------------------------------------------------------------
+ */
+typedef struct OmenColdReader OmenColdReader;
+
+/* for_scan: chunks enter the cache at its cold end, read-ahead is on */
+extern OmenColdReader *omen_cold_reader_create(Relation rel, bool for_scan,
+											   MemoryContext mcxt);
+extern void omen_cold_reader_close(OmenColdReader *reader);
+/* Drop pins but keep the reader */
+extern void omen_cold_reader_reset(OmenColdReader *reader);
+/*
+ * The segment that holds blk; *block is blk's number inside it.  ERRORs if the
+ * row group or its chunk is missing or damaged, or does not hold the block.
+ */
+extern OmenSegmentReader *omen_cold_reader_segment(OmenColdReader *reader,
+												   const OmenGroupCopy *copy,
+												   BlockNumber blk,
+												   int *block);
+/* Rebuild a cold block's heap page into page (BLCKSZ bytes, MAXALIGNed) */
+extern void omen_cold_reader_page(OmenColdReader *reader,
+								  const OmenGroupCopy *copy,
+								  BlockNumber blk, Page page);
+
+/* ------------------------------------------------------------------------
+ * Counters for EXPLAIN-like checks and the stress tests (shared memory)
+ * ------------------------------------------------------------------------
+ */
+extern void omen_count_scan_blocks(uint64 cold, uint64 hot);
+
+/* ------------------------------------------------------------------------
+ * Thaw (thaw.c)
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Make the page of a pinned, unlocked buffer hot if it is cold.  On return the
+ * page is hot and stays so as long as the caller keeps its pin (a sealer needs
+ * a cleanup lock).  Thawing block 0 of a row group unseals all of it.  No
+ * content lock may be held.  Not during recovery.
+ */
+extern void omen_thaw_buffer(Relation rel, Buffer buffer);
+/*
+ * Pin the block and make it hot; returns the pinned, unlocked buffer.
+ */
+extern Buffer omen_read_buffer_hot(Relation rel, BlockNumber blk);
+
+/* ------------------------------------------------------------------------
+ * Callbacks, by file.  omen_tableam_routine (tableam.c) collects them.
+ * ------------------------------------------------------------------------
+ */
+
+/* tablescan.c: sequential, parallel and TID range scans */
+extern TableScanDesc omen_beginscan(Relation rel, Snapshot snapshot,
+									int nkeys, struct ScanKeyData *key,
+									ParallelTableScanDesc pscan,
+									uint32 flags);
+extern void omen_rescan(TableScanDesc sscan, struct ScanKeyData *key,
+						bool set_params, bool allow_strat, bool allow_sync,
+						bool allow_pagemode);
+extern void omen_endscan(TableScanDesc sscan);
+extern bool omen_getnextslot(TableScanDesc sscan, ScanDirection direction,
+							 TupleTableSlot *slot);
+extern void omen_set_tidrange(TableScanDesc sscan, ItemPointer mintid,
+							  ItemPointer maxtid);
+extern bool omen_getnextslot_tidrange(TableScanDesc sscan,
+									  ScanDirection direction,
+									  TupleTableSlot *slot);
+
+/* bitmapscan.c: bitmap and sample scans, ANALYZE */
+extern bool omen_scan_bitmap_next_block(TableScanDesc sscan,
+										struct TBMIterateResult *tbmres);
+extern bool omen_scan_bitmap_next_tuple(TableScanDesc sscan,
+										struct TBMIterateResult *tbmres,
+										TupleTableSlot *slot);
+extern bool omen_scan_sample_next_block(TableScanDesc sscan,
+										struct SampleScanState *scanstate);
+extern bool omen_scan_sample_next_tuple(TableScanDesc sscan,
+										struct SampleScanState *scanstate,
+										TupleTableSlot *slot);
+extern bool omen_scan_analyze_next_block(TableScanDesc sscan,
+										 BlockNumber blockno,
+										 BufferAccessStrategy bstrategy);
+extern bool omen_scan_analyze_next_tuple(TableScanDesc sscan,
+										 TransactionId OldestXmin,
+										 double *liverows, double *deadrows,
+										 TupleTableSlot *slot);
+
+/* fetch.c: by TID */
+extern struct IndexFetchTableData *omen_index_fetch_begin(Relation rel);
+extern void omen_index_fetch_reset(struct IndexFetchTableData *scan);
+extern void omen_index_fetch_end(struct IndexFetchTableData *scan);
+extern bool omen_index_fetch_tuple(struct IndexFetchTableData *scan,
+								   ItemPointer tid, Snapshot snapshot,
+								   TupleTableSlot *slot, bool *call_again,
+								   bool *all_dead);
+extern bool omen_tuple_fetch_row_version(Relation rel, ItemPointer tid,
+										 Snapshot snapshot,
+										 TupleTableSlot *slot);
+extern bool omen_tuple_tid_valid(TableScanDesc sscan, ItemPointer tid);
+extern void omen_tuple_get_latest_tid(TableScanDesc sscan, ItemPointer tid);
+extern bool omen_tuple_satisfies_snapshot(Relation rel, TupleTableSlot *slot,
+										  Snapshot snapshot);
+
+/* modify.c: delete, update, lock, index_delete_tuples */
+extern TM_Result omen_tuple_delete(Relation rel, ItemPointer tid,
+								   CommandId cid, Snapshot snapshot,
+								   Snapshot crosscheck, bool wait,
+								   TM_FailureData *tmfd, bool changingPart);
+extern TM_Result omen_tuple_update(Relation rel, ItemPointer otid,
+								   TupleTableSlot *slot, CommandId cid,
+								   Snapshot snapshot, Snapshot crosscheck,
+								   bool wait, TM_FailureData *tmfd,
+								   LockTupleMode *lockmode,
+								   bool *update_indexes);
+extern TM_Result omen_tuple_lock(Relation rel, ItemPointer tid,
+								 Snapshot snapshot, TupleTableSlot *slot,
+								 CommandId cid, LockTupleMode mode,
+								 LockWaitPolicy wait_policy, uint8 flags,
+								 TM_FailureData *tmfd);
+extern TransactionId omen_index_delete_tuples(Relation rel,
+											  TM_IndexDeleteOp *delstate);
+
+/* indexbuild.c */
+extern double omen_index_build_range_scan(Relation table_rel,
+										  Relation index_rel,
+										  struct IndexInfo *index_info,
+										  bool allow_sync, bool anyvisible,
+										  bool progress,
+										  BlockNumber start_blockno,
+										  BlockNumber numblocks,
+										  IndexBuildCallback callback,
+										  void *callback_state,
+										  TableScanDesc scan);
+extern void omen_index_validate_scan(Relation table_rel, Relation index_rel,
+									 struct IndexInfo *index_info,
+									 Snapshot snapshot,
+									 struct ValidateIndexState *state);
+
+/* copycluster.c */
+extern void omen_relation_copy_for_cluster(Relation OldTable,
+										   Relation NewTable,
+										   Relation OldIndex, bool use_sort,
+										   TransactionId OldestXmin,
+										   TransactionId *xid_cutoff,
+										   MultiXactId *multi_cutoff,
+										   double *num_tuples,
+										   double *tups_vacuumed,
+										   double *tups_recently_dead);
+
+/* ddl.c: storage-level operations */
+extern void omen_relation_copy_data(Relation rel,
+									const RelFileNode *newrnode);
+
+/* vacuum.c */
+extern void omen_relation_vacuum(Relation rel, struct VacuumParams *params,
+								 BufferAccessStrategy bstrategy);
+
+/* tableam.c */
+extern const TableAmRoutine *omen_tableam_routine(void);
+extern bool omen_is_omendb_table(Relation rel);
+
+/* insertion: reserve the next row group's header page (reserve.c) */
+extern void omen_reserve_header_page(Relation rel, BlockNumber inserted_blk);
+
+/* ------------------------------------------------------------------------
+ * Seal (seal.c, freeze.c)
+ * ------------------------------------------------------------------------
+ */
+typedef struct OmenSealStats
+{
+	int64		groups_examined;
+	int64		groups_sealed;
+	int64		pages_sealed;
+	int64		rows_sealed;
+	int64		pages_left_hot;
+	int64		bytes;			/* of the files written */
+} OmenSealStats;
+
+/* options of omen_seal_relation */
+#define OMEN_SEAL_SETTLED	0x01	/* only row groups not written recently */
+#define OMEN_SEAL_TAIL		0x02	/* also the last, partly filled row group */
+#define OMEN_SEAL_YIELD		0x04	/* stop when somebody waits for our lock */
+
+/*
+ * Seal what can be sealed of rel.  Caller holds ShareUpdateExclusiveLock.
+ */
+extern void omen_seal_relation(Relation rel, int options,
+							   OmenSealStats *stats);
+/* Unseal every row group of rel; returns the number of pages thawed. */
+extern int64 omen_unseal_relation(Relation rel);
+/* May row groups of this relation ever be sealed? */
+extern bool omen_relation_sealable(Relation rel);
+
+/* ------------------------------------------------------------------------
+ * Set-up, called from omendb.c; resource manager (tablexlog.c)
+ * ------------------------------------------------------------------------
+ */
 extern Size omen_table_shmem_size(void);
 extern void omen_table_shmem_request(void);
 extern void omen_table_shmem_init(void);
 extern void omen_table_register_workers(void);
 extern void omen_table_install_hooks(void);
 
-/* resource manager (tablexlog.c) */
 extern void omen_table_redo(XLogReaderState *record);
 extern void omen_table_desc(StringInfo buf, XLogReaderState *record);
 extern void omen_table_mask(char *pagedata, BlockNumber blkno);
