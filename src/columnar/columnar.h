@@ -76,6 +76,14 @@ extern OmenSegmentReader *omen_segment_reader_open(OmenChunkFetch fetch,
 												   MemoryContext mcxt);
 extern void omen_segment_reader_close(OmenSegmentReader *reader);
 
+/*
+ * Do the segment's attributes have the physical form (attlen, attalign) which
+ * tupdesc gives them?  Decoding needs no tupdesc; but who deforms tuples from a
+ * segment with one should have asked this, as the bytes are untrusted.
+ */
+extern bool omen_segment_fits_tupdesc(OmenSegmentReader *reader,
+									  TupleDesc tupdesc);
+
 /* Does the segment hold this block's rows? */
 extern bool omen_segment_has_block(OmenSegmentReader *reader, int block);
 /* Number of line pointers of a block */
@@ -116,10 +124,63 @@ extern HeapTuple omen_segment_form_tuple(OmenSegmentReader *reader, int block,
 										 BlockNumber block_number,
 										 OffsetNumber offnum, Oid tableoid);
 
+/* ---- whole vectors, for scans that work by column ---- */
+
+#define OMEN_VECTOR_MAX_ROWS 1024
+
+/*
+ * Rows of a segment are numbered from 0 in the order of (block, offset); vector
+ * v holds rows v * OMEN_VECTOR_MAX_ROWS and on.
+ */
+typedef struct OmenVector
+{
+	int			nrows;			/* rows in the vector */
+	int			nnulls;			/* of them without a stored value */
+	const uint8 *present;		/* one bit per row, 1 = has a value; NULL if
+								 * nnulls is 0 or nrows */
+	/* Of these, the one that fits the attribute's width is set */
+	const int64 *ints;			/* 1, 2, 4, 8 bytes: sign-extended */
+	const char *const *pointers;	/* any other: the physical value */
+} OmenVector;
+
+/* Zone map, in the order of signed integers of the attribute's width */
+typedef struct OmenZone
+{
+	int			nrows;
+	int			nnulls;			/* rows without a stored value */
+	bool		has_range;		/* are min and max known? */
+	int64		min;
+	int64		max;
+} OmenZone;
+
+extern uint32 omen_segment_rows(OmenSegmentReader *reader);
+extern int	omen_segment_natts(OmenSegmentReader *reader);
+/* First row number of a block; its rows follow each other */
+extern uint32 omen_segment_first_row(OmenSegmentReader *reader, int block);
+/*
+ * Number of attributes that a row stores: the ones above it have their missing
+ * value (attmissingval), the ones below are null if not present.
+ */
+extern int	omen_segment_row_natts(OmenSegmentReader *reader, uint32 row);
+/* The smallest omen_segment_row_natts of all rows (0 if there are none) */
+extern int	omen_segment_min_natts(OmenSegmentReader *reader);
+/*
+ * Decode a vector of an attribute into arrays of the reader, which stay valid
+ * until the next call for the same attribute.  Values of rows that have none
+ * are arbitrary (ints) or NULL (pointers).
+ */
+extern void omen_segment_vector(OmenSegmentReader *reader, int attno,
+								int vector, OmenVector *result);
+/* Zone map of a vector, or with vector = -1 of the whole segment */
+extern void omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
+							  OmenZone *zone);
+
 /*
  * Can every page of such a relation be represented?  (False for exotic
  * tuple descriptors, which then are never sealed.)
  */
 extern bool omen_columnar_supports(TupleDesc tupdesc);
+/* Bytes of an attalign character, 0 if there is no such */
+extern int	omen_alignment_bytes(char attalign);
 
 #endif							/* OMENDB_COLUMNAR_H */

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * ints.h
+ *	  Integer arrays inside chunks.  Private to src/columnar.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_INTS_H
+#define OMENDB_INTS_H
+
+#include "chunk_format.h"
+#include "lib/stringinfo.h"
+#include "port/pg_bswap.h"
+
+/* An array in a chunk, checked: any index below count is in bounds */
+typedef struct OmenInts
+{
+	uint32		count;
+	uint64		base;			/* the value, if vectors is NULL */
+	const OmenIntsHeader *header;
+	const OmenIntsVector *vectors;
+} OmenInts;
+
+static inline uint64
+omen_load64(const char *p)
+{
+	uint64		word;
+
+	memcpy(&word, p, sizeof(word));
+#ifdef WORDS_BIGENDIAN
+	word = pg_bswap64(word);
+#endif
+	return word;
+}
+
+static inline void
+omen_store64(char *p, uint64 word)
+{
+#ifdef WORDS_BIGENDIAN
+	word = pg_bswap64(word);
+#endif
+	memcpy(p, &word, sizeof(word));
+}
+
+/* One value of an array */
+static inline uint64
+omen_ints_get(const OmenInts *ints, uint32 index)
+{
+	const OmenIntsVector *vector;
+	uint64		value;
+	uint32		i;
+
+	Assert(index < ints->count);
+	if (ints->vectors == NULL)
+		return ints->base;
+
+	vector = &ints->vectors[index >> OMEN_VECTOR_SHIFT];
+	i = index & (OMEN_VECTOR_ROWS - 1);
+	value = vector->base + vector->slope * i;
+	if (vector->bits == 64)
+		value += omen_load64((const char *) ints->header + vector->offset +
+							 (Size) i * 8);
+	else if (vector->bits != 0)
+	{
+		uint32		bit = i * vector->bits;
+
+		value += (omen_load64((const char *) ints->header + vector->offset +
+							  (bit >> 3)) >> (bit & 7)) &
+			((UINT64CONST(1) << vector->bits) - 1);
+	}
+	return value;
+}
+
+extern void omen_ints_encode(StringInfo buf, const uint64 *values,
+							 const uint8 *missing, uint32 count);
+extern bool omen_ints_open(OmenInts *ints, const char *chunk, Size length,
+						   uint32 offset, uint32 count);
+extern void omen_ints_decode(const OmenInts *ints, uint32 start, uint32 n,
+							 uint64 *values);
+
+#endif							/* OMENDB_INTS_H */

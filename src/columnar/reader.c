@@ -1,0 +1,525 @@
+/*-------------------------------------------------------------------------
+ *
+ * reader.c
+ *	  Opening and checking the chunks of a segment.
+ *
+ * Bytes from disk are untrusted.  The structure of a chunk (sections, lengths,
+ * counts, widths of packed integers) is checked once, when it is fetched; that
+ * takes time in proportion to the number of vectors, not of rows, so that
+ * opening a segment for one row stays cheap.  What a decoded integer is then
+ * used for (an offset, a code, a line pointer) is checked where it is used.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "reader.h"
+
+#include "utils/memutils.h"
+
+/*
+ * omen_chunk_damaged: report that a chunk makes no sense.
+ */
+void
+omen_chunk_damaged(int attno, const char *what)
+{
+	if (attno == OMEN_SYSTEM_ATTNO)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("system column chunk of a segment is damaged"),
+				 errdetail_internal("%s", what)));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("column chunk of attribute %d is damaged", attno),
+			 errdetail_internal("%s", what)));
+}
+
+/* Does a section lie inside the chunk, at a multiple of 8 bytes? */
+static bool
+section_fits(Size length, uint32 offset, Size size)
+{
+	return offset % 8 == 0 && offset <= length && size <= length - offset;
+}
+
+/* Fetch a chunk and check its common header */
+static const char *
+fetch_chunk(OmenSegmentReader *reader, int attno, Size header_size,
+			Size *length)
+{
+	const char *chunk = reader->fetch(reader->arg, attno, length);
+	const OmenChunkHeader *header = (const OmenChunkHeader *) chunk;
+
+	Assert((uintptr_t) chunk % MAXIMUM_ALIGNOF == 0);
+
+	if (*length < header_size)
+		omen_chunk_damaged(attno, "It is shorter than its header.");
+	if (header->magic != OMEN_CHUNK_MAGIC)
+		omen_chunk_damaged(attno, "It does not begin with the magic number.");
+	if (header->version != OMEN_CHUNK_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column chunk of attribute %d has format version %u, this omendb reads version %u",
+						attno, header->version, OMEN_CHUNK_VERSION),
+				 errhint("It was written by another version of omendb.")));
+	if (header->length != *length)
+		omen_chunk_damaged(attno, "Its length is not the recorded one.");
+	if (header->attno != attno)
+		omen_chunk_damaged(attno, "It belongs to another attribute.");
+	return chunk;
+}
+
+/* Set up a column from its attribute description */
+static bool
+init_column(OmenColumn *column, int attno, const OmenAttrDesc *attr)
+{
+	column->attno = attno;
+	column->attlen = attr->attlen;
+	column->attalign = attr->attalign;
+	column->all_null = (attr->flags & OMEN_ATTR_ALL_NULL) != 0;
+	switch (attr->attlen)
+	{
+		case 1:
+			column->kind = COLUMN_INT1;
+			break;
+		case 2:
+			column->kind = COLUMN_INT2;
+			break;
+		case 4:
+			column->kind = COLUMN_INT4;
+			break;
+		case 8:
+			column->kind = COLUMN_INT8;
+			break;
+		case -1:
+			column->kind = COLUMN_VARLENA;
+			break;
+		case -2:
+			column->kind = COLUMN_CSTRING;
+			break;
+		default:
+			if (attr->attlen <= 0 || attr->attlen > BLCKSZ)
+				return false;
+			column->kind = COLUMN_FIXED;
+	}
+	return attr->attalign == 1 || attr->attalign == 2 ||
+		attr->attalign == 4 || attr->attalign == 8;
+}
+
+/*
+ * omen_segment_reader_open: see columnar.h.
+ */
+OmenSegmentReader *
+omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
+{
+	OmenSegmentReader probe;
+	OmenSegmentReader *reader;
+	const char *chunk;
+	const OmenSystemHeader *header;
+	const OmenAttrDesc *attrs;
+	Size		length;
+	uint32		nrows = 0;
+	int			i;
+
+	probe.fetch = fetch;
+	probe.arg = arg;
+	chunk = fetch_chunk(&probe, OMEN_SYSTEM_ATTNO, sizeof(OmenSystemHeader),
+						&length);
+	header = (const OmenSystemHeader *) chunk;
+
+	if (header->common.encoding != OMEN_ENC_SYSTEM)
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO, "Its encoding is unknown.");
+	if (header->natts > MaxHeapAttributeNumber ||
+		header->nblocks > OMEN_SEGMENT_BLOCKS)
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "Too many attributes or blocks.");
+	if (!section_fits(length, header->attrs,
+					  sizeof(OmenAttrDesc) * header->natts) ||
+		!section_fits(length, header->blocks,
+					  sizeof(OmenBlockDesc) * header->nblocks) ||
+		header->nlines > OMEN_SEGMENT_BLOCKS * OMEN_BLOCK_MAX_LINES ||
+		!section_fits(length, header->lines, sizeof(uint16) * header->nlines))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A section lies outside of it.");
+
+	reader = MemoryContextAllocZero(mcxt,
+									offsetof(OmenSegmentReader, columns) +
+									sizeof(OmenColumn) * header->natts);
+	reader->mcxt = mcxt;
+	reader->fetch = fetch;
+	reader->arg = arg;
+	reader->nrows = header->common.nrows;
+	reader->natts = header->natts;
+	reader->nblocks = header->nblocks;
+	reader->blocks = (const OmenBlockDesc *) (chunk + header->blocks);
+	reader->lines = (const uint16 *) (chunk + header->lines);
+
+	attrs = (const OmenAttrDesc *) (chunk + header->attrs);
+	for (i = 0; i < reader->natts; i++)
+		if (!init_column(&reader->columns[i], i + 1, &attrs[i]))
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "An attribute description is invalid.");
+
+	for (i = 0; i < reader->nblocks; i++)
+	{
+		const OmenBlockDesc *block = &reader->blocks[i];
+
+		if (block->nlines > OMEN_BLOCK_MAX_LINES ||
+			block->nrows > block->nlines || block->first_row != nrows)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A block has an impossible number of rows.");
+		if ((block->flags & OMEN_BLOCK_HELD) == 0 && block->nlines > 0)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A block that is not held has rows.");
+		if ((block->flags & OMEN_BLOCK_MAPPED) != 0)
+		{
+			if (block->map > header->nlines ||
+				block->nlines > header->nlines - block->map)
+				omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+								   "A line pointer map lies outside of it.");
+		}
+		else if (block->nrows != block->nlines)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A block lacks its line pointer map.");
+		nrows += block->nrows;
+		reader->max_block_rows = Max(reader->max_block_rows, block->nrows);
+	}
+	if (nrows != reader->nrows)
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "The number of rows is not the sum of its blocks.");
+
+	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
+		if (!omen_ints_open(&reader->fields[i], chunk, length,
+							header->fields[i], nrows))
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A tuple header field is not readable.");
+	return reader;
+}
+
+/*
+ * omen_segment_reader_close: free everything the reader allocated.
+ */
+void
+omen_segment_reader_close(OmenSegmentReader *reader)
+{
+	int			i;
+
+	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
+		if (reader->block_fields[i])
+			pfree(reader->block_fields[i]);
+	for (i = 0; i < reader->natts; i++)
+	{
+		OmenColumn *column = &reader->columns[i];
+
+		if (column->block_ints)
+			pfree(column->block_ints);
+		if (column->vector_ints)
+			pfree(column->vector_ints);
+		if (column->vector_pointers)
+			pfree(column->vector_pointers);
+	}
+	pfree(reader);
+}
+
+/*
+ * omen_segment_fits_tupdesc: see columnar.h.
+ */
+bool
+omen_segment_fits_tupdesc(OmenSegmentReader *reader, TupleDesc tupdesc)
+{
+	int			i;
+
+	/* Columns may have been added since, never taken away */
+	if (reader->natts > tupdesc->natts)
+		return false;
+	for (i = 0; i < reader->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+
+		if (reader->columns[i].attlen != att->attlen ||
+			reader->columns[i].attalign != omen_alignment_bytes(att->attalign))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * omen_column_fetch: fetch and check the chunk of an attribute.
+ *
+ * The column is left untouched if it fails half-way, except for fields that
+ * nobody looks at before "fetched" is set.
+ */
+void
+omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
+{
+	int			attno = column->attno;
+	const char *chunk;
+	const OmenColumnHeader *header;
+	Size		length;
+	uint32		nvectors = (reader->nrows + OMEN_VECTOR_ROWS - 1) >>
+		OMEN_VECTOR_SHIFT;
+	bool		by_offset = column->kind >= COLUMN_VARLENA;
+
+	chunk = fetch_chunk(reader, attno, sizeof(OmenColumnHeader), &length);
+	header = (const OmenColumnHeader *) chunk;
+
+	if (header->common.nrows != reader->nrows)
+		omen_chunk_damaged(attno, "Its number of rows is not the segment's.");
+	if (header->common.attlen != column->attlen)
+		omen_chunk_damaged(attno,
+						   "Its width is not that of the attribute.");
+	if (header->nnulls > reader->nrows)
+		omen_chunk_damaged(attno, "It has more nulls than rows.");
+
+	column->encoding = header->common.encoding;
+	column->nnulls = header->nnulls;
+	column->present = NULL;
+	column->null_counts = NULL;
+	if (header->nulls != 0)
+	{
+		Size		counts = OMEN_ALIGN8(sizeof(uint16) * nvectors);
+
+		if (!section_fits(length, header->nulls,
+						  counts + OMEN_ALIGN8((reader->nrows + 7) / 8)))
+			omen_chunk_damaged(attno, "Its null bitmap lies outside of it.");
+		column->null_counts = (const uint16 *) (chunk + header->nulls);
+		column->present = (const uint8 *) chunk + header->nulls + counts;
+	}
+	else if (header->nnulls != 0)
+		omen_chunk_damaged(attno, "It lacks its null bitmap.");
+
+	if (header->data != 0 &&
+		!section_fits(length, header->data, header->datalen))
+		omen_chunk_damaged(attno, "Its values lie outside of it.");
+	column->data = chunk + header->data;
+	column->datalen = header->data ? header->datalen : 0;
+
+	switch (column->encoding)
+	{
+		case OMEN_ENC_INTS:
+			if (!omen_column_is_int(column))
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
+								reader->nrows))
+				omen_chunk_damaged(attno, "Its integers are not readable.");
+			break;
+		case OMEN_ENC_FIXED:
+			if (column->kind != COLUMN_FIXED)
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			if (column->datalen != (Size) reader->nrows * column->attlen)
+				omen_chunk_damaged(attno, "It has too few or too many values.");
+			break;
+		case OMEN_ENC_VAR:
+			if (!by_offset)
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
+								reader->nrows + 1))
+				omen_chunk_damaged(attno, "Its offsets are not readable.");
+			break;
+		case OMEN_ENC_DICT:
+			if (omen_column_is_int(column))
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
+								reader->nrows))
+				omen_chunk_damaged(attno, "Its codes are not readable.");
+			column->ndict = header->ndict;
+			if (column->ndict > reader->nrows)
+				omen_chunk_damaged(attno, "Its dictionary is too large.");
+			if (by_offset ?
+				!omen_ints_open(&column->dict, chunk, length, header->dict,
+								column->ndict + 1) :
+				column->datalen != (Size) column->ndict * column->attlen)
+				omen_chunk_damaged(attno, "Its dictionary is not readable.");
+			break;
+		default:
+			omen_chunk_damaged(attno, "Its encoding is unknown.");
+	}
+	column->fetched = true;
+}
+
+/*
+ * omen_column_bytes: the variable-width value at start..end of data.
+ *
+ * Checks that it lies inside and is a complete value of that length, so that
+ * whoever deforms the tuple stays inside the value.
+ */
+const char *
+omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
+				  uint32 *length)
+{
+	const char *value;
+	uint32		len;
+	bool		good;
+
+	if (start >= end || end > column->datalen || end - start > BLCKSZ)
+		omen_chunk_damaged(column->attno, "A value lies outside of it.");
+	value = column->data + start;
+	len = (uint32) (end - start);
+
+	if (column->kind == COLUMN_CSTRING)
+		good = memchr(value, 0, len) == value + len - 1;
+	else if (VARATT_IS_1B_E(value))
+		good = len == VARHDRSZ_EXTERNAL + sizeof(varatt_external) &&
+			VARTAG_1B_E(value) == VARTAG_ONDISK;
+	else if (VARATT_IS_1B(value))
+		good = len == VARSIZE_1B(value);
+	else if (len >= VARHDRSZ)
+	{
+		uint32		header;
+
+		memcpy(&header, value, sizeof(header));
+		good = len == VARSIZE_4B(&header);
+	}
+	else
+		good = false;
+	if (!good)
+		omen_chunk_damaged(column->attno, "A value has the wrong length.");
+	*length = len;
+	return value;
+}
+
+/*
+ * omen_column_entry: an entry of the dictionary.
+ */
+const char *
+omen_column_entry(const OmenColumn *column, uint64 code, uint32 *length)
+{
+	if (code >= column->ndict)
+		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
+	if (column->kind == COLUMN_FIXED)
+	{
+		*length = column->attlen;
+		return column->data + code * column->attlen;
+	}
+	return omen_column_bytes(column, omen_ints_get(&column->dict, code),
+							 omen_ints_get(&column->dict, code + 1), length);
+}
+
+static const OmenBlockDesc *
+get_block(OmenSegmentReader *reader, int block)
+{
+	if (block < 0 || block >= OMEN_SEGMENT_BLOCKS)
+		elog(ERROR, "block %d is not in a segment", block);
+	if (block >= reader->nblocks)
+		return NULL;
+	return &reader->blocks[block];
+}
+
+bool
+omen_segment_has_block(OmenSegmentReader *reader, int block)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+
+	return desc && (desc->flags & OMEN_BLOCK_HELD) != 0;
+}
+
+int
+omen_segment_max_offset(OmenSegmentReader *reader, int block)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+
+	return desc ? desc->nlines : 0;
+}
+
+int
+omen_segment_block_rows(OmenSegmentReader *reader, int block)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+
+	return desc ? desc->nrows : 0;
+}
+
+uint32
+omen_segment_first_row(OmenSegmentReader *reader, int block)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+
+	return desc ? desc->first_row : reader->nrows;
+}
+
+uint32
+omen_segment_rows(OmenSegmentReader *reader)
+{
+	return reader->nrows;
+}
+
+int
+omen_segment_natts(OmenSegmentReader *reader)
+{
+	return reader->natts;
+}
+
+/*
+ * omen_reader_line: a line pointer, checked; *value is the row in the block of
+ * an LP_NORMAL one, the target of an LP_REDIRECT.
+ */
+int
+omen_reader_line(OmenSegmentReader *reader, int block, OffsetNumber offnum,
+				 int *value)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+	uint16		line;
+
+	if (desc == NULL || offnum < FirstOffsetNumber || offnum > desc->nlines)
+		elog(ERROR, "line pointer %u of block %d is not in the segment",
+			 offnum, block);
+	if ((desc->flags & OMEN_BLOCK_MAPPED) == 0)
+	{
+		*value = offnum - 1;
+		return LP_NORMAL;
+	}
+
+	line = reader->lines[desc->map + offnum - 1];
+	*value = OMEN_LINE_VALUE(line);
+	if (OMEN_LINE_FLAGS(line) == LP_NORMAL ? *value >= desc->nrows :
+		OMEN_LINE_FLAGS(line) == LP_REDIRECT &&
+		(*value < FirstOffsetNumber || *value > desc->nlines))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A line pointer points nowhere.");
+	return OMEN_LINE_FLAGS(line);
+}
+
+/*
+ * omen_segment_line_pointer: see columnar.h.
+ */
+int
+omen_segment_line_pointer(OmenSegmentReader *reader, int block,
+						  OffsetNumber offnum, OffsetNumber *redirect)
+{
+	int			value;
+	int			flags = omen_reader_line(reader, block, offnum, &value);
+
+	*redirect = flags == LP_REDIRECT ? (OffsetNumber) value :
+		InvalidOffsetNumber;
+	return flags;
+}
+
+/*
+ * omen_segment_row_natts, omen_segment_min_natts: see columnar.h.
+ */
+int
+omen_segment_row_natts(OmenSegmentReader *reader, uint32 row)
+{
+	if (row >= reader->nrows)
+		elog(ERROR, "row %u is not in the segment", row);
+	return omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK2], row) &
+		HEAP_NATTS_MASK;
+}
+
+int
+omen_segment_min_natts(OmenSegmentReader *reader)
+{
+	int			natts = HEAP_NATTS_MASK;
+	uint32		row;
+
+	if (reader->nrows == 0)
+		return 0;
+	if (reader->fields[OMEN_SYS_INFOMASK2].vectors == NULL)
+		return omen_segment_row_natts(reader, 0);
+
+	/* The other bits vary too, so the zone map does not tell */
+	for (row = 0; row < reader->nrows; row++)
+		natts = Min(natts, omen_segment_row_natts(reader, row));
+	return natts;
+}

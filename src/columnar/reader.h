@@ -1,0 +1,114 @@
+/*-------------------------------------------------------------------------
+ *
+ * reader.h
+ *	  The state of a segment reader.  Private to src/columnar.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_READER_H
+#define OMENDB_READER_H
+
+#include "columnar.h"
+#include "ints.h"
+
+/* What the physical values of an attribute look like */
+typedef enum ColumnKind
+{
+	COLUMN_INT1,
+	COLUMN_INT2,
+	COLUMN_INT4,
+	COLUMN_INT8,
+	COLUMN_FIXED,
+	COLUMN_VARLENA,
+	COLUMN_CSTRING
+} ColumnKind;
+
+typedef struct OmenColumn
+{
+	/* From the system chunk */
+	int16		attno;
+	int16		attlen;
+	uint8		attalign;		/* bytes */
+	uint8		kind;			/* ColumnKind */
+	bool		all_null;		/* no row has a value: never fetched */
+
+	/* From its own chunk, once fetched */
+	bool		fetched;
+	uint8		encoding;
+	const uint8 *present;		/* bit per row, or NULL */
+	const uint16 *null_counts;	/* per vector, or NULL */
+	uint32		nnulls;
+	OmenInts	ints;			/* values, offsets or codes */
+	const char *data;
+	uint32		datalen;
+	uint32		ndict;
+	OmenInts	dict;
+
+	/* Decoded rows of the block being rebuilt */
+	uint64	   *block_ints;
+
+	/* Decoded vector, see omen_segment_vector */
+	int64	   *vector_ints;
+	const char **vector_pointers;
+} OmenColumn;
+
+struct OmenSegmentReader
+{
+	MemoryContext mcxt;
+	OmenChunkFetch fetch;
+	void	   *arg;
+
+	uint32		nrows;
+	int			natts;
+	int			nblocks;
+	int			max_block_rows;
+	const OmenBlockDesc *blocks;
+	const uint16 *lines;
+	OmenInts	fields[OMEN_SYS_NFIELDS];
+
+	/* Tuple header fields of the block being rebuilt; NULL until needed */
+	uint64	   *block_fields[OMEN_SYS_NFIELDS];
+
+	OmenColumn	columns[FLEXIBLE_ARRAY_MEMBER];
+};
+
+static inline bool
+omen_column_is_int(const OmenColumn *column)
+{
+	return column->kind <= COLUMN_INT8;
+}
+
+extern void omen_chunk_damaged(int attno, const char *what)
+			pg_attribute_noreturn();
+extern void omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column);
+
+/* The attribute's column, fetched unless it has no values at all */
+static inline OmenColumn *
+omen_column(OmenSegmentReader *reader, int index)
+{
+	OmenColumn *column = &reader->columns[index];
+
+	if (unlikely(!column->fetched) && !column->all_null)
+		omen_column_fetch(reader, column);
+	return column;
+}
+
+static inline bool
+omen_column_present(const OmenColumn *column, uint32 row)
+{
+	if (column->all_null)
+		return false;
+	return column->present == NULL ||
+		(column->present[row >> 3] >> (row & 7)) & 1;
+}
+
+extern int	omen_reader_line(OmenSegmentReader *reader, int block,
+							 OffsetNumber offnum, int *value);
+extern const char *omen_column_bytes(const OmenColumn *column, uint64 start,
+									 uint64 end, uint32 *length);
+extern const char *omen_column_entry(const OmenColumn *column, uint64 code,
+									 uint32 *length);
+
+#endif							/* OMENDB_READER_H */

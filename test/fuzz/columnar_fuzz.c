@@ -1,0 +1,1150 @@
+/*-------------------------------------------------------------------------
+ *
+ * columnar_fuzz.c
+ *	  Round trips, mutations and a small benchmark of the column chunks,
+ *	  outside of the server.
+ *
+ * columnar_fuzz fuzz ITERATIONS SEED: each iteration makes up a relation and
+ * pages of it by code of its own, encodes them, and wants everything back:
+ * pages, single tuples, vectors.  Then chunks are damaged at random; every call
+ * must end in an error of class "data corrupted" or in results in bounds (the
+ * sanitizers watch).
+ *
+ * columnar_fuzz bench: nanoseconds per row and bytes per row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "shim.h"
+
+#include <time.h>
+
+#include "columnar/columnar.h"
+#include "columnar/chunk_format.h"
+
+#include "access/tupmacs.h"
+
+#define MAX_ATTS 40
+
+static uint64 rng_state = 1;
+
+static uint64
+rnd(void)
+{
+	uint64		z = (rng_state += UINT64CONST(0x9E3779B97F4A7C15));
+
+	z = (z ^ (z >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
+	z = (z ^ (z >> 27)) * UINT64CONST(0x94D049BB133111EB);
+	return z ^ (z >> 31);
+}
+
+static int
+rnd_below(int n)
+{
+	return n > 0 ? (int) (rnd() % n) : 0;
+}
+
+static bool
+one_in(int n)
+{
+	return rnd_below(n) == 0;
+}
+
+static int	passed = 0;
+static int	failed = 0;
+
+static void
+check_at(bool good, const char *what, int line)
+{
+	if (good)
+		passed++;
+	else
+	{
+		failed++;
+		if (failed < 20)
+			fprintf(stderr, "not ok: %s (line %d)\n", what, line);
+	}
+}
+
+#define CHECK(cond) check_at((cond), #cond, __LINE__)
+
+/* ---- a relation and its pages ---- */
+
+typedef enum Pattern
+{
+	PAT_CONSTANT,
+	PAT_SEQUENCE,
+	PAT_SMALL,
+	PAT_RANDOM,
+	PAT_EXTREME,
+	PAT_OUTLIERS,
+	PAT_FEW,
+	NUM_PATTERNS
+} Pattern;
+
+typedef struct Relation
+{
+	TupleDesc	tupdesc;
+	int			pattern[MAX_ATTS];
+	int			null_percent[MAX_ATTS];
+	int			max_var;		/* longest variable value */
+	bool		wild_headers;
+	bool		short_rows;
+	bool		wild_lines;
+	uint64		row;
+} Relation;
+
+static void
+make_relation(Relation *rel)
+{
+	static const int lens[] = {1, 2, 4, 8, -1, -1, -1, -2, 16, 64, 6, 3, 12, 8};
+	static const char aligns[] = {TYPALIGN_CHAR, TYPALIGN_SHORT, TYPALIGN_INT, TYPALIGN_DOUBLE};
+	int			natts = one_in(20) ? 0 : 1 + rnd_below(one_in(4) ? MAX_ATTS : 8);
+	int			i;
+
+	memset(rel, 0, sizeof(*rel));
+	rel->tupdesc = palloc0(offsetof(struct TupleDescData, attrs) +
+						   (natts + 1) * sizeof(FormData_pg_attribute));
+	rel->tupdesc->natts = natts;
+	for (i = 0; i < natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rel->tupdesc, i);
+
+		att->attlen = lens[rnd_below(lengthof(lens))];
+		att->attalign = aligns[rnd_below(4)];
+		if (att->attlen == -1 && !one_in(10))
+			att->attalign = one_in(3) ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+		att->attbyval = att->attlen > 0 && att->attlen <= 8;
+		rel->pattern[i] = rnd_below(NUM_PATTERNS);
+		rel->null_percent[i] = one_in(2) ? 0 : one_in(4) ? 100 : rnd_below(100);
+	}
+	rel->max_var = one_in(3) ? 1500 : one_in(2) ? 200 : 20;
+	rel->wild_headers = one_in(2);
+	rel->short_rows = one_in(3);
+	rel->wild_lines = one_in(2);
+}
+
+static uint64
+make_int(Relation *rel, int att)
+{
+	uint64		r = rel->row;
+
+	switch (rel->pattern[att])
+	{
+		case PAT_CONSTANT:
+			return 42;
+		case PAT_SEQUENCE:
+			return 1000 + r * (att + 1);
+		case PAT_SMALL:
+			return rnd_below(1000);
+		case PAT_EXTREME:
+			return one_in(2) ? (uint64) PG_INT64_MIN + rnd_below(3) :
+				(uint64) PG_INT64_MAX - rnd_below(3);
+		case PAT_OUTLIERS:
+			return one_in(100) ? rnd() : (uint64) rnd_below(10);
+		case PAT_FEW:
+			return (uint64) rnd_below(7) * UINT64CONST(0x123456789ABCDEF);
+		default:
+			return rnd();
+	}
+}
+
+/* Make a varlena at p; returns its length */
+static int
+make_varlena(Relation *rel, int att, char *p)
+{
+	int			kind = rnd_below(12);
+	int			len;
+	int			i;
+
+	if (rel->pattern[att] == PAT_CONSTANT || rel->pattern[att] == PAT_FEW)
+	{
+		len = 5 + (rel->pattern[att] == PAT_FEW ? rnd_below(4) : 0);
+		SET_VARSIZE_1B(p, len);
+		memset(p + 1, 'a' + len, len - 1);
+		return len;
+	}
+	if (kind == 0)
+	{
+		varatt_external pointer;
+
+		pointer.va_rawsize = 10000;
+		pointer.va_extinfo = 5000;
+		pointer.va_valueid = (Oid) rnd();
+		pointer.va_toastrelid = 16400;
+		SET_VARTAG_1B_E(p, VARTAG_ONDISK);
+		memcpy(p + 2, &pointer, sizeof(pointer));
+		return 2 + sizeof(pointer);
+	}
+	if (kind <= 3)
+	{
+		len = one_in(4) ? 64 * (1 + rnd_below(4)) : 4 + rnd_below(rel->max_var);
+		if (kind == 1 && len >= 8)
+			SET_VARSIZE_4B_C(p, len);
+		else
+			SET_VARSIZE_4B(p, len);
+		for (i = 4; i < len; i++)
+			p[i] = (char) rnd();
+		return len;
+	}
+	len = 1 + rnd_below(Min(rel->max_var, 126));
+	SET_VARSIZE_1B(p, len);
+	for (i = 1; i < len; i++)
+		p[i] = one_in(5) ? 0 : (char) rnd();
+	return len;
+}
+
+/* Form a row at p by the rules of heap_fill_tuple; returns its length */
+static int
+make_tuple(Relation *rel, char *p, int block, int offnum)
+{
+	HeapTupleHeader tuple = (HeapTupleHeader) p;
+	int			natts = rel->tupdesc->natts;
+	bool		isnull[MAX_ATTS];
+	bool		hasnull = one_in(10);
+	int			pos;
+	int			i;
+
+	if (rel->short_rows)
+		natts = natts ? rnd_below(natts + 1) : 0;
+	for (i = 0; i < natts; i++)
+	{
+		isnull[i] = rnd_below(100) < rel->null_percent[i];
+		hasnull |= isnull[i];
+	}
+	pos = MAXALIGN(SizeofHeapTupleHeader + (hasnull ? BITMAPLEN(natts) : 0));
+	memset(p, 0, pos);
+	tuple->t_hoff = pos;
+	tuple->t_infomask2 = natts;
+	tuple->t_infomask = HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID;
+	HeapTupleHeaderSetXmin(tuple, 700);
+	ItemPointerSet(&tuple->t_ctid, 1000 + block, offnum);
+	if (rel->wild_headers)
+	{
+		tuple->t_infomask = rnd() & ~(HEAP_HASOID_OLD | HEAP_HASNULL);
+		tuple->t_infomask2 |= rnd() & ~HEAP_NATTS_MASK;
+		HeapTupleHeaderSetXmin(tuple, (uint32) rnd());
+		HeapTupleHeaderSetXmax(tuple, one_in(2) ? 0 : (uint32) rnd());
+		tuple->t_choice.t_heap.t_field3.t_cid = (uint32) rnd();
+		if (one_in(3))
+			ItemPointerSet(&tuple->t_ctid, (uint32) rnd(), (uint16) rnd());
+	}
+	if (hasnull)
+		tuple->t_infomask |= HEAP_HASNULL;
+
+	for (i = 0; i < natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rel->tupdesc, i);
+		char		value[4096];
+		int			len = att->attlen;
+		int			start;
+		int			k;
+
+		if (isnull[i])
+			continue;
+		if (hasnull)
+			tuple->t_bits[i >> 3] |= 1 << (i & 7);
+		if (len == -1)
+			len = make_varlena(rel, i, value);
+		else if (len == -2)
+		{
+			len = 1 + rnd_below(30);
+			memset(value, 'x', len);
+			value[len - 1] = '\0';
+		}
+		else if (len <= 8)
+		{
+			uint64		number = make_int(rel, i);
+
+			memcpy(value, &number, len);
+		}
+		else
+		{
+			uint64		number = make_int(rel, i);
+
+			for (k = 0; k < len; k++)
+				value[k] = (char) (number >> (8 * (k & 7)));
+		}
+		start = pos;
+		if (att->attlen != -1 || !VARATT_IS_1B(value))
+			start = TYPEALIGN(omen_alignment_bytes(att->attalign), pos);
+		memset(p + pos, 0, start - pos);
+		memcpy(p + start, value, len);
+		pos = start + len;
+		if (pos > 8000)
+			return 0;
+	}
+	rel->row++;
+	return pos;
+}
+
+static Page
+make_page(Relation *rel, int block)
+{
+	Page		page = malloc(BLCKSZ);
+	PageHeader	header = (PageHeader) page;
+	char	   *tuple = malloc(2 * BLCKSZ);
+	int			max_lines = one_in(20) ? rnd_below(3) :
+	one_in(4) ? MaxHeapTuplesPerPage : 1 + rnd_below(150);
+	int			lower = SizeOfPageHeaderData;
+	int			upper = BLCKSZ;
+	int			n = 0;
+
+	PageInit(page, BLCKSZ, 0);
+	while (n < max_lines)
+	{
+		ItemId		item = &header->pd_linp[n];
+		int			len;
+
+		if (lower + (int) sizeof(ItemIdData) > upper)
+			break;
+		if (rel->wild_lines && one_in(3))
+		{
+			switch (rnd_below(3))
+			{
+				case 0:
+					ItemIdSetUnused(item);
+					break;
+				case 1:
+					ItemIdSetDead(item);
+					break;
+				default:
+					ItemIdSetRedirect(item, 1 + rnd_below(n + 1));
+					break;
+			}
+		}
+		else
+		{
+			len = make_tuple(rel, tuple, block, n + 1);
+			if (len == 0 ||
+				lower + (int) sizeof(ItemIdData) + (int) MAXALIGN(len) > upper)
+				break;
+			upper -= MAXALIGN(len);
+			memcpy(page + upper, tuple, len);
+			ItemIdSetNormal(item, upper, len);
+		}
+		n++;
+		lower += sizeof(ItemIdData);
+	}
+	header->pd_lower = lower;
+	header->pd_upper = upper;
+	PageSetAllVisible(page);
+	free(tuple);
+	return page;
+}
+
+/* ---- segments ---- */
+
+typedef struct Segment
+{
+	int			natts;
+	int			nblocks;
+	uint32		nrows;
+	Page		pages[OMEN_SEGMENT_BLOCKS]; /* NULL = not held */
+	char	   *chunks[MAX_ATTS + 1];	/* malloced, exact */
+	Size		lengths[MAX_ATTS + 1];
+	int			fetches[MAX_ATTS + 1];
+} Segment;
+
+static const char *
+fetch_chunk(void *arg, int attno, Size *len)
+{
+	Segment    *segment = arg;
+
+	segment->fetches[attno]++;
+	*len = segment->lengths[attno];
+	return segment->chunks[attno];
+}
+
+/* Independent of omen_page_equal, which is tested with it */
+static bool
+pages_equal(Page a, Page b)
+{
+	int			n = PageGetMaxOffsetNumber(a);
+	int			i;
+
+	if (n != (int) PageGetMaxOffsetNumber(b))
+		return false;
+	for (i = 1; i <= n; i++)
+	{
+		ItemIdData	x = *PageGetItemId(a, i);
+		ItemIdData	y = *PageGetItemId(b, i);
+
+		if (x.lp_flags != y.lp_flags || x.lp_len != y.lp_len)
+			return false;
+		if (x.lp_flags == LP_REDIRECT && x.lp_off != y.lp_off)
+			return false;
+		if (x.lp_flags == LP_NORMAL &&
+			memcmp(a + x.lp_off, b + y.lp_off, x.lp_len) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+build_segment(Relation *rel, Segment *segment, bool damage_pages)
+{
+	OmenSegmentBuilder *builder;
+	StringInfo *chunks;
+	int			block;
+	int			i;
+
+	memset(segment, 0, sizeof(*segment));
+	segment->natts = rel->tupdesc->natts;
+	segment->nblocks = one_in(3) ? OMEN_SEGMENT_BLOCKS :
+		1 + rnd_below(one_in(2) ? 4 : OMEN_SEGMENT_BLOCKS);
+	builder = omen_segment_builder_create(rel->tupdesc, segment->nblocks,
+										  CurrentMemoryContext);
+	for (block = 0; block < segment->nblocks; block++)
+	{
+		Page		page;
+		bool		good;
+
+		if (one_in(10))
+			continue;
+		page = make_page(rel, block);
+		if (damage_pages && one_in(2))
+		{
+			/*
+			 * Whatever is accepted must come back; mostly tuples, sometimes
+			 * line pointers and page header.
+			 */
+			int			upper = ((PageHeader) page)->pd_upper;
+			int			n = 1 + rnd_below(3);
+
+			while (n-- > 0)
+			{
+				if (!one_in(4) && upper < BLCKSZ)
+					page[upper + rnd_below(BLCKSZ - upper)] ^= 1 << rnd_below(8);
+				else
+					page[8 + rnd_below(200)] ^= 1 << rnd_below(8);
+			}
+			good = omen_segment_builder_add_page(builder, block, page);
+		}
+		else
+		{
+			good = omen_segment_builder_add_page(builder, block, page);
+			CHECK(good);
+		}
+		if (good)
+			segment->pages[block] = page;
+		else
+			free(page);
+	}
+	chunks = omen_segment_builder_finish(builder, &segment->nrows);
+	for (i = 0; i <= segment->natts; i++)
+	{
+		segment->lengths[i] = chunks[i]->len;
+		segment->chunks[i] = malloc(chunks[i]->len);
+		memcpy(segment->chunks[i], chunks[i]->data, chunks[i]->len);
+	}
+	omen_segment_builder_free(builder);
+}
+
+static void
+free_segment(Segment *segment)
+{
+	int			i;
+
+	for (i = 0; i < OMEN_SEGMENT_BLOCKS; i++)
+		free(segment->pages[i]);
+	for (i = 0; i <= segment->natts; i++)
+		free(segment->chunks[i]);
+}
+
+/* Deform a tuple as the server would; false if it leaves its bounds */
+static bool
+walk_tuple(TupleDesc tupdesc, const char *p, uint32 len, const char **values)
+{
+	HeapTupleHeader tuple = (HeapTupleHeader) p;
+	uint32		pos = tuple->t_hoff;
+	int			i;
+
+	if (HeapTupleHeaderGetNatts(tuple) > tupdesc->natts)
+		return false;
+	for (i = 0; i < tupdesc->natts; i++)
+		values[i] = NULL;
+	for (i = 0; i < HeapTupleHeaderGetNatts(tuple); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		int			align = omen_alignment_bytes(att->attalign);
+
+		if ((tuple->t_infomask & HEAP_HASNULL) && att_isnull(i, tuple->t_bits))
+			continue;
+		if (att->attlen != -1 || p[pos] == 0)
+			pos = TYPEALIGN(align, pos);
+		if (pos >= len)
+			return false;
+		values[i] = p + pos;
+		if (att->attlen == -1)
+			pos += VARSIZE_ANY(p + pos);
+		else if (att->attlen == -2)
+			pos += strnlen(p + pos, len - pos) + 1;
+		else
+			pos += att->attlen;
+		if (pos > len)
+			return false;
+	}
+	return pos == len;
+}
+
+/* Everything must come back */
+static void
+check_segment(Relation *rel, Segment *segment)
+{
+	OmenSegmentReader *reader;
+	Page		page = malloc(BLCKSZ);
+	uint32		row = 0;
+	const char ***all;
+	int		   *natts;
+	int			block;
+	int			att;
+	int			min_natts = rel->tupdesc->natts;
+
+	all = malloc(sizeof(char **) * (segment->nrows + 1));
+	natts = malloc(sizeof(int) * (segment->nrows + 1));
+	reader = omen_segment_reader_open(fetch_chunk, segment,
+									  CurrentMemoryContext);
+	CHECK(omen_segment_rows(reader) == segment->nrows);
+	CHECK(omen_segment_natts(reader) == segment->natts);
+	CHECK(omen_segment_fits_tupdesc(reader, rel->tupdesc));
+
+	for (block = 0; block < OMEN_SEGMENT_BLOCKS; block++)
+	{
+		Page		original = segment->pages[block];
+		int			offnum;
+
+		CHECK(omen_segment_has_block(reader, block) == (original != NULL));
+		if (original == NULL)
+		{
+			CHECK(omen_segment_max_offset(reader, block) == 0);
+			continue;
+		}
+		CHECK(omen_segment_max_offset(reader, block) ==
+			  (int) PageGetMaxOffsetNumber(original));
+		CHECK(omen_segment_first_row(reader, block) == row);
+
+		memset(page, 0x5A, BLCKSZ);
+		omen_segment_rebuild_page(reader, block, 1000 + block, page);
+		CHECK(pages_equal(original, page));
+		CHECK(omen_page_equal(original, page));
+		CHECK(PageIsAllVisible(page));
+
+		for (offnum = 1; offnum <= (int) PageGetMaxOffsetNumber(original);
+			 offnum++)
+		{
+			ItemId		item = PageGetItemId(original, offnum);
+			OffsetNumber target;
+			HeapTuple	tuple;
+
+			if (omen_segment_line_pointer(reader, block, offnum, &target) !=
+				(int) item->lp_flags ||
+				(item->lp_flags == LP_REDIRECT && item->lp_off != target))
+				CHECK(!"line pointer");
+			if (!ItemIdIsNormal(item))
+				continue;
+
+			tuple = omen_segment_form_tuple(reader, block, 1000 + block,
+											offnum, 99);
+			if (tuple->t_len != item->lp_len ||
+				memcmp(tuple->t_data, PageGetItem(original, item),
+					   item->lp_len) != 0 ||
+				ItemPointerGetBlockNumber(&tuple->t_self) != 1000 + block ||
+				ItemPointerGetOffsetNumber(&tuple->t_self) != offnum ||
+				tuple->t_tableOid != 99)
+				CHECK(!"tuple");
+			pfree(tuple);
+
+			all[row] = malloc(sizeof(char *) * (rel->tupdesc->natts + 1));
+			natts[row] = HeapTupleHeaderGetNatts((HeapTupleHeader) PageGetItem(original, item));
+			min_natts = Min(min_natts, natts[row]);
+			if (!walk_tuple(rel->tupdesc, PageGetItem(original, item),
+							item->lp_len, all[row]))
+				CHECK(!"walk");
+			row++;
+		}
+	}
+	CHECK(row == segment->nrows);
+	if (row > 0)
+		CHECK(omen_segment_min_natts(reader) == min_natts);
+
+	for (att = 0; att < rel->tupdesc->natts; att++)
+	{
+		int			attlen = TupleDescAttr(rel->tupdesc, att)->attlen;
+		OmenZone	whole;
+		int			nulls = 0;
+		uint32		first;
+
+		omen_segment_zone(reader, att + 1, -1, &whole);
+		for (first = 0; first < row; first += OMEN_VECTOR_MAX_ROWS)
+		{
+			OmenVector	vector;
+			OmenZone	zone;
+			int			vector_nulls = 0;
+			int64		min = PG_INT64_MAX;
+			int64		max = PG_INT64_MIN;
+			bool		good = true;
+			int			i;
+
+			omen_segment_vector(reader, att + 1, first / OMEN_VECTOR_MAX_ROWS,
+								&vector);
+			omen_segment_zone(reader, att + 1, first / OMEN_VECTOR_MAX_ROWS,
+							  &zone);
+			good = vector.nrows == (int) Min(row - first, OMEN_VECTOR_MAX_ROWS);
+			for (i = 0; good && i < vector.nrows; i++)
+			{
+				const char *value = all[first + i][att];
+				bool		present = vector.nnulls < vector.nrows &&
+				(!vector.present ||
+				 ((vector.present[i >> 3] >> (i & 7)) & 1));
+
+				good &= present == (value != NULL);
+				good &= omen_segment_row_natts(reader, first + i) ==
+					natts[first + i];
+				if (!present)
+				{
+					vector_nulls++;
+					continue;
+				}
+				if (!good)
+					break;
+				if (vector.ints)
+				{
+					good &= memcmp(value, &vector.ints[i], attlen) == 0;
+					good &= vector.ints[i] <= whole.max &&
+						vector.ints[i] >= whole.min;
+					min = Min(min, vector.ints[i]);
+					max = Max(max, vector.ints[i]);
+				}
+				else
+				{
+					int			len = attlen;
+
+					if (len == -1)
+						len = VARSIZE_ANY(value);
+					else if (len == -2)
+						len = strlen(value) + 1;
+					good &= memcmp(value, vector.pointers[i], len) == 0;
+				}
+			}
+			CHECK(good);
+			CHECK(vector.nnulls == vector_nulls);
+			CHECK(zone.nnulls == vector_nulls && zone.nrows == vector.nrows);
+			if (vector.ints && vector_nulls < vector.nrows)
+				CHECK(zone.has_range && zone.min == min && zone.max == max);
+			nulls += vector_nulls;
+		}
+		CHECK(whole.nnulls == nulls && whole.nrows == (int) row);
+		CHECK(segment->fetches[att + 1] <= 1);
+	}
+	CHECK(segment->fetches[0] == 1);
+	omen_segment_reader_close(reader);
+
+	/* Without any difference omen_page_equal would prove nothing */
+	for (block = 0; block < OMEN_SEGMENT_BLOCKS; block++)
+	{
+		Page		original = segment->pages[block];
+		ItemId		item;
+
+		if (original == NULL || PageGetMaxOffsetNumber(original) == 0)
+			continue;
+		memcpy(page, original, BLCKSZ);
+		item = PageGetItemId(page, 1 + rnd_below(PageGetMaxOffsetNumber(page)));
+		if (ItemIdIsNormal(item))
+			page[item->lp_off + rnd_below(item->lp_len)] ^= 1 << rnd_below(8);
+		else if (item->lp_flags == LP_REDIRECT && one_in(2))
+			item->lp_off++;
+		else
+			item->lp_flags ^= 1 + rnd_below(3);
+		CHECK(!omen_page_equal(original, page));
+		((PageHeader) page)->pd_lower -= sizeof(ItemIdData);
+		CHECK(!omen_page_equal(original, page));
+		break;
+	}
+
+	while (row > 0)
+		free(all[--row]);
+	free(all);
+	free(natts);
+	free(page);
+}
+
+/* ---- mutations ---- */
+
+static void
+mutate(char **chunk, Size *length)
+{
+	static const uint32 words[] = {0, 1, 7, 8, 255, 1024, 65535, 8192,
+	0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
+	Size		len = *length;
+	char	   *copy;
+	int			n;
+
+	if (one_in(6))
+	{
+		/* cut, mostly with a header that agrees */
+		len = one_in(8) ? len + rnd_below(64) : (Size) rnd_below((int) len + 1);
+		copy = calloc(1, len ? len : 1);
+		memcpy(copy, *chunk, Min(len, *length));
+		if (len >= sizeof(OmenChunkHeader) && !one_in(8))
+			((OmenChunkHeader *) copy)->length = len;
+	}
+	else
+	{
+		copy = malloc(len);
+		memcpy(copy, *chunk, len);
+	}
+	n = one_in(2) ? 1 : rnd_below(8);
+	while (n-- > 0 && len > 8)
+	{
+		/* headers and descriptors are the interesting part */
+		Size		reach = one_in(3) ? len : one_in(2) ? 160 : 600;
+		Size		at = rnd_below((int) Min(len, reach));
+
+		switch (rnd_below(4))
+		{
+			case 0:
+				copy[at] ^= 1 << rnd_below(8);
+				break;
+			case 1:
+				copy[at] = (char) rnd();
+				break;
+			case 2:
+				at = (at & ~(Size) 3);
+				if (at + 4 <= len)
+					memcpy(copy + at, &words[rnd_below(lengthof(words))], 4);
+				break;
+			default:
+				at = (at & ~(Size) 1);
+				if (at + 2 <= len)
+				{
+					uint16		word;
+
+					memcpy(&word, copy + at, 2);
+					word += one_in(2) ? 1 : -1;
+					memcpy(copy + at, &word, 2);
+				}
+				break;
+		}
+	}
+	*chunk = copy;
+	*length = len;
+}
+
+static int	mutations_refused = 0;
+static int	mutations_survived = 0;
+
+static void
+check_mutation(Relation *rel, Segment *segment)
+{
+	MemoryContext context = shim_context_create();
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OmenSegmentReader *volatile reader = NULL;
+	volatile bool fits = false;
+	Page		page = malloc(BLCKSZ);
+	int			attno = one_in(2) ? 0 : rnd_below(segment->natts + 1);
+	char	   *chunk = segment->chunks[attno];
+	Size		length = segment->lengths[attno];
+	volatile bool bad = false;
+	volatile int errors = 0;
+	const char *values[MAX_ATTS];
+	sigjmp_buf	jump;
+	volatile int step;
+	int			nsteps = 2 + 2 * OMEN_SEGMENT_BLOCKS + 2 * segment->natts;
+
+	mutate(&segment->chunks[attno], &segment->lengths[attno]);
+
+	/* Each step on its own: an error in one must not spare the others */
+	for (step = 0; step < nsteps; step++)
+	{
+		shim_error_jump = &jump;
+		if (sigsetjmp(jump, 0) != 0)
+		{
+			if (shim_sqlstate != ERRCODE_DATA_CORRUPTED &&
+				shim_sqlstate != ERRCODE_FEATURE_NOT_SUPPORTED)
+			{
+				fprintf(stderr, "unexpected error: %s\n", shim_message);
+				bad = true;
+			}
+			errors++;
+			if (reader == NULL)
+				break;
+			continue;
+		}
+		if (step == 0)
+			reader = omen_segment_reader_open(fetch_chunk, segment, context);
+		else if (step == 1)
+		{
+			fits = omen_segment_fits_tupdesc(reader, rel->tupdesc);
+			(void) omen_segment_min_natts(reader);
+		}
+		else if (step < 2 + 2 * OMEN_SEGMENT_BLOCKS)
+		{
+			int			block = (step - 2) / 2;
+			int			offnum;
+			int			n;
+
+			if (!omen_segment_has_block(reader, block))
+				continue;
+			n = omen_segment_max_offset(reader, block);
+			if (step % 2 == 0)
+			{
+				omen_segment_rebuild_page(reader, block, 1000 + block, page);
+				if (((PageHeader) page)->pd_lower > ((PageHeader) page)->pd_upper ||
+					(int) PageGetMaxOffsetNumber(page) != n)
+					bad = true;
+				for (offnum = 1; offnum <= n; offnum++)
+				{
+					ItemId		item = PageGetItemId(page, offnum);
+
+					if (!ItemIdIsNormal(item))
+						continue;
+					if (item->lp_off + item->lp_len > BLCKSZ ||
+						item->lp_off < ((PageHeader) page)->pd_upper)
+						bad = true;
+					else if (fits && !walk_tuple(rel->tupdesc,
+												 PageGetItem(page, item),
+												 item->lp_len, values))
+						bad = true;
+				}
+			}
+			else if (n > 0)
+			{
+				OffsetNumber target;
+
+				offnum = 1 + rnd_below(n);
+				if (omen_segment_line_pointer(reader, block, offnum,
+											  &target) == LP_NORMAL)
+				{
+					HeapTuple	tuple = omen_segment_form_tuple(reader, block,
+																1000 + block,
+																offnum, 1);
+
+					if (fits && !walk_tuple(rel->tupdesc,
+											(char *) tuple->t_data,
+											tuple->t_len, values))
+						bad = true;
+				}
+			}
+		}
+		else
+		{
+			int			att = 1 + (step - 2 - 2 * OMEN_SEGMENT_BLOCKS) / 2;
+			OmenVector	vector;
+			OmenZone	zone;
+			uint32		nrows = omen_segment_rows(reader);
+			int			v;
+			int			i;
+			uint64		sum = 0;
+
+			if (att > omen_segment_natts(reader))
+				continue;
+			omen_segment_zone(reader, att, -1, &zone);
+			for (v = 0; v * OMEN_VECTOR_MAX_ROWS < (int) nrows; v++)
+			{
+				omen_segment_zone(reader, att, v, &zone);
+				omen_segment_vector(reader, att, v, &vector);
+				for (i = 0; i < vector.nrows; i++)
+				{
+					if (vector.present)
+						sum += vector.present[i >> 3];
+					if (vector.ints)
+						sum += vector.ints[i];
+					else if (vector.pointers[i])
+						sum += vector.pointers[i][0];
+				}
+			}
+			if (sum == 1)
+				mutations_survived += 0;	/* keep the loop */
+		}
+	}
+	shim_error_jump = NULL;
+	CHECK(!bad);
+	if (errors)
+		mutations_refused++;
+	else
+		mutations_survived++;
+
+	if (reader)
+		omen_segment_reader_close(reader);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	free(segment->chunks[attno]);
+	segment->chunks[attno] = chunk;
+	segment->lengths[attno] = length;
+	memset(segment->fetches, 0, sizeof(segment->fetches));
+	free(page);
+}
+
+static void
+fuzz(int iterations)
+{
+	int			i;
+	int			m;
+
+	for (i = 0; i < iterations; i++)
+	{
+		MemoryContext context = shim_context_create();
+		Relation	rel;
+		Segment		segment;
+
+		MemoryContextSwitchTo(context);
+		make_relation(&rel);
+		CHECK(omen_columnar_supports(rel.tupdesc));
+		build_segment(&rel, &segment, one_in(3));
+		check_segment(&rel, &segment);
+		memset(segment.fetches, 0, sizeof(segment.fetches));
+		for (m = 0; m < 20; m++)
+			check_mutation(&rel, &segment);
+		/* The descriptor is all that may be left */
+		CHECK(shim_allocated() == 1);
+		free_segment(&segment);
+		MemoryContextDelete(context);
+	}
+	printf("# %d mutations refused, %d read within bounds\n",
+		   mutations_refused, mutations_survived);
+}
+
+/* ---- benchmark ---- */
+
+#ifdef OMEN_BENCH
+#include <zstd.h>
+
+static double
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+static Form_pg_attribute
+add_att(TupleDesc tupdesc, int attlen, char attalign)
+{
+	Form_pg_attribute att = TupleDescAttr(tupdesc, tupdesc->natts++);
+
+	att->attlen = attlen;
+	att->attalign = attalign;
+	return att;
+}
+
+static void
+bench(void)
+{
+	static const char *const names[] = {"system", "id", "a", "b", "v", "s"};
+	MemoryContext context = shim_context_create();
+	TupleDesc	tupdesc;
+	Segment		segment;
+	StringInfo *chunks = NULL;
+	OmenSegmentBuilder *builder = NULL;
+	OmenSegmentReader *reader;
+	char	  **words = malloc(sizeof(char *) * 5000);
+	Page		page = malloc(BLCKSZ);
+	double		start;
+	double		spent;
+	int			rounds = 100;
+	uint64		id = 0;
+	int			block;
+	int			i;
+	int			k;
+	uint32		sum = 0;
+
+	MemoryContextSwitchTo(context);
+	tupdesc = palloc0(offsetof(struct TupleDescData, attrs) +
+					  5 * sizeof(FormData_pg_attribute));
+	add_att(tupdesc, 8, TYPALIGN_DOUBLE);
+	add_att(tupdesc, 4, TYPALIGN_INT);
+	add_att(tupdesc, 4, TYPALIGN_INT);
+	add_att(tupdesc, 8, TYPALIGN_DOUBLE);
+	add_att(tupdesc, -1, TYPALIGN_INT);
+	for (i = 0; i < 5000; i++)
+	{
+		words[i] = malloc(32);
+		snprintf(words[i], 32, "name-%05d", i);
+	}
+
+	memset(&segment, 0, sizeof(segment));
+	segment.natts = 5;
+	segment.nblocks = OMEN_SEGMENT_BLOCKS;
+	for (block = 0; block < segment.nblocks; block++)
+	{
+		PageHeader	header;
+
+		segment.pages[block] = malloc(BLCKSZ);
+		header = (PageHeader) segment.pages[block];
+		PageInit((Page) header, BLCKSZ, 0);
+		for (;;)
+		{
+			char		tuple[200];
+			HeapTupleHeader th = (HeapTupleHeader) tuple;
+			int			n = PageGetMaxOffsetNumber((Page) header);
+			const char *word = words[rnd_below(5000)];
+			double		v = (rnd() >> 12) * (1.0 / (UINT64CONST(1) << 52)) * 1000;
+			int32		a = id % 1000;
+			int32		b = rnd_below(1000000);
+			int			len = 49 + strlen(word);
+
+			if (header->pd_lower + 4 + (int) MAXALIGN(len) > header->pd_upper)
+				break;
+			memset(tuple, 0, sizeof(tuple));
+			HeapTupleHeaderSetXmin(th, 700);
+			th->t_infomask = HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID | HEAP_HASVARWIDTH;
+			th->t_infomask2 = 5;
+			th->t_hoff = 24;
+			ItemPointerSet(&th->t_ctid, block, n + 1);
+			memcpy(tuple + 24, &id, 8);
+			memcpy(tuple + 32, &a, 4);
+			memcpy(tuple + 36, &b, 4);
+			memcpy(tuple + 40, &v, 8);
+			SET_VARSIZE_1B(tuple + 48, 1 + strlen(word));
+			memcpy(tuple + 49, word, strlen(word));
+			header->pd_upper -= MAXALIGN(len);
+			memcpy((char *) header + header->pd_upper, tuple, len);
+			ItemIdSetNormal(&header->pd_linp[n], header->pd_upper, len);
+			header->pd_lower += 4;
+			id++;
+		}
+	}
+
+	start = now();
+	for (k = 0; k < rounds; k++)
+	{
+		if (builder)
+			omen_segment_builder_free(builder);
+		builder = omen_segment_builder_create(tupdesc, segment.nblocks, context);
+		for (block = 0; block < segment.nblocks; block++)
+			if (!omen_segment_builder_add_page(builder, block,
+											   segment.pages[block]))
+				abort();
+		chunks = omen_segment_builder_finish(builder, &segment.nrows);
+	}
+	spent = now() - start;
+	printf("encode            %8.1f ns/row   (%.2f M rows/s)\n",
+		   spent / rounds / segment.nrows,
+		   segment.nrows * 1e3 * rounds / spent);
+
+	for (i = 0; i <= segment.natts; i++)
+	{
+		segment.lengths[i] = chunks[i]->len;
+		segment.chunks[i] = chunks[i]->data;
+	}
+
+	start = now();
+	for (k = 0; k < rounds; k++)
+	{
+		reader = omen_segment_reader_open(fetch_chunk, &segment, context);
+		for (block = 0; block < segment.nblocks; block++)
+		{
+			omen_segment_rebuild_page(reader, block, block, page);
+			sum += ((PageHeader) page)->pd_upper;
+		}
+		omen_segment_reader_close(reader);
+	}
+	spent = now() - start;
+	printf("rebuild           %8.1f ns/row   (%.2f us per page of %u rows)\n",
+		   spent / rounds / segment.nrows,
+		   spent / rounds / segment.nblocks / 1000,
+		   segment.nrows / segment.nblocks);
+	for (block = 0; block < segment.nblocks; block++)
+	{
+		reader = omen_segment_reader_open(fetch_chunk, &segment, context);
+		omen_segment_rebuild_page(reader, block, block, page);
+		if (!omen_page_equal(segment.pages[block], page))
+			abort();
+		omen_segment_reader_close(reader);
+	}
+
+	reader = omen_segment_reader_open(fetch_chunk, &segment, context);
+	start = now();
+	for (k = 0; k < 1000000; k++)
+	{
+		HeapTuple	tuple;
+
+		block = rnd_below(segment.nblocks);
+		tuple = omen_segment_form_tuple(reader, block, block,
+										1 + rnd_below(omen_segment_max_offset(reader, block)), 1);
+		sum += tuple->t_len;
+		pfree(tuple);
+	}
+	spent = now() - start;
+	printf("form tuple        %8.1f ns\n", spent / k);
+	omen_segment_reader_close(reader);
+
+	start = now();
+	for (k = 0; k < 100000; k++)
+	{
+		HeapTuple	tuple;
+
+		reader = omen_segment_reader_open(fetch_chunk, &segment, context);
+		block = rnd_below(segment.nblocks);
+		tuple = omen_segment_form_tuple(reader, block, block,
+										1 + rnd_below(omen_segment_max_offset(reader, block)), 1);
+		sum += tuple->t_len;
+		pfree(tuple);
+		omen_segment_reader_close(reader);
+	}
+	spent = now() - start;
+	printf("open, form, close %8.1f ns\n", spent / k);
+
+	reader = omen_segment_reader_open(fetch_chunk, &segment, context);
+	for (i = 1; i <= segment.natts; i++)
+	{
+		start = now();
+		for (k = 0; k < rounds * 10; k++)
+		{
+			OmenVector	vector;
+			uint32		v;
+
+			for (v = 0; v * OMEN_VECTOR_MAX_ROWS < segment.nrows; v++)
+			{
+				omen_segment_vector(reader, i, v, &vector);
+				sum += vector.nrows;
+			}
+		}
+		spent = now() - start;
+		printf("vector of %-8s %7.2f ns/row\n", names[i],
+			   spent / k / segment.nrows);
+	}
+	omen_segment_reader_close(reader);
+
+	printf("bytes per row of %u rows: encoded, then zstd level 3\n",
+		   segment.nrows);
+	spent = 0;
+	for (i = 0; i <= segment.natts; i++)
+	{
+		Size		bound = ZSTD_compressBound(segment.lengths[i]);
+		char	   *out = malloc(bound);
+		Size		packed = ZSTD_compress(out, bound, segment.chunks[i],
+										   segment.lengths[i], 3);
+
+		printf("  %-8s %8.3f %8.3f\n", names[i],
+			   (double) segment.lengths[i] / segment.nrows,
+			   (double) packed / segment.nrows);
+		spent += (double) packed / segment.nrows;
+		free(out);
+	}
+	printf("  total at rest     %8.3f   (checksum %u)\n", spent, sum);
+}
+#endif
+
+int
+main(int argc, char **argv)
+{
+#ifdef OMEN_BENCH
+	if (argc >= 2 && strcmp(argv[1], "bench") == 0)
+	{
+		rng_state = 42;
+		bench();
+		return 0;
+	}
+#endif
+	if (argc != 4 || strcmp(argv[1], "fuzz") != 0)
+	{
+		fprintf(stderr, "usage: %s fuzz ITERATIONS SEED\n", argv[0]);
+		return 2;
+	}
+	rng_state = strtoull(argv[3], NULL, 10);
+	fuzz(atoi(argv[2]));
+	printf("%d passed, %d failed\n", passed, failed);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Column chunks outside of the server: round trips and damaged bytes under the
+# address and undefined behaviour sanitizers; or a small benchmark.
+#
+#   test/fuzz/run.sh [ITERATIONS [SEED]]    default 300 iterations, seed 1
+#   test/fuzz/run.sh bench
+#
+# PG_CONFIG and CC as usual.  The last line is "N passed, N failed".
+set -e
+cd "$(dirname "$0")/../.."
+PG_CONFIG=${PG_CONFIG:-pg_config}
+CC=${CC:-gcc}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+sources="test/fuzz/columnar_fuzz.c test/fuzz/shim.c src/columnar/*.c"
+flags="-I$("$PG_CONFIG" --includedir-server) -Isrc -D_GNU_SOURCE
+	-fno-strict-aliasing -fwrapv -Wall -Wextra -Wno-unused-parameter
+	-Wno-sign-compare -Wno-missing-field-initializers"
+
+if [ "$1" = bench ]; then
+	# shellcheck disable=SC2086
+	"$CC" $flags -O2 -DOMEN_BENCH $sources -o "$out/bench" -lzstd
+	"$out/bench" bench
+	exit
+fi
+# shellcheck disable=SC2086
+"$CC" $flags -O1 -g -fno-omit-frame-pointer -DUSE_ASSERT_CHECKING=1 \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	$sources -o "$out/fuzz"
+"$out/fuzz" fuzz "${1:-300}" "${2:-1}"
