@@ -23,6 +23,11 @@ GRANT USAGE ON SCHEMA omendb TO PUBLIC;
 ---------------------------------------------------------------------------
 -- table access method
 ---------------------------------------------------------------------------
+CREATE FUNCTION omendb.omendb_tableam_handler(internal)
+RETURNS table_am_handler AS 'MODULE_PATHNAME', 'omendb_tableam_handler'
+LANGUAGE C STRICT;
+CREATE ACCESS METHOD omendb TYPE TABLE HANDLER omendb.omendb_tableam_handler;
+COMMENT ON ACCESS METHOD omendb IS 'row pages that settle into compressed column chunks';
 
 ---------------------------------------------------------------------------
 -- store: cache and store statistics

@@ -1,0 +1,584 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch.c
+ *	  Access to single rows by TID, and cold rows in slots.
+ *
+ * The page is pinned and share-locked, and the marker is checked before heapam
+ * may look: on the emptied page it would find nothing, and tell the index that
+ * nothing is all there will ever be.  If the page is cold, it is unlocked but
+ * stays pinned while the row group's header is read: the pin keeps sealers
+ * away, so if the header says that the block is cold, its rows are those of the
+ * version the header names; if not, the page was thawed and we look again.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/scan.h"
+
+#include "access/relscan.h"
+#include "executor/executor.h"
+#include "storage/predicate.h"
+#include "utils/memutils.h"
+
+/*
+ * Fetches through an index.  Starts with heapam's.
+ *
+ * The copy is believed ("cold" without looking at the page) only for the MVCC
+ * snapshot it was loaded under: another one may be younger than the copy.
+ */
+typedef struct OmenIndexFetchData
+{
+	IndexFetchHeapData heap;	/* must be first */
+	OmenGroupCopy copy;
+	OmenColdReader *reader;		/* created at the first cold row */
+	MemoryContext mcxt;
+
+	/* what the copy's snapshot was */
+	Snapshot	snapshot;		/* NULL: not an MVCC one */
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32		xcnt;
+	int32		subxcnt;
+	CommandId	curcid;
+} OmenIndexFetchData;
+
+typedef OmenIndexFetchData *OmenIndexFetch;
+
+/* ------------------------------------------------------------------------
+ * Cold rows in slots
+ *
+ * The slots are made for tuples in buffers.  A tuple without one must belong to
+ * the slot, as a materialized one does: whoever copies from a slot that does
+ * not own its tuple takes a pin on the buffer instead.
+ * ------------------------------------------------------------------------
+ */
+
+/* See scan.h */
+void
+omen_slot_store_owned(TupleTableSlot *slot, HeapTuple tuple)
+{
+	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
+
+	if (unlikely(!TTS_IS_BUFFERTUPLE(slot)))
+		elog(ERROR, "trying to store a cold heap tuple into wrong type of slot");
+
+	ExecClearTuple(slot);
+	slot->tts_flags &= ~TTS_FLAG_EMPTY;
+	slot->tts_flags |= TTS_FLAG_SHOULDFREE;
+	bslot->base.tuple = tuple;
+	slot->tts_tid = tuple->t_self;
+	slot->tts_tableOid = tuple->t_tableOid;
+}
+
+/* See scan.h */
+void
+omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple)
+{
+	MemoryContext oldcxt;
+	HeapTuple	copy;
+
+	/* give back the memory of the previous row first, it is likely to fit */
+	ExecClearTuple(slot);
+	oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
+	copy = heap_copytuple(tuple);
+	MemoryContextSwitchTo(oldcxt);
+	omen_slot_store_owned(slot, copy);
+}
+
+/*
+ * Form the tuple of a cold block that a TID leads to, in slot->tts_mcxt, and
+ * store it in the slot.  Returns false if there is none.
+ *
+ * from_index: as an index sees it.  A redirect leads to its target, whose
+ * offset replaces the one in *tid, and a heap-only tuple cannot be reached in
+ * another way.  Otherwise the TID must be that of the tuple.
+ */
+static bool
+fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
+		   ItemPointer tid, bool from_index, Snapshot snapshot,
+		   TupleTableSlot *slot)
+{
+	BlockNumber blk = ItemPointerGetBlockNumber(tid);
+	OffsetNumber off = ItemPointerGetOffsetNumber(tid);
+	OffsetNumber target = InvalidOffsetNumber;
+	OmenSegmentReader *segment;
+	MemoryContext oldcxt;
+	HeapTuple	tuple;
+	bool		redirected = false;
+	int			block;
+	int			flags;
+	int			maxoff;
+
+	segment = omen_cold_reader_segment(reader, copy, blk, &block);
+	maxoff = omen_segment_max_offset(segment, block);
+	if (off < FirstOffsetNumber || off > maxoff)
+		return false;
+	flags = omen_segment_line_pointer(segment, block, off, &target);
+	if (flags == LP_REDIRECT && from_index)
+	{
+		redirected = true;
+		off = target;
+		if (off < FirstOffsetNumber || off > maxoff)
+			return false;
+		flags = omen_segment_line_pointer(segment, block, off, &target);
+	}
+	if (flags != LP_NORMAL)
+		return false;
+
+	ExecClearTuple(slot);
+	oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
+	tuple = omen_segment_form_tuple(segment, block, blk, off,
+									RelationGetRelid(rel));
+	MemoryContextSwitchTo(oldcxt);
+
+	if (from_index && !redirected && HeapTupleIsHeapOnly(tuple))
+	{
+		heap_freetuple(tuple);
+		return false;
+	}
+
+	omen_slot_store_owned(slot, tuple);
+	omen_cold_row_visible(snapshot);
+	PredicateLockTID(rel, &tuple->t_self, snapshot,
+					 HeapTupleHeaderGetXmin(tuple->t_data));
+	if (redirected)
+		ItemPointerSetOffsetNumber(tid, off);
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Through an index
+ * ------------------------------------------------------------------------
+ */
+
+/* See table.h */
+struct IndexFetchTableData *
+omen_index_fetch_begin(Relation rel)
+{
+	OmenIndexFetch fetch = palloc0(sizeof(OmenIndexFetchData));
+
+	fetch->heap.xs_base.rel = rel;
+	fetch->heap.xs_cbuf = InvalidBuffer;
+	fetch->copy.first_block = InvalidBlockNumber;	/* else as zeroed */
+	fetch->mcxt = CurrentMemoryContext;
+	return &fetch->heap.xs_base;
+}
+
+/* See table.h */
+void
+omen_index_fetch_reset(struct IndexFetchTableData *scan)
+{
+	OmenIndexFetch fetch = (OmenIndexFetch) scan;
+
+	if (BufferIsValid(fetch->heap.xs_cbuf))
+	{
+		ReleaseBuffer(fetch->heap.xs_cbuf);
+		fetch->heap.xs_cbuf = InvalidBuffer;
+	}
+	if (unlikely(fetch->reader != NULL))
+	{
+		omen_group_copy_release(&fetch->copy);
+		omen_cold_reader_reset(fetch->reader);
+		fetch->snapshot = NULL;
+	}
+}
+
+/* See table.h */
+void
+omen_index_fetch_end(struct IndexFetchTableData *scan)
+{
+	OmenIndexFetch fetch = (OmenIndexFetch) scan;
+
+	omen_index_fetch_reset(scan);
+	if (fetch->reader != NULL)
+		omen_cold_reader_close(fetch->reader);
+	pfree(fetch);
+}
+
+/*
+ * Does the copy answer for this block and snapshot, and say "cold"?
+ */
+static bool
+copy_answers(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
+{
+	return omen_group_copy_has(&fetch->copy, blk) &&
+		omen_group_copy_is_cold(&fetch->copy, blk) &&
+		fetch->snapshot == snapshot &&
+		fetch->curcid == snapshot->curcid &&
+		fetch->xmin == snapshot->xmin &&
+		fetch->xmax == snapshot->xmax &&
+		fetch->xcnt == snapshot->xcnt &&
+		fetch->subxcnt == snapshot->subxcnt;
+}
+
+/*
+ * Read the header of blk's row group; true if blk is cold in it.  The page is
+ * pinned, not locked, and was seen to be cold.
+ */
+static bool
+load_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
+{
+	Relation	rel = fetch->heap.xs_base.rel;
+
+	if (fetch->reader == NULL)
+		fetch->reader = omen_cold_reader_create(rel, false, fetch->mcxt);
+	fetch->snapshot = NULL;
+	omen_group_copy_load(&fetch->copy, rel, blk, NULL);
+	if (snapshot->snapshot_type == SNAPSHOT_MVCC)
+	{
+		fetch->snapshot = snapshot;
+		fetch->curcid = snapshot->curcid;
+		fetch->xmin = snapshot->xmin;
+		fetch->xmax = snapshot->xmax;
+		fetch->xcnt = snapshot->xcnt;
+		fetch->subxcnt = snapshot->subxcnt;
+	}
+	return omen_group_copy_is_cold(&fetch->copy, blk);
+}
+
+/* See table.h; contract as heapam_index_fetch_tuple()'s */
+bool
+omen_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
+					   Snapshot snapshot, TupleTableSlot *slot,
+					   bool *call_again, bool *all_dead)
+{
+	OmenIndexFetch fetch = (OmenIndexFetch) scan;
+	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
+	Relation	rel = scan->rel;
+	BlockNumber blk = ItemPointerGetBlockNumber(tid);
+	Buffer		buf;
+	bool		found;
+
+	Assert(TTS_IS_BUFFERTUPLE(slot));
+
+	/* In the middle of a HOT chain we have its page, which stays hot. */
+	if (!*call_again)
+	{
+		Buffer		prev_buf;
+
+		if (unlikely(fetch->snapshot != NULL) &&
+			copy_answers(fetch, blk, snapshot))
+			goto cold;
+
+		prev_buf = fetch->heap.xs_cbuf;
+		fetch->heap.xs_cbuf = ReleaseAndReadBuffer(prev_buf, rel, blk);
+		if (prev_buf != fetch->heap.xs_cbuf)
+			heap_page_prune_opt(rel, fetch->heap.xs_cbuf);
+	}
+	buf = fetch->heap.xs_cbuf;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	for (int tries = 0; unlikely(omen_page_has_cold_rows(BufferGetPage(buf)));
+		 tries++)
+	{
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (load_copy(fetch, blk, snapshot))
+			goto cold;
+		if (tries >= OMEN_MAX_RETRIES)
+			omen_retry_failed(rel, blk);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+	}
+
+	found = heap_hot_search_buffer(tid, rel, buf, snapshot,
+								   &bslot->base.tupdata, all_dead,
+								   !*call_again);
+	bslot->base.tupdata.t_self = *tid;
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+
+	if (found)
+	{
+		/* only other snapshots may see more than one member of the chain */
+		*call_again = !IsMVCCSnapshot(snapshot);
+		slot->tts_tableOid = RelationGetRelid(rel);
+		ExecStoreBufferHeapTuple(&bslot->base.tupdata, slot, buf);
+	}
+	else
+		*call_again = false;
+	return found;
+
+cold:
+
+	/*
+	 * A live row is the last of its chain.  If there is none, the entry may be
+	 * of a row that is long gone; that is for vacuum to find out.
+	 */
+	*call_again = false;
+	if (all_dead)
+		*all_dead = false;
+	return fetch_cold(fetch->reader, &fetch->copy, rel, tid, true, snapshot,
+					  slot);
+}
+
+/* ------------------------------------------------------------------------
+ * By the row version's own TID
+ * ------------------------------------------------------------------------
+ */
+
+/* See scan.h */
+bool
+omen_heap_fetch(Relation rel, Snapshot snapshot, HeapTuple tuple,
+				Buffer *userbuf, bool keep_buf, bool *cold)
+{
+	ItemPointer tid = &tuple->t_self;
+	OffsetNumber off = ItemPointerGetOffsetNumber(tid);
+	Buffer		buf;
+	Page		page;
+	ItemId		lp;
+	bool		valid;
+
+	*cold = false;
+	*userbuf = InvalidBuffer;
+	tuple->t_data = NULL;
+
+	buf = ReadBuffer(rel, ItemPointerGetBlockNumber(tid));
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buf);
+	if (unlikely(omen_page_has_cold_rows(page)))
+	{
+		UnlockReleaseBuffer(buf);
+		*cold = true;
+		return false;
+	}
+	TestForOldSnapshot(snapshot, rel, page);
+
+	/* the row may have been vacuumed away since the TID was seen */
+	if (off < FirstOffsetNumber || off > PageGetMaxOffsetNumber(page) ||
+		!ItemIdIsNormal(lp = PageGetItemId(page, off)))
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+
+	tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
+	tuple->t_len = ItemIdGetLength(lp);
+	tuple->t_tableOid = RelationGetRelid(rel);
+
+	valid = HeapTupleSatisfiesVisibility(tuple, snapshot, buf);
+	if (valid)
+		PredicateLockTID(rel, tid, snapshot,
+						 HeapTupleHeaderGetXmin(tuple->t_data));
+	HeapCheckForSerializableConflictOut(valid, rel, tuple, buf, snapshot);
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+
+	if (valid || keep_buf)
+		*userbuf = buf;
+	else
+	{
+		ReleaseBuffer(buf);
+		tuple->t_data = NULL;
+	}
+	return valid;
+}
+
+/*
+ * Fetch a row version from a cold page.  Returns false with *cold unset if the
+ * page is hot.
+ */
+static bool
+fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
+				   TupleTableSlot *slot, bool *cold)
+{
+	BlockNumber blk = ItemPointerGetBlockNumber(tid);
+	Buffer		buf = ReadBuffer(rel, blk);
+	Page		page = BufferGetPage(buf);
+	OmenGroupCopy copy;
+	OmenColdReader *reader;
+	bool		found = false;
+
+	omen_group_copy_init(&copy);
+	for (int tries = 0;; tries++)
+	{
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		*cold = omen_page_has_cold_rows(page);
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (!*cold)
+			break;
+
+		omen_group_copy_load(&copy, rel, blk, NULL);
+		if (omen_group_copy_is_cold(&copy, blk))
+		{
+			ItemPointerData ctid = *tid;
+
+			reader = omen_cold_reader_create(rel, false, CurrentMemoryContext);
+			found = fetch_cold(reader, &copy, rel, &ctid, false, snapshot,
+							   slot);
+			omen_cold_reader_close(reader);
+			break;
+		}
+		if (tries >= OMEN_MAX_RETRIES)
+			omen_retry_failed(rel, blk);
+	}
+	omen_group_copy_release(&copy);
+	ReleaseBuffer(buf);
+	return found;
+}
+
+/* See table.h */
+bool
+omen_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
+							 TupleTableSlot *slot)
+{
+	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
+
+	Assert(TTS_IS_BUFFERTUPLE(slot));
+
+	for (;;)
+	{
+		HeapTuple	tuple = &bslot->base.tupdata;
+		ItemPointerData self = *tid;
+		Buffer		buf;
+		bool		cold;
+
+		tuple->t_self = self;
+		if (omen_heap_fetch(rel, snapshot, tuple, &buf, false, &cold))
+		{
+			ExecStorePinnedBufferHeapTuple(tuple, slot, buf);
+			slot->tts_tableOid = RelationGetRelid(rel);
+			return true;
+		}
+		if (likely(!cold))
+			return false;
+
+		if (fetch_cold_version(rel, &self, snapshot, slot, &cold))
+			return true;
+		if (cold)
+			return false;
+		/* thawed in between */
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* See table.h */
+bool
+omen_tuple_tid_valid(TableScanDesc sscan, ItemPointer tid)
+{
+	HeapScanDesc hscan = (HeapScanDesc) sscan;
+
+	return ItemPointerIsValid(tid) &&
+		ItemPointerGetBlockNumber(tid) < hscan->rs_nblocks;
+}
+
+/*
+ * See table.h.  *tid becomes the latest version that the scan's snapshot sees,
+ * as in heap_get_latest_tid().
+ */
+void
+omen_tuple_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
+{
+	Relation	rel = sscan->rs_rd;
+	Snapshot	snapshot = sscan->rs_snapshot;
+	ItemPointerData ctid = *tid;
+	TransactionId prior_xmax = InvalidTransactionId;
+
+	for (;;)
+	{
+		Buffer		buf = ReadBuffer(rel, ItemPointerGetBlockNumber(&ctid));
+		Page		page = BufferGetPage(buf);
+		OffsetNumber off = ItemPointerGetOffsetNumber(&ctid);
+		HeapTupleData tuple;
+		ItemId		lp;
+		bool		valid;
+
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+
+		/*
+		 * A cold row has no later version, so *tid stands.  If we came from an
+		 * earlier one, the row is another: it is frozen, so its xmin matches
+		 * no xmax.
+		 */
+		if (omen_page_has_cold_rows(page))
+		{
+			UnlockReleaseBuffer(buf);
+			break;
+		}
+		TestForOldSnapshot(snapshot, rel, page);
+
+		/* links may be stale; the version before the bogus one is it then */
+		if (off < FirstOffsetNumber || off > PageGetMaxOffsetNumber(page) ||
+			!ItemIdIsNormal(lp = PageGetItemId(page, off)))
+		{
+			UnlockReleaseBuffer(buf);
+			break;
+		}
+		tuple.t_self = ctid;
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple.t_len = ItemIdGetLength(lp);
+		tuple.t_tableOid = RelationGetRelid(rel);
+
+		if (TransactionIdIsValid(prior_xmax) &&
+			!TransactionIdEquals(prior_xmax,
+								 HeapTupleHeaderGetXmin(tuple.t_data)))
+		{
+			UnlockReleaseBuffer(buf);
+			break;
+		}
+
+		valid = HeapTupleSatisfiesVisibility(&tuple, snapshot, buf);
+		HeapCheckForSerializableConflictOut(valid, rel, &tuple, buf, snapshot);
+		if (valid)
+			*tid = ctid;
+
+		if ((tuple.t_data->t_infomask & HEAP_XMAX_INVALID) ||
+			HeapTupleHeaderIsOnlyLocked(tuple.t_data) ||
+			HeapTupleHeaderIndicatesMovedPartitions(tuple.t_data) ||
+			ItemPointerEquals(&tuple.t_self, &tuple.t_data->t_ctid))
+		{
+			UnlockReleaseBuffer(buf);
+			break;
+		}
+		ctid = tuple.t_data->t_ctid;
+		prior_xmax = HeapTupleHeaderGetUpdateXid(tuple.t_data);
+		UnlockReleaseBuffer(buf);
+	}
+}
+
+/*
+ * See table.h.  A slot without a buffer holds a row that was cold when it was
+ * fetched, or that has been materialized: ask the row version it came from.
+ */
+bool
+omen_tuple_satisfies_snapshot(Relation rel, TupleTableSlot *slot,
+							  Snapshot snapshot)
+{
+	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
+	HeapTuple	tuple = bslot->base.tuple;
+	HeapTupleData current;
+	Buffer		buf;
+	bool		cold;
+	bool		res;
+
+	Assert(TTS_IS_BUFFERTUPLE(slot));
+
+	if (likely(BufferIsValid(bslot->buffer)))
+	{
+		LockBuffer(bslot->buffer, BUFFER_LOCK_SHARE);
+		res = HeapTupleSatisfiesVisibility(tuple, snapshot, bslot->buffer);
+		LockBuffer(bslot->buffer, BUFFER_LOCK_UNLOCK);
+		return res;
+	}
+
+	Assert(tuple != NULL && ItemPointerIsValid(&tuple->t_self));
+
+	current.t_self = tuple->t_self;
+	(void) omen_heap_fetch(rel, SnapshotAny, &current, &buf, false, &cold);
+	if (cold)
+	{
+		omen_cold_row_visible(snapshot);
+		return true;
+	}
+	if (!BufferIsValid(buf))
+		return false;
+
+	/* another row may have taken the place by now */
+	res = HeapTupleHeaderGetRawXmin(current.t_data) ==
+		HeapTupleHeaderGetRawXmin(tuple->t_data);
+	if (res)
+	{
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		res = HeapTupleSatisfiesVisibility(&current, snapshot, buf);
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	}
+	ReleaseBuffer(buf);
+	return res;
+}

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.h
+ *	  What the callbacks of the table access method share: the scan
+ *	  descriptor and how cold rows get into slots.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_SCAN_H
+#define OMENDB_SCAN_H
+
+#include "table/table.h"
+
+#include "executor/tuptable.h"
+#include "utils/snapmgr.h"
+
+/* A page may be thawed under us, but hardly this often */
+#define OMEN_MAX_RETRIES	1000
+
+/*
+ * The rows of one cold block, as a scan holds them.
+ */
+typedef struct OmenColdBlock
+{
+	PGAlignedBlock page;		/* the heap page, rebuilt */
+	/* bitmap scans: was the tuple in rs_vistuples[n] reached by a redirect? */
+	bool		redirected[MaxHeapTuplesPerPage];
+} OmenColdBlock;
+
+/*
+ * Scan descriptor.  Starts with heapam's so that heap_rescan(),
+ * heap_endscan(), heap_setscanlimits() and heap_set_tidrange() work on it.
+ *
+ * While cold is set, the rows of block heap.rs_cblock come from the store: from
+ * cold_block->page if image is set, else one by one.  Then heap.rs_cbuf is
+ * either invalid (MVCC snapshots, which may believe the copy) or a pin on the
+ * marker page.
+ */
+typedef struct OmenScanDescData
+{
+	HeapScanDescData heap;		/* must be first */
+
+	OmenGroupCopy copy;			/* of the row group of the last cold block */
+	OmenColdReader *reader;		/* created at the first cold block */
+	OmenColdBlock *cold_block;	/* likewise */
+	bool		cold;
+	bool		image;
+	MemoryContext mcxt;
+
+	/* for omen_count_scan_blocks() */
+	uint64		ncold;
+	uint64		nhot;
+} OmenScanDescData;
+
+typedef OmenScanDescData *OmenScanDesc;
+
+/*
+ * Has this page rows in the store?  True for cold pages except header pages
+ * whose own rows are not cold: those were reserved, and are simply empty.  To
+ * be asked under the page's content lock.
+ */
+static inline bool
+omen_page_has_cold_rows(Page page)
+{
+	if (likely(!omen_page_is_cold(page)))
+		return false;
+	return OmenPageGetColdPage(page)->kind != OMEN_PAGE_HEADER ||
+		OmenBitmapIsSet(OmenPageGetGroupHeader(page)->cold, 0);
+}
+
+/*
+ * What a snapshot has to say about a cold row: they are frozen, so every
+ * snapshot sees them.  A dirty one reports nobody in progress.
+ */
+static inline void
+omen_cold_row_visible(Snapshot snapshot)
+{
+	if (snapshot != NULL && snapshot->snapshot_type == SNAPSHOT_DIRTY)
+	{
+		snapshot->xmin = snapshot->xmax = InvalidTransactionId;
+		snapshot->speculativeToken = 0;
+	}
+}
+
+/* tablescan.c */
+
+/*
+ * Move to blk, which becomes rs_cblock; no content lock is held before or
+ * after.  In page mode rs_vistuples/rs_ntuples are set.
+ */
+extern void omen_scan_load_page(OmenScanDesc scan, BlockNumber blk);
+/*
+ * Outside page mode: lock the current page for looking at it.  Returns the page
+ * under a share lock, or, with scan->cold set, the rebuilt image of a cold one,
+ * and no lock.
+ */
+extern Page omen_scan_lock_page(OmenScanDesc scan);
+/* The next row in a direction, in rs_ctup; NULL at the end */
+extern HeapTuple omen_scan_next(OmenScanDesc scan, ScanDirection direction);
+/*
+ * Use the copy's version of blk, which must be cold in it; image: rebuild the
+ * page now.
+ */
+extern void omen_scan_use_cold(OmenScanDesc scan, BlockNumber blk, bool image);
+/*
+ * Load the copy of blk's row group after blk's page was seen to be cold.  The
+ * page is pinned.  Returns false if it has been thawed since.
+ */
+extern bool omen_scan_load_copy(OmenScanDesc scan, BlockNumber blk);
+extern void omen_retry_failed(Relation rel, BlockNumber blk) pg_attribute_noreturn();
+
+static inline void
+omen_scan_unlock_page(OmenScanDesc scan)
+{
+	if (!scan->cold)
+		LockBuffer(scan->heap.rs_cbuf, BUFFER_LOCK_UNLOCK);
+}
+
+/* The page rs_ctup points into: only while nothing moves the scan */
+static inline Page
+omen_scan_page(OmenScanDesc scan)
+{
+	return unlikely(scan->cold) ? (Page) scan->cold_block->page.data :
+		BufferGetPage(scan->heap.rs_cbuf);
+}
+
+/* fetch.c */
+
+/* Put a tuple that is one palloc chunk in slot->tts_mcxt into the slot */
+extern void omen_slot_store_owned(TupleTableSlot *slot, HeapTuple tuple);
+/* Put a copy of a tuple of a cold page's image into the slot */
+extern void omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple);
+/*
+ * heap_fetch() that checks the marker.  *cold is set, nothing is pinned and
+ * false is returned if the page is cold; the caller has to look there.
+ */
+extern bool omen_heap_fetch(Relation rel, Snapshot snapshot, HeapTuple tuple,
+							Buffer *userbuf, bool keep_buf, bool *cold);
+
+#endif							/* OMENDB_SCAN_H */
