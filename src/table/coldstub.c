@@ -67,33 +67,6 @@ omen_cold_reader_page(OmenColdReader *reader, const OmenGroupCopy *copy,
 	elog(ERROR, "no cold pages yet");
 }
 
-int
-omen_segment_max_offset(OmenSegmentReader *reader, int block)
-{
-	return 0;
-}
-
-int
-omen_segment_block_rows(OmenSegmentReader *reader, int block)
-{
-	return 0;
-}
-
-int
-omen_segment_line_pointer(OmenSegmentReader *reader, int block,
-						  OffsetNumber offnum, OffsetNumber *redirect)
-{
-	return LP_UNUSED;
-}
-
-HeapTuple
-omen_segment_form_tuple(OmenSegmentReader *reader, int block,
-						BlockNumber block_number, OffsetNumber offnum,
-						Oid tableoid)
-{
-	elog(ERROR, "no cold pages yet");
-}
-
 void
 omen_count_scan_blocks(uint64 cold, uint64 hot)
 {
