@@ -1,0 +1,232 @@
+#!/bin/bash
+#
+# conformance.sh: PostgreSQL's own regression and isolation suites on tables
+# of omendb.
+#
+#   conformance.sh [mode ...]      modes: normal, stress, stress1 (default: all)
+#
+# Each suite runs once with heap as the default table access method, then in
+# each mode with omendb, on private servers.  Every result file must be the
+# one heap gave on the same machine, or the one the suite expects.  What may
+# differ is pinned, line by line, in test/conformance/*.diff, with the reason
+# in test/conformance/differences.txt; anything else is a failure.
+#
+#   normal    as a user would run it
+#   stress    row groups of 4 blocks, and a worker that freezes and seals
+#             whatever it can all the time: most reads meet sealed rows
+#   stress1   the same with row groups of a single block
+#
+# In the stress modes, at least $COLD_PERCENT % of the blocks that sequential
+# scans of sealable tables read must have been sealed ones.
+#
+# The suites come from Debian's source package, kept in $OMENDB_CACHE.  With
+# NO_BUILD set, omendb must be installed already.  SUITES chooses among
+# "regress isolation".  LOGS: where to leave the logs of failing tests.
+#
+. "$(dirname "$0")/lib.sh"
+
+MODES=${*:-normal stress stress1}
+SUITES=${SUITES:-regress isolation}
+COLD_PERCENT=${COLD_PERCENT:-90}
+CACHE=${OMENDB_CACHE:-/var/tmp/omendb-conformance-$(id -u)}
+LOGS=${LOGS:-$WORK/logs}
+EXPECTED=$TOP/test/conformance
+PASSED=0
+FAILED=0
+
+mkdir -p "$LOGS"
+
+# The suites' sources, through an apt configuration of our own, so that the
+# machine's is left as it is.
+get_source() {
+	local apt list uri suite version
+	SRC=$(ls -d "$CACHE"/postgresql-15-15*/ 2>/dev/null | head -n 1)
+	if [ -z "$SRC" ]; then
+		say "conformance: fetching PostgreSQL's source package"
+		mkdir -p "$CACHE/apt/lists/partial" "$CACHE/apt/cache/archives/partial"
+		list=$CACHE/apt/sources.list
+		# the machine's own Debian mirrors, as sources
+		{
+			cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+				sed -n 's/^deb \+\(\[[^]]*\] \+\)\?\(http[^ ]*\) \+\([a-z-]*\).*/\2 \3/p'
+			awk '/^URIs:/ {u = $2} /^Suites:/ {for (i = 2; i <= NF; i++) print u, $i}' \
+				/etc/apt/sources.list.d/*.sources 2>/dev/null
+		} | grep -E '/debian(-security)?/? [a-z-]+$' | sort -u |
+			while read -r uri suite; do
+				echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main"
+			done >"$list"
+		apt="-o Dir::Etc::sourcelist=$list -o Dir::Etc::sourceparts=/dev/null"
+		apt="$apt -o Dir::State::lists=$CACHE/apt/lists -o Dir::Cache=$CACHE/apt/cache"
+		if ! apt-get -q $apt update >"$LOGS/apt.log" 2>&1; then
+			cat "$LOGS/apt.log" >&2
+			fail "cannot read the lists of source packages"
+		fi
+		# the newest that can be had: the installed minor's may be gone
+		for version in $(apt-cache $apt showsrc postgresql-15 2>/dev/null |
+			sed -n 's/^Version: //p' | sort -rV); do
+			(cd "$CACHE" && apt-get -q $apt source "postgresql-15=$version") \
+				>>"$LOGS/apt.log" 2>&1 && break
+			rm -rf "$CACHE"/postgresql-15-15*/
+		done
+		SRC=$(ls -d "$CACHE"/postgresql-15-15*/ 2>/dev/null | head -n 1)
+		if [ -z "$SRC" ]; then
+			cat "$LOGS/apt.log" >&2
+			fail "cannot fetch the source package postgresql-15"
+		fi
+		chmod -R a+rX "$CACHE"
+	fi
+	SRC=${SRC%/}
+}
+
+# The C functions that the regression suite calls
+build_library() {
+	LIBRARY=$WORK/library
+	mkdir -p "$LIBRARY"
+	cp "$SRC/src/test/regress/regress.c" "$SRC/contrib/spi/refint.c" \
+		"$SRC/contrib/spi/autoinc.c" "$LIBRARY"
+	cat >"$LIBRARY/Makefile" <<-END
+		MODULES = regress refint autoinc
+		PGXS := \$(shell $PG_CONFIG --pgxs)
+		include \$(PGXS)
+	END
+	make -C "$LIBRARY" PG_CONFIG="$PG_CONFIG" with_llvm=no >"$LOGS/library.log" 2>&1 ||
+		{ cat "$LOGS/library.log"; fail "cannot build the suite's library"; }
+}
+
+# server_for SUITE MODE
+server_for() {
+	local lines=("fsync = off" "jit = off" "max_prepared_transactions = 10"
+		"log_lock_waits = on" "log_autovacuum_min_duration = 0")
+	case $2 in
+		heap) lines+=("shared_preload_libraries = ''") ;;
+		*) lines+=("default_table_access_method = omendb") ;;
+	esac
+	case $2 in
+		stress | stress1)
+			lines+=("omendb.row_group_blocks = $([ "$2" = stress1 ] && echo 1 || echo 4)"
+				"omendb.eager_seal = on" "max_worker_processes = 24")
+			;;
+	esac
+	new_server "$1-$2" "${lines[@]}" && start_server "$1-$2"
+}
+
+# run_suite SUITE MODE: leaves $WORK/SUITE-MODE.out/results and .../run.log
+run_suite() {
+	local suite=$1 mode=$2 name=$1-$2 out=$WORK/$1-$2.out program extra
+	as_user mkdir -p "$out"
+	server_for "$suite" "$mode" || return 1
+	extra=""
+	[ "$mode" = heap ] || extra="--load-extension=omendb"
+	if [ "$suite" = regress ]; then
+		program=$PGXS_TEST/regress/pg_regress
+		extra="$extra --max-concurrent-tests=20 --schedule=$SRC/src/test/regress/parallel_schedule"
+	else
+		program=$PGXS_TEST/isolation/pg_isolation_regress
+		extra="$extra --schedule=$SRC/src/test/isolation/isolation_schedule"
+		extra="$extra prepared-transactions prepared-transactions-cic"
+	fi
+	as_user "$program" --inputdir="$SRC/src/test/$suite" --outputdir="$out" \
+		--bindir="$BINDIR" --dlpath="$LIBRARY" --host="$WORK/$name.s" \
+		--port=5432 --user=postgres ${extra} >"$WORK/$name.run.log" 2>&1
+	case $mode in
+		stress | stress1)
+			sql "$name" -At -F ' ' -d "$([ "$suite" = regress ] && echo regression || echo isolation_regression)" \
+				-c "SELECT cold_blocks, hot_blocks FROM omendb.scan_stats()" \
+				>"$WORK/$name.scans" 2>&1
+			;;
+	esac
+	stop_server "$name"
+}
+
+# judge SUITE MODE
+judge() {
+	local suite=$1 mode=$2 name=$1-$2
+	local passed=0 failed=0 pinned=0 file test crashes cold hot percent
+	for file in "$WORK/$suite-heap.out/results"/*.out; do
+		test=$(basename "$file" .out)
+		result=$WORK/$name.out/results/$test.out
+		if cmp -s "$file" "$result"; then
+			passed=$((passed + 1))
+			continue
+		fi
+		# heap's run was the odd one out, and this is what the suite expects
+		if grep -qE "^(test)? *$test +\.\.\. +ok" "$WORK/$name.run.log"; then
+			passed=$((passed + 1))
+			continue
+		fi
+		diff "$file" "$result" 2>&1 | grep '^[<>]' >"$WORK/diff"
+		pin=$EXPECTED/$suite-$test.diff
+		[ "$mode" = normal ] || [ ! -e "$EXPECTED/$suite-$test.stress.diff" ] ||
+			pin=$EXPECTED/$suite-$test.stress.diff
+		if [ -e "$pin" ] && cmp -s "$pin" "$WORK/diff" &&
+			grep -q "^$(basename "$pin" .diff)[[:space:]]" "$EXPECTED/differences.txt"; then
+			passed=$((passed + 1))
+			pinned=$((pinned + 1))
+			continue
+		fi
+		failed=$((failed + 1))
+		say "  not ok: $suite $test ($mode): $(wc -l <"$WORK/diff") lines differ from heap's"
+		mkdir -p "$LOGS/$name"
+		diff -u "$file" "$result" >"$LOGS/$name/$test.udiff" 2>&1
+		cp "$WORK/diff" "$LOGS/$name/$suite-$test.diff"
+		[ -z "${VERBOSE:-}" ] || head -n 40 "$LOGS/$name/$test.udiff"
+	done
+	crashes=$(grep -cE 'terminated by signal|PANIC|TRAP:' "$WORK/$name.log")
+	if [ "$crashes" != 0 ]; then
+		failed=$((failed + 1))
+		say "  not ok: $crashes crashes in the log of $name"
+		grep -E 'terminated by signal|PANIC|TRAP:' "$WORK/$name.log" | head -n 5
+	fi
+	if [ -e "$WORK/$name.scans" ]; then
+		if ! read -r cold hot <"$WORK/$name.scans" || ! [ "$cold" -ge 0 ] 2>/dev/null; then
+			failed=$((failed + 1))
+			say "  not ok: no scan counters: $(head -n 1 "$WORK/$name.scans")"
+		else
+			percent=$((cold * 100 / (cold + hot + (cold + hot == 0))))
+			say "  $suite ($mode): scans read $cold sealed and $hot hot blocks: $percent % sealed"
+			if [ "$suite" = regress ]; then
+				if [ "$percent" -ge "$COLD_PERCENT" ]; then
+					passed=$((passed + 1))
+				else
+					failed=$((failed + 1))
+					say "  not ok: less than $COLD_PERCENT % of the scanned blocks were sealed"
+				fi
+			fi
+		fi
+	fi
+	if [ $((passed + failed)) = 0 ]; then
+		failed=1
+		say "  not ok: $suite ($mode) ran no test"
+		tail -n 5 "$WORK/$name.run.log" "$WORK/$name.log"
+	fi
+	[ "$failed" = 0 ] || cp "$WORK/$name.log" "$WORK/$name.run.log" "$LOGS" 2>/dev/null
+	say "  $suite ($mode): $passed passed, $failed failed ($pinned with pinned differences)"
+	PASSED=$((PASSED + passed))
+	FAILED=$((FAILED + failed))
+}
+
+get_source
+build_library
+if [ -z "${NO_BUILD:-}" ]; then
+	copy_sources "$WORK/build"
+	build_and_install "$WORK/build" "$LOGS/build.log" || fail "the build failed"
+fi
+
+# the two suites side by side: the isolation suite mostly waits
+for mode in heap $MODES; do
+	pids=""
+	for suite in $SUITES; do
+		# the list of servers that clean-up stops is this shell's
+		SERVERS="$SERVERS $WORK/$suite-$mode"
+		(trap - EXIT INT TERM; run_suite "$suite" "$mode") &
+		pids="$pids $!"
+	done
+	wait $pids
+	[ "$mode" = heap ] && continue
+	for suite in $SUITES; do
+		judge "$suite" "$mode"
+	done
+done
+
+say "conformance: $PASSED passed, $FAILED failed"
+[ "$FAILED" = 0 ] && [ "$PASSED" != 0 ]

@@ -1,0 +1,212 @@
+#!/bin/bash
+#
+# test.sh: every test of omendb on private servers
+#
+#   test.sh [suite ...]
+#
+# Suites, in this order (default: all):
+#   regress      sql/ and expected/ with pg_regress
+#   isolation    test/isolation: concurrent sessions on sealed rows
+#   tap          test/t: crashes, standbys, backups, bad input, DDL
+#   differential random statements on a heap table and its omendb twin
+#   fuzz         test/fuzz: damaged chunks and pages
+#   conformance  PostgreSQL's own suites on omendb tables, normal and stress
+#
+# The library is built with -Werror and with assertions, installed, tested, and
+# at the end replaced by one built as users build it.  The last line counts the
+# tests of all suites; the exit code is 0 only if some ran and none failed.
+#
+# LOGS: where to leave the logs (default: removed, unless something failed).
+#
+. "$(dirname "$0")/lib.sh"
+
+SUITES=${*:-regress isolation tap differential fuzz conformance}
+LOGS=${LOGS:-}
+if [ -z "$LOGS" ]; then
+	LOGS=$(mktemp -d "${OMENDB_TMP:-/tmp}/omendb-logs.XXXXXX")
+	own_logs=yes
+fi
+export LOGS
+mkdir -p "$LOGS"
+chmod 755 "$LOGS"
+TOTAL_PASSED=0
+TOTAL_FAILED=0
+STARTED=$SECONDS
+
+# count NAME PASSED FAILED
+count() {
+	TOTAL_PASSED=$((TOTAL_PASSED + $2))
+	TOTAL_FAILED=$((TOTAL_FAILED + $3))
+	say "== $1: $2 passed, $3 failed ($((SECONDS - suite_started)) s)"
+}
+
+# count_lines FILE PATTERN
+count_lines() {
+	local n
+	n=$(grep -cE "$2" "$1" 2>/dev/null)
+	echo "${n:-0}"
+}
+
+# Does a server's log tell of a crash?
+crashes() {
+	count_lines "$1" 'terminated by signal|PANIC|TRAP:'
+}
+
+# count_pg_regress NAME LOG SERVER: what pg_regress and its like print
+count_pg_regress() {
+	local ok bad crash
+	ok=$(count_lines "$2" '\.\.\. +ok')
+	bad=$(count_lines "$2" '\.\.\. +(FAILED|failed)')
+	crash=$(crashes "$WORK/$3.log")
+	if [ "$bad" != 0 ] || [ "$crash" != 0 ] || [ "$ok" = 0 ]; then
+		cp "$WORK/$3.log" "$LOGS/$1.server.log" 2>/dev/null
+		grep -E '\.\.\. +(FAILED|failed)' "$2"
+		[ "$ok" != 0 ] || tail -n 20 "$2"
+		if [ -s "$WORK/$1.out/regression.diffs" ]; then
+			cp "$WORK/$1.out/regression.diffs" "$LOGS/$1.diffs"
+			head -n 60 "$LOGS/$1.diffs"
+		elif [ -s "$WORK/$1.out/output_iso/regression.diffs" ]; then
+			cp "$WORK/$1.out/output_iso/regression.diffs" "$LOGS/$1.diffs"
+			head -n 60 "$LOGS/$1.diffs"
+		fi
+	fi
+	[ "$crash" = 0 ] || say "   the server's log tells of $crash crashes"
+	[ "$ok" != 0 ] || bad=$((bad + 1))
+	count "$1" "$ok" $((bad + crash))
+}
+
+suite_regress() {
+	local tests
+	new_server regress "omendb.row_group_blocks = 8" "omendb.stop_events = on" &&
+		start_server regress || { count regress 0 1; return; }
+	as_user mkdir -p regress.out
+	tests=$(cd "$SOURCES/sql" && ls ./*.sql | sed 's,^\./,,; /^omendb--/d; s/\.sql$//')
+	as_user "$PGXS_TEST/regress/pg_regress" --inputdir="$SOURCES" \
+		--outputdir="$WORK/regress.out" --bindir="$BINDIR" \
+		--host="$WORK/regress.s" --port=5432 --user=postgres $tests \
+		>"$LOGS/regress.log" 2>&1
+	stop_server regress
+	count_pg_regress regress "$LOGS/regress.log" regress
+}
+
+suite_isolation() {
+	local tests
+	new_server isolation "omendb.row_group_blocks = 4" "omendb.seal = off" &&
+		start_server isolation || { count isolation 0 1; return; }
+	as_user mkdir -p isolation.out
+	tests=$(cd "$SOURCES/test/isolation/specs" && ls ./*.spec | sed 's,^\./,,; s/\.spec$//')
+	as_user "$PGXS_TEST/isolation/pg_isolation_regress" --load-extension=omendb \
+		--inputdir="$SOURCES/test/isolation" --outputdir="$WORK/isolation.out" \
+		--bindir="$BINDIR" --host="$WORK/isolation.s" --port=5432 \
+		--user=postgres $tests >"$LOGS/isolation.log" 2>&1
+	stop_server isolation
+	count_pg_regress isolation "$LOGS/isolation.log" isolation
+}
+
+# prove_tap NAME FILE ...: TAP tests as the servers' user, $JOBS at a time
+prove_tap() {
+	local name=$1 file test ok=0 bad=0 n_ok n_bad
+	shift
+	mkdir -p "$LOGS/$name"
+	for file in "$@"; do
+		test=$(basename "$file" .pl)
+		while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n; done
+		as_user mkdir -p "$name.out/$test"
+		(
+			trap - EXIT INT TERM
+			as_user env PERL5LIB="$PGXS_TEST/perl:$SOURCES/test/t" \
+				PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
+				TESTDIR="$WORK/$name.out/$test" PG_TEST_TIMEOUT_DEFAULT=180 \
+				prove -v "$file"
+			echo "status: $?"
+		) >"$LOGS/$name/$test.log" 2>&1 </dev/null &
+	done
+	wait
+	for file in "$@"; do
+		test=$(basename "$file" .pl)
+		n_ok=$(count_lines "$LOGS/$name/$test.log" '^ok [0-9]+')
+		n_bad=$(count_lines "$LOGS/$name/$test.log" '^not ok [0-9]+')
+		if ! grep -q '^status: 0$' "$LOGS/$name/$test.log" || [ "$n_ok" = 0 ]; then
+			[ "$n_bad" != 0 ] || n_bad=1
+			say "   $test:"
+			grep -E -A 8 '^not ok|died|Bail' "$LOGS/$name/$test.log" | head -n 40
+			tail -n 8 "$LOGS/$name/$test.log"
+			cp -r "$WORK/$name.out/$test/tmp_check/log" "$LOGS/$name/$test.servers" 2>/dev/null
+		fi
+		ok=$((ok + n_ok))
+		bad=$((bad + n_bad))
+	done
+	count "$name" "$ok" "$bad"
+}
+
+suite_tap() {
+	prove_tap tap "$SOURCES"/test/t/*.pl
+}
+
+suite_differential() {
+	[ -e "$SOURCES/test/differential/heap_omendb.pl" ] || return
+	DIFF_STATEMENTS=${DIFF_STATEMENTS:-1500} \
+		prove_tap differential "$SOURCES"/test/differential/*.pl
+}
+
+suite_fuzz() {
+	local ok bad
+	[ -e "$SOURCES/test/fuzz/run.sh" ] || return
+	(cd "$SOURCES/test/fuzz" && bash ./run.sh) >"$LOGS/fuzz.log" 2>&1
+	if [ $? = 0 ]; then ok=1 bad=0; else ok=0 bad=1; tail -n 40 "$LOGS/fuzz.log"; fi
+	count fuzz $ok $bad
+}
+
+suite_conformance() {
+	local counts ok bad
+	NO_BUILD=1 "$TOP/tools/conformance.sh" normal stress >"$LOGS/conformance.log" 2>&1
+	grep -E '^  ' "$LOGS/conformance.log"
+	counts=$(sed -n 's/^conformance: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+		"$LOGS/conformance.log")
+	if [ -z "$counts" ]; then
+		tail -n 20 "$LOGS/conformance.log"
+		counts="0 1"
+	fi
+	read -r ok bad <<<"$counts"
+	count conformance "$ok" "$bad"
+}
+
+# ---- build --------------------------------------------------------------
+
+suite_started=$SECONDS
+say "test: PostgreSQL $("$PG_CONFIG" --version | cut -d' ' -f2) in $BINDIR," \
+	"servers run as $RUN_USER in $WORK"
+say "test: building with -Werror and assertions"
+SOURCES=$WORK/sources
+copy_sources "$SOURCES"
+chmod -R a+rX "$SOURCES"
+if ! build_and_install "$SOURCES" "$LOGS/build.log" \
+	PROFILE="-Werror -DUSE_ASSERT_CHECKING=1"; then
+	say "test: the build failed"
+	say "0 passed, 1 failed"
+	exit 1
+fi
+
+# ---- run ----------------------------------------------------------------
+
+for suite in $SUITES; do
+	suite_started=$SECONDS
+	suite_$suite
+done
+
+# ---- leave the library as users build it --------------------------------
+
+make -C "$SOURCES" -s PG_CONFIG="$PG_CONFIG" clean >/dev/null 2>&1
+if ! build_and_install "$SOURCES" "$LOGS/build-production.log" PROFILE=-Werror; then
+	say "test: the production build failed"
+	TOTAL_FAILED=$((TOTAL_FAILED + 1))
+fi
+
+if [ $TOTAL_FAILED = 0 ] && [ $TOTAL_PASSED != 0 ] && [ -n "${own_logs:-}" ]; then
+	rm -rf "$LOGS"
+else
+	say "test: the logs are in $LOGS"
+fi
+say "test: $((SECONDS - STARTED)) s in all"
+say "$TOTAL_PASSED passed, $TOTAL_FAILED failed"
+[ $TOTAL_FAILED = 0 ] && [ $TOTAL_PASSED != 0 ]
