@@ -21,7 +21,7 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 SHLIB_LINK = -lrocksdb -lzstd -llz4
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/omendb--%.sql,$(sort $(wildcard sql/*.sql))))
-REGRESS_OPTS = --inputdir=.
+REGRESS_OPTS = --inputdir=. --load-extension=omendb
 
 # bitcode is of no use: access methods are called through pointers
 override with_llvm = no
