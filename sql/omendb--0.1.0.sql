@@ -32,6 +32,87 @@ COMMENT ON ACCESS METHOD omendb IS 'row pages that settle into compressed column
 ---------------------------------------------------------------------------
 -- store: cache and store statistics
 ---------------------------------------------------------------------------
+CREATE FUNCTION omendb.cache_stats(
+	OUT size_bytes bigint,
+	OUT used_bytes bigint,
+	OUT chunks bigint,
+	OUT hits bigint,
+	OUT misses bigint,
+	OUT loads bigint,
+	OUT prefetches bigint,
+	OUT evictions bigint,
+	OUT private_copies bigint)
+RETURNS record AS 'MODULE_PATHNAME', 'omen_cache_stats'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION omendb.cache_stats() IS
+'the shared cache of column chunks: counters since the server started';
+
+CREATE FUNCTION omendb.store_stats(
+	OUT state text,
+	OUT reason text,
+	OUT pid int,
+	OUT starts int,
+	OUT row_groups bigint,
+	OUT damaged_row_groups bigint,
+	OUT bytes bigint,
+	OUT loads bigint,
+	OUT requests bigint,
+	OUT ingests bigint,
+	OUT drops bigint,
+	OUT errors bigint,
+	OUT last_error text,
+	OUT last_error_time timestamptz)
+RETURNS record AS 'MODULE_PATHNAME', 'omen_store_stats'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION omendb.store_stats() IS
+'the store of sealed row groups and its background worker';
+
+CREATE FUNCTION omendb.cache_reset()
+RETURNS void AS 'MODULE_PATHNAME', 'omen_cache_reset'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION omendb.cache_reset() IS
+'empty the chunk cache of everything that is not in use';
+
+REVOKE ALL ON FUNCTION omendb.cache_stats() FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.store_stats() FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.cache_reset() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION omendb.cache_stats() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION omendb.store_stats() TO pg_monitor;
+
+-- drive the store without a table (for tests; disabled unless
+-- omendb.stop_events = on)
+CREATE FUNCTION omendb.test_file_write(chunks int, size int,
+	owner int DEFAULT 0, files int DEFAULT 1)
+RETURNS SETOF text AS 'MODULE_PATHNAME', 'omen_test_file_write'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_file_read(id text, chunks int, size int,
+	owner int DEFAULT 0, scan bool DEFAULT false, prefetch int DEFAULT 0)
+RETURNS int AS 'MODULE_PATHNAME', 'omen_test_file_read'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_file_drop(id text)
+RETURNS void AS 'MODULE_PATHNAME', 'omen_test_file_drop'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_file_owner(id text, owner int, add bool)
+RETURNS void AS 'MODULE_PATHNAME', 'omen_test_file_owner'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_file_list(OUT id text, OUT owner int,
+	OUT size bigint)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'omen_test_file_list'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_file_hold(id text, chunks int,
+	owner int DEFAULT 0)
+RETURNS int AS 'MODULE_PATHNAME', 'omen_test_file_hold'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_process_threads()
+RETURNS int AS 'MODULE_PATHNAME', 'omen_test_process_threads'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION omendb.test_file_write(int, int, int, int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_file_read(text, int, int, int, bool, int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_file_drop(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_file_owner(text, int, bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_file_list() FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_file_hold(text, int, int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_process_threads() FROM PUBLIC;
 
 ---------------------------------------------------------------------------
 -- index access method alex

@@ -118,6 +118,9 @@ typedef bool (*OmenStoreCallback) (const OmenRowGroupId *id,
 extern void omen_store_foreach(OmenStoreCallback callback, void *arg);
 /* File size of one row group in bytes, 0 if it is not there */
 extern uint64 omen_store_file_size(const OmenRowGroupId *id);
+/* The same without reading the folder, for a row group's first owner */
+extern uint64 omen_store_owned_file_size(const OmenRowGroupId *id,
+										 const OmenOwner *owner);
 /*
  * Take away an owner that is gone; when none is left the row group is dropped
  * as by omen_store_drop().
@@ -151,12 +154,29 @@ typedef struct OmenChunk
 
 extern bool omen_cache_get(const OmenRowGroupId *id, const OmenOwner *owner,
 						   uint16 attno, uint16 segment, OmenChunk *chunk);
+/*
+ * The same for scans that read much and come back seldom: what they load goes
+ * to the cold end of the cache and does not push out what others use.
+ */
+extern bool omen_cache_get_scan(const OmenRowGroupId *id,
+								const OmenOwner *owner, uint16 attno,
+								uint16 segment, OmenChunk *chunk);
 extern void omen_cache_release(OmenChunk *chunk);
 /* Ask for chunks that will be needed soon; never waits, never errors. */
 extern void omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno,
 								uint16 segment);
 extern void omen_store_missing(const OmenRowGroupId *id,
 							   const OmenOwner *owner) pg_attribute_noreturn();
+
+/* What this backend has done with the cache since it started (for EXPLAIN) */
+typedef struct OmenCacheUsage
+{
+	uint64		hits;
+	uint64		misses;			/* chunks this backend waited for */
+	uint64		private_copies;
+} OmenCacheUsage;
+
+extern OmenCacheUsage omen_cache_usage;
 
 /* ---- set-up, called from omendb.c ---- */
 extern Size omen_store_shmem_size(void);

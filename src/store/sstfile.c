@@ -1,0 +1,308 @@
+/*-------------------------------------------------------------------------
+ *
+ * sstfile.c
+ *	  Write a row group's file in the sealing backend and publish it.
+ *
+ * RocksDB's file writer runs in the backend: it starts no threads and touches
+ * nothing but its file.  It has no filter, no compression (the values are
+ * compressed by themselves) and a block per value or so.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/storeint.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rocksdb/c.h>
+#include <zstd.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "common/file_perm.h"
+#include "port/pg_crc32c.h"
+#include "storage/fd.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+
+struct OmenFileWriter
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+	MemoryContext context;		/* holds this struct; its reset cleans up */
+	MemoryContextCallback callback;
+	rocksdb_options_t *options;
+	rocksdb_envoptions_t *envoptions;
+	rocksdb_sstfilewriter_t *sst;
+	ZSTD_CCtx  *cctx;
+	bool		has_file;		/* the temporary file exists */
+	char		temp[OMEN_PATH_LEN];
+	int			last_attno;		/* -1: none yet */
+	int			last_segment;
+	OmenFileMeta meta;
+	char	   *buffer;			/* for encoding */
+	Size		bufsize;
+};
+
+/* Free what RocksDB and zstd have allocated, remove the temporary file. */
+static void
+writer_cleanup(void *arg)
+{
+	OmenFileWriter *writer = arg;
+
+	if (writer->sst != NULL)
+		rocksdb_sstfilewriter_destroy(writer->sst);
+	if (writer->envoptions != NULL)
+		rocksdb_envoptions_destroy(writer->envoptions);
+	if (writer->options != NULL)
+		rocksdb_options_destroy(writer->options);
+	if (writer->cctx != NULL)
+		ZSTD_freeCCtx(writer->cctx);
+	writer->sst = NULL;
+	writer->envoptions = NULL;
+	writer->options = NULL;
+	writer->cctx = NULL;
+	if (writer->has_file)
+		unlink(writer->temp);
+	writer->has_file = false;
+}
+
+/* Turn an error string of RocksDB into an SQL error. */
+static void
+raise_sst_error(OmenFileWriter *writer, char *err)
+{
+	char	   *copy = pstrdup(err);
+
+	rocksdb_free(err);
+	ereport(ERROR,
+			(errcode(ERRCODE_IO_ERROR),
+			 errmsg("could not write file \"%s\": %s", writer->temp, copy)));
+}
+
+/*
+ * Begin a file; see store.h.  The writer lives in a child of
+ * CurrentMemoryContext; when that goes (an error included) the temporary file
+ * goes too.
+ */
+OmenFileWriter *
+omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
+{
+	MemoryContext context;
+	OmenFileWriter *writer;
+	rocksdb_block_based_table_options_t *table_options;
+	char	   *err = NULL;
+
+	omen_store_check_ready();
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "omendb file writer",
+									ALLOCSET_DEFAULT_SIZES);
+	writer = MemoryContextAllocZero(context, sizeof(OmenFileWriter));
+	writer->context = context;
+	writer->id = *id;
+	writer->owner = *owner;
+	writer->last_attno = -1;
+	writer->meta.magic = OMEN_FILE_META_MAGIC;
+	writer->meta.row_group_blocks = omen_row_group_blocks;
+	writer->meta.owner = *owner;
+	omen_temp_path(writer->temp, id, false);
+	writer->callback.func = writer_cleanup;
+	writer->callback.arg = writer;
+	MemoryContextRegisterResetCallback(context, &writer->callback);
+
+	writer->cctx = ZSTD_createCCtx();
+	if (writer->cctx == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	writer->options = rocksdb_options_create();
+	rocksdb_options_set_compression(writer->options,
+									rocksdb_no_compression);
+	table_options = rocksdb_block_based_options_create();
+	rocksdb_block_based_options_set_no_block_cache(table_options, 1);
+	rocksdb_block_based_options_set_format_version(table_options, 5);
+	rocksdb_options_set_block_based_table_factory(writer->options,
+												  table_options);
+	rocksdb_block_based_options_destroy(table_options);
+	writer->envoptions = rocksdb_envoptions_create();
+	writer->sst = rocksdb_sstfilewriter_create(writer->envoptions,
+											   writer->options);
+	writer->has_file = true;
+	rocksdb_sstfilewriter_open(writer->sst, writer->temp, &err);
+	if (err != NULL)
+		raise_sst_error(writer, err);
+	/* RocksDB creates files 0644 under the umask */
+	if (chmod(writer->temp, pg_file_create_mode) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not set permissions of file \"%s\": %m",
+						writer->temp)));
+	return writer;
+}
+
+static void
+put_value(OmenFileWriter *writer, uint16 attno, uint16 segment,
+		  const char *data, Size len)
+{
+	char		key[OMEN_KEY_LEN];
+	Size		need = omen_chunk_bound(len);
+	Size		vallen;
+	char	   *err = NULL;
+
+	if (writer->bufsize < need)
+	{
+		if (writer->buffer != NULL)
+			pfree(writer->buffer);
+		writer->buffer = NULL;
+		writer->bufsize = Max(need, 64 * 1024);
+		writer->buffer = MemoryContextAllocHuge(writer->context,
+												writer->bufsize);
+	}
+	omen_key_encode(key, &writer->id, attno, segment);
+	vallen = omen_chunk_encode(writer->cctx, key, data, len, writer->buffer,
+							   writer->bufsize);
+	rocksdb_sstfilewriter_put(writer->sst, key, OMEN_KEY_LEN, writer->buffer,
+							  vallen, &err);
+	if (err != NULL)
+		raise_sst_error(writer, err);
+}
+
+/*
+ * Add a chunk; see store.h.
+ */
+void
+omen_file_put(OmenFileWriter *writer, uint16 attno, uint16 segment,
+			  const char *data, Size len)
+{
+	if (attno == OMEN_META_ATTNO ||
+		attno < writer->last_attno ||
+		(attno == writer->last_attno && segment <= writer->last_segment))
+		elog(ERROR, "chunk (%u, %u) is out of order", attno, segment);
+	if (len > OMEN_CHUNK_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column chunk of %zu bytes is too large", len)));
+
+	put_value(writer, attno, segment, data, len);
+	writer->meta.nchunks++;
+	writer->meta.raw_bytes += len;
+	if (attno != writer->last_attno)
+		writer->meta.natts++;
+	writer->last_attno = attno;
+	writer->last_segment = segment;
+}
+
+/*
+ * Log the file and give it its permanent name.  The caller delays checkpoints.
+ * *closed is set as soon as a standby may have the file.
+ */
+static uint64
+log_and_rename(OmenFileWriter *writer, volatile bool *closed)
+{
+	char		path[OMEN_PATH_LEN];
+	char	   *buffer = MemoryContextAlloc(writer->context, OMEN_FILE_PIECE);
+	uint64		size = 0;
+	pg_crc32c	crc;
+	XLogRecPtr	lsn;
+	int			fd;
+
+	fd = OpenTransientFile(writer->temp, O_RDONLY | PG_BINARY);
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", writer->temp)));
+	INIT_CRC32C(crc);
+	for (;;)
+	{
+		int			n = read(fd, buffer, OMEN_FILE_PIECE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (n < 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not read file \"%s\": %m", writer->temp)));
+		if (n == 0)
+			break;
+		COMP_CRC32C(crc, buffer, n);
+		omen_log_file_data(&writer->id, &writer->owner, size, buffer, n);
+		size += n;
+	}
+	FIN_CRC32C(crc);
+	CloseTransientFile(fd);
+	pfree(buffer);
+
+	lsn = omen_log_file_close(&writer->id, &writer->owner, size, crc);
+	*closed = true;
+	XLogFlush(lsn);
+	OMEN_STOP_EVENT("file-after-log");
+
+	omen_sst_path(path, &writer->id, &writer->owner);
+	durable_rename(writer->temp, path, ERROR);
+	writer->has_file = false;
+	OMEN_STOP_EVENT("file-after-rename");
+	return size;
+}
+
+/*
+ * Publish the file; see store.h.  If the store cannot take it the file stays
+ * behind as garbage that nothing refers to.
+ */
+uint64
+omen_file_publish(OmenFileWriter *writer)
+{
+	volatile bool closed = false;
+	uint64		size;
+	char	   *err = NULL;
+	OmenRowGroupId id = writer->id;
+	OmenOwner	owner = writer->owner;
+
+	/* delaying checkpoints works for processes with a virtual transaction */
+	if (!IsTransactionState())
+		elog(ERROR, "omen_file_publish called outside of a transaction");
+	Assert((MyProc->delayChkptFlags & DELAY_CHKPT_START) == 0);
+
+	put_value(writer, OMEN_META_ATTNO, OMEN_META_SEGMENT,
+			  (char *) &writer->meta, sizeof(writer->meta));
+	rocksdb_sstfilewriter_finish(writer->sst, &err);
+	if (err != NULL)
+		raise_sst_error(writer, err);
+
+	MyProc->delayChkptFlags |= DELAY_CHKPT_START;
+	PG_TRY();
+	{
+		OMEN_STOP_EVENT("file-before-log");
+		size = log_and_rename(writer, &closed);
+	}
+	PG_CATCH();
+	{
+		MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
+
+		/*
+		 * Standbys may have the file, and so may we after the rename.  Nothing
+		 * will ever refer to it: say so in WAL, and leave ours to the garbage
+		 * collector.
+		 */
+		if (closed)
+			omen_log_drop(&id, 1);
+		MemoryContextDelete(writer->context);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
+	MemoryContextDelete(writer->context);
+
+	OMEN_STOP_EVENT("file-before-ingest");
+	omen_store_ingest(&id, &owner);
+	return size;
+}
+
+/*
+ * Give up a file that has not been published.
+ */
+void
+omen_file_abort(OmenFileWriter *writer)
+{
+	MemoryContextDelete(writer->context);
+}

@@ -1,0 +1,388 @@
+/*-------------------------------------------------------------------------
+ *
+ * storedir.c
+ *	  The store's folder: names of files, marks, control file, start-up.
+ *
+ * The names in omendb/sst and omendb/marks are the whole truth about which row
+ * groups exist and whose they are; see the README.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/storeint.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "storage/fd.h"
+
+/*
+ * Parse a file name of omendb/sst or omendb/marks.  owner is set for the kinds
+ * that carry one.
+ */
+OmenNameKind
+omen_name_parse(const char *name, OmenRowGroupId *id, OmenOwner *owner)
+{
+	const char *rest;
+	unsigned int spc,
+				db,
+				rel,
+				blk;
+	int			used = 0;
+
+	if (!omen_id_parse(name, id))
+		return OMEN_NAME_OTHER;
+	rest = name + OMEN_ID_STRLEN;
+	if (strcmp(rest, ".tmp") == 0)
+		return OMEN_NAME_TMP;
+	if (strcmp(rest, ".redo") == 0)
+		return OMEN_NAME_REDO;
+	if (strcmp(rest, ".drop") == 0)
+		return OMEN_NAME_DROP;
+
+	if (sscanf(rest, "-%u-%u-%u-%u%n", &spc, &db, &rel, &blk, &used) != 4 ||
+		used == 0)
+		return OMEN_NAME_OTHER;
+	owner->rnode.spcNode = spc;
+	owner->rnode.dbNode = db;
+	owner->rnode.relNode = rel;
+	owner->first_block = blk;
+	rest += used;
+	if (strcmp(rest, ".sst") == 0)
+		return OMEN_NAME_SST;
+	if (strcmp(rest, ".own") == 0)
+		return OMEN_NAME_OWN;
+	if (strcmp(rest, ".gone") == 0)
+		return OMEN_NAME_GONE;
+	return OMEN_NAME_OTHER;
+}
+
+static void
+format_path(char *path, const char *dir, const OmenRowGroupId *id,
+			const OmenOwner *owner, const char *suffix)
+{
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	omen_id_format(id, idstr);
+	if (owner != NULL)
+		snprintf(path, OMEN_PATH_LEN, "%s/%s-%u-%u-%u-%u.%s", dir, idstr,
+				 owner->rnode.spcNode, owner->rnode.dbNode,
+				 owner->rnode.relNode, owner->first_block, suffix);
+	else
+		snprintf(path, OMEN_PATH_LEN, "%s/%s.%s", dir, idstr, suffix);
+}
+
+/* path: OMEN_PATH_LEN bytes, here and below; relative to the data directory */
+void
+omen_sst_path(char *path, const OmenRowGroupId *id, const OmenOwner *owner)
+{
+	format_path(path, OMEN_SST_DIR, id, owner, "sst");
+}
+
+void
+omen_temp_path(char *path, const OmenRowGroupId *id, bool redo)
+{
+	format_path(path, OMEN_SST_DIR, id, NULL, redo ? "redo" : "tmp");
+}
+
+void
+omen_mark_path(char *path, OmenNameKind kind, const OmenRowGroupId *id,
+			   const OmenOwner *owner)
+{
+	switch (kind)
+	{
+		case OMEN_NAME_OWN:
+			format_path(path, OMEN_MARK_DIR, id, owner, "own");
+			break;
+		case OMEN_NAME_GONE:
+			format_path(path, OMEN_MARK_DIR, id, owner, "gone");
+			break;
+		case OMEN_NAME_DROP:
+			format_path(path, OMEN_MARK_DIR, id, NULL, "drop");
+			break;
+		default:
+			elog(ERROR, "not a mark: %d", (int) kind);
+	}
+}
+
+/*
+ * Create an empty file, durable but for its folder's entry, which the caller
+ * fsyncs (once for many).  An existing one is fine.
+ */
+void
+omen_create_mark(const char *path)
+{
+	int			fd = OpenTransientFile(path, O_RDWR | O_CREAT | PG_BINARY);
+
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", path)));
+	if (pg_fsync(fd) != 0)
+		ereport(data_sync_elevel(ERROR),
+				(errcode_for_file_access(),
+				 errmsg("could not fsync file \"%s\": %m", path)));
+	if (CloseTransientFile(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not close file \"%s\": %m", path)));
+}
+
+/* Remove a file that may not exist; returns whether it did. */
+bool
+omen_remove_mark(const char *path)
+{
+	if (unlink(path) == 0)
+		return true;
+	if (errno != ENOENT)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not remove file \"%s\": %m", path)));
+	return false;
+}
+
+bool
+omen_file_exists(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+/*
+ * Make sure that the folders exist.  Redo and the worker call it too: a folder
+ * may have been lost, or the server may be a standby that has just begun.
+ */
+void
+omen_store_make_dirs(void)
+{
+	static const char *const dirs[] = {OMEN_DIR, OMEN_SST_DIR, OMEN_MARK_DIR};
+
+	for (int i = 0; i < (int) lengthof(dirs); i++)
+	{
+		if (MakePGDirectory(dirs[i]) == 0)
+			fsync_fname(i == 0 ? "." : OMEN_DIR, true);
+		else if (errno != EEXIST)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not create directory \"%s\": %m", dirs[i])));
+	}
+}
+
+typedef struct ControlData
+{
+	unsigned int format;
+	uint64		system_identifier;
+	int			row_group_blocks;
+} ControlData;
+
+/* 1: read; 0: there is none; -1: unreadable (errno) or malformed (errno 0) */
+static int
+read_control(ControlData *control)
+{
+	FILE	   *file = AllocateFile(OMEN_CONTROL_FILE, "r");
+	char		line[128];
+	int			found = 0;
+
+	if (file == NULL)
+		return errno == ENOENT ? 0 : -1;
+	while (fgets(line, sizeof(line), file) != NULL)
+	{
+		if (sscanf(line, "format_version = %u", &control->format) == 1)
+			found |= 1;
+		else if (sscanf(line, "system_identifier = " UINT64_FORMAT,
+						&control->system_identifier) == 1)
+			found |= 2;
+		else if (sscanf(line, "row_group_blocks = %d",
+						&control->row_group_blocks) == 1)
+			found |= 4;
+	}
+	FreeFile(file);
+	if (found != 7)
+	{
+		errno = 0;
+		return -1;
+	}
+	return 1;
+}
+
+static void
+write_control(void)
+{
+	static const char tmp[] = OMEN_CONTROL_FILE ".tmp";
+	char		text[256];
+	int			fd;
+	int			len;
+
+	len = snprintf(text, sizeof(text),
+				   "# omendb store; written once, do not edit\n"
+				   "format_version = %u\n"
+				   "system_identifier = " UINT64_FORMAT "\n"
+				   "row_group_blocks = %d\n",
+				   OMEN_STORE_FORMAT, GetSystemIdentifier(),
+				   omen_row_group_blocks);
+	fd = OpenTransientFile(tmp, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", tmp)));
+	errno = 0;
+	if (write(fd, text, len) != len)
+	{
+		if (errno == 0)
+			errno = ENOSPC;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m", tmp)));
+	}
+	CloseTransientFile(fd);
+	/* fsyncs the file, and the folder */
+	durable_rename(tmp, OMEN_CONTROL_FILE, ERROR);
+}
+
+/*
+ * Postmaster (or single-user server), before any other process runs, also
+ * after a crash: make the folder at the first start, refuse another row group
+ * size, remove what sealers and recovery left half-written.
+ *
+ * Anything else that may be wrong with the folder is left for the worker to
+ * report: the rest of the server can live with it.
+ */
+void
+omen_store_prepare_folder(void)
+{
+	ControlData control;
+	struct stat st;
+	DIR		   *dir;
+	struct dirent *de;
+
+	if (IsBinaryUpgrade)
+		return;
+
+	switch (read_control(&control))
+	{
+		case 0:
+			/* a folder with row groups but no control file is not ours to adopt */
+			dir = opendir(OMEN_SST_DIR);
+			if (dir != NULL)
+			{
+				OmenRowGroupId id;
+				OmenOwner	owner;
+				bool		any = false;
+
+				while ((de = readdir(dir)) != NULL)
+					any |= (omen_name_parse(de->d_name, &id, &owner) ==
+							OMEN_NAME_SST);
+				closedir(dir);
+				if (any)
+					return;
+			}
+			else if (errno != ENOENT)
+				return;
+			omen_store_make_dirs();
+			write_control();
+			break;
+		case 1:
+			if (control.row_group_blocks != omen_row_group_blocks)
+				ereport(FATAL,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the omendb store was created with row groups of %d blocks, but omendb.row_group_blocks is %d",
+								control.row_group_blocks, omen_row_group_blocks),
+						 errhint("Set omendb.row_group_blocks = %d.",
+								 control.row_group_blocks)));
+			break;
+		default:
+			return;
+	}
+
+	if (stat(OMEN_SST_DIR, &st) != 0 || (dir = opendir(OMEN_SST_DIR)) == NULL)
+		return;
+	while ((de = readdir(dir)) != NULL)
+	{
+		OmenRowGroupId id;
+		OmenOwner	owner;
+		OmenNameKind kind = omen_name_parse(de->d_name, &id, &owner);
+
+		if (kind == OMEN_NAME_TMP || kind == OMEN_NAME_REDO)
+		{
+			char		path[OMEN_PATH_LEN];
+
+			omen_temp_path(path, &id, kind == OMEN_NAME_REDO);
+			if (unlink(path) != 0)
+				ereport(LOG,
+						(errcode_for_file_access(),
+						 errmsg("could not remove file \"%s\": %m", path)));
+		}
+	}
+	closedir(dir);
+}
+
+/*
+ * Is the folder this server's, and readable?  Returns 0, or an SQLSTATE with
+ * the reason as text (the worker keeps it for everyone who asks).
+ */
+int
+omen_store_check_folder(char *reason, Size reasonlen)
+{
+	static const char *const dirs[] = {OMEN_SST_DIR, OMEN_MARK_DIR};
+	ControlData control;
+	DIR		   *dir;
+
+	switch (read_control(&control))
+	{
+		case 0:
+			snprintf(reason, reasonlen, "file \"%s\" is missing",
+					 OMEN_CONTROL_FILE);
+			return ERRCODE_DATA_CORRUPTED;
+		case -1:
+			if (errno == 0)
+				snprintf(reason, reasonlen, "file \"%s\" is malformed",
+						 OMEN_CONTROL_FILE);
+			else
+				snprintf(reason, reasonlen, "could not open file \"%s\": %s",
+						 OMEN_CONTROL_FILE, strerror(errno));
+			return ERRCODE_IO_ERROR;
+		default:
+			break;
+	}
+	if (control.format != OMEN_STORE_FORMAT)
+	{
+		snprintf(reason, reasonlen,
+				 "the store has format version %u, this version of omendb reads %u",
+				 control.format, OMEN_STORE_FORMAT);
+		return ERRCODE_FEATURE_NOT_SUPPORTED;
+	}
+	if (control.system_identifier != GetSystemIdentifier())
+	{
+		snprintf(reason, reasonlen,
+				 "the store belongs to the database system " UINT64_FORMAT
+				 ", this is " UINT64_FORMAT,
+				 control.system_identifier, GetSystemIdentifier());
+		return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	}
+	if (control.row_group_blocks != omen_row_group_blocks)
+	{
+		snprintf(reason, reasonlen,
+				 "the store has row groups of %d blocks, but omendb.row_group_blocks is %d",
+				 control.row_group_blocks, omen_row_group_blocks);
+		return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	}
+	for (int i = 0; i < (int) lengthof(dirs); i++)
+	{
+		dir = opendir(dirs[i]);
+		if (dir == NULL || access(dirs[i], R_OK | W_OK | X_OK) != 0)
+		{
+			snprintf(reason, reasonlen, "could not open directory \"%s\": %s",
+					 dirs[i], strerror(errno));
+			if (dir != NULL)
+				closedir(dir);
+			return ERRCODE_IO_ERROR;
+		}
+		closedir(dir);
+	}
+	return 0;
+}

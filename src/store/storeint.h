@@ -1,0 +1,406 @@
+/*-------------------------------------------------------------------------
+ *
+ * storeint.h
+ *	  What the files of the store share among themselves.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_STOREINT_H
+#define OMENDB_STOREINT_H
+
+#include "store/store.h"
+
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+#include "utils/resowner.h"
+
+/* ---- the folder (storedir.c) ---- */
+#define OMEN_DIR			"omendb"
+#define OMEN_SST_DIR		"omendb/sst"	/* row group files: the truth */
+#define OMEN_MARK_DIR		"omendb/marks"	/* owners, tombstones */
+/* base backups and pg_rewind skip names that begin with pgsql_tmp */
+#define OMEN_DB_DIR			"omendb/pgsql_tmp_rocksdb"
+#define OMEN_CONTROL_FILE	"omendb/omendb.control"
+#define OMEN_STORE_FORMAT	1
+
+#define OMEN_NAME_LEN		(OMEN_ID_STRLEN + 4 * 11 + 8)
+#define OMEN_PATH_LEN		(32 + OMEN_NAME_LEN)
+
+typedef enum OmenNameKind
+{
+	OMEN_NAME_OTHER,
+	OMEN_NAME_SST,				/* <id>-<spc>-<db>-<rel>-<block>.sst */
+	OMEN_NAME_TMP,				/* <id>.tmp, of a sealer */
+	OMEN_NAME_REDO,				/* <id>.redo, of recovery */
+	OMEN_NAME_OWN,				/* <id>-...own: a further owner */
+	OMEN_NAME_GONE,				/* <id>-...gone: the file's first owner left */
+	OMEN_NAME_DROP				/* <id>.drop: tombstone */
+} OmenNameKind;
+
+extern OmenNameKind omen_name_parse(const char *name, OmenRowGroupId *id,
+									OmenOwner *owner);
+extern void omen_sst_path(char *path, const OmenRowGroupId *id,
+						  const OmenOwner *owner);
+extern void omen_temp_path(char *path, const OmenRowGroupId *id, bool redo);
+extern void omen_mark_path(char *path, OmenNameKind kind,
+						   const OmenRowGroupId *id, const OmenOwner *owner);
+extern void omen_create_mark(const char *path);
+extern bool omen_remove_mark(const char *path);
+extern bool omen_file_exists(const char *path);
+extern void omen_store_make_dirs(void);
+extern void omen_store_prepare_folder(void);
+extern int	omen_store_check_folder(char *reason, Size reasonlen);
+
+/* ---- owners (owners.c); these two also for redo ---- */
+extern void omen_store_mark_owner(bool add, bool gone,
+								  const OmenRowGroupId *id,
+								  const OmenOwner *owner);
+extern void omen_store_mark_dropped(const OmenRowGroupId *ids, int nids);
+
+/* ---- chunk values (storechunk.c) ---- */
+#define OMEN_KEY_LEN		20
+#define OMEN_META_ATTNO		0xFFFF
+#define OMEN_META_SEGMENT	0xFFFF
+#define OMEN_CHUNK_MAX		(64 * 1024 * 1024)	/* bytes, decoded */
+
+typedef struct OmenChunkKey
+{
+	OmenRowGroupId id;
+	uint16		attno;
+	uint16		segment;
+} OmenChunkKey;
+
+StaticAssertDecl(sizeof(OmenChunkKey) == OMEN_KEY_LEN,
+				 "OmenChunkKey has padding");
+
+/* stored under (id, OMEN_META_ATTNO, OMEN_META_SEGMENT): the file about itself */
+#define OMEN_FILE_META_MAGIC	0x4F4D4631	/* "OMF1" */
+typedef struct OmenFileMeta
+{
+	uint32		magic;
+	uint32		row_group_blocks;
+	OmenOwner	owner;
+	uint32		nchunks;
+	uint32		natts;			/* distinct attribute numbers seen */
+	uint64		raw_bytes;		/* of all chunks, decoded */
+} OmenFileMeta;
+
+struct ZSTD_CCtx_s;
+struct ZSTD_DCtx_s;
+
+extern void omen_key_encode(char *buf, const OmenRowGroupId *id, uint16 attno,
+							uint16 segment);
+extern Size omen_chunk_bound(Size len);
+extern Size omen_chunk_encode(struct ZSTD_CCtx_s *cctx, const char *key,
+							  const char *data, Size len, char *out,
+							  Size outsize);
+/* NULL or what is wrong; *rawlen is the decoded length in bytes */
+extern const char *omen_chunk_check(const char *key, const char *value,
+									Size len, Size *rawlen);
+extern const char *omen_chunk_decode(struct ZSTD_DCtx_s *dctx,
+									 const char *value, Size len, char *out,
+									 Size rawlen);
+
+/* ---- shared state (storeshmem.c) ---- */
+typedef enum OmenStoreState
+{
+	OMEN_STORE_STARTING,		/* no worker yet, or it is opening */
+	OMEN_STORE_READY,
+	OMEN_STORE_REFUSED			/* alive; answers everything with `reason` */
+} OmenStoreState;
+
+typedef enum OmenResult
+{
+	OMEN_RES_OK,
+	OMEN_RES_MISSING,			/* no such row group */
+	OMEN_RES_NOROOM,			/* the cache cannot take the chunk */
+	OMEN_RES_ERROR				/* code and text say why */
+} OmenResult;
+
+typedef enum OmenRequestOp
+{
+	OMEN_OP_INGEST,				/* id, owner */
+	OMEN_OP_READ,				/* key, offset: a piece of a chunk */
+	OMEN_OP_RESET				/* empty the cache of what is not pinned */
+} OmenRequestOp;
+
+typedef enum OmenSlotState
+{
+	OMEN_SLOT_FREE,
+	OMEN_SLOT_FILLING,			/* its backend writes it */
+	OMEN_SLOT_QUEUED,
+	OMEN_SLOT_RUNNING,			/* the worker has it */
+	OMEN_SLOT_DONE,
+	OMEN_SLOT_ABANDONED			/* its backend has gone; the worker frees it */
+} OmenSlotState;
+
+#define OMEN_REQUEST_SLOTS	16
+#define OMEN_TRANSFER_SIZE	(64 * 1024)
+#define OMEN_ERROR_LEN		400
+#define OMEN_ERROR_SLOTS	64
+#define OMEN_FRESH_SLOTS	256
+
+typedef struct OmenRequest
+{
+	OmenSlotState state;		/* under OmenStoreShared.mutex */
+	uint64		number;			/* order of arrival */
+	OmenRequestOp op;
+	OmenChunkKey key;
+	OmenOwner	owner;
+	uint32		offset;			/* OMEN_OP_READ: bytes */
+	/* the answer */
+	OmenResult	result;
+	int			errcode;
+	char		errtext[OMEN_ERROR_LEN];
+	uint32		total;			/* OMEN_OP_READ: length of the whole chunk */
+	uint32		piece;			/* OMEN_OP_READ: bytes in buffer */
+	ConditionVariable cv;
+	char		buffer[OMEN_TRANSFER_SIZE];
+} OmenRequest;
+
+/* Text of a failed load; overwritten in a ring, hence the number. */
+typedef struct OmenErrorText
+{
+	uint64		number;
+	int			errcode;
+	char		text[OMEN_ERROR_LEN];
+} OmenErrorText;
+
+typedef struct OmenFresh
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+} OmenFresh;
+
+typedef struct OmenStoreShared
+{
+	slock_t		mutex;			/* leaf lock: nothing is taken under it */
+
+	/* the worker */
+	pid_t		worker_pid;		/* 0: not running */
+	Latch	   *worker_latch;	/* of its PGPROC, so never dangling */
+	uint32		generation;		/* starts so far */
+	OmenStoreState state;
+	int			reason_code;	/* SQLSTATE, when REFUSED */
+	char		reason[OMEN_ERROR_LEN];
+
+	/* requests */
+	ConditionVariable slot_cv;	/* a slot became free */
+	uint64		next_number;
+
+	/* files that came into omendb/sst without a request (redo) */
+	int			nfresh;
+	bool		fresh_overflow; /* look at the folder instead */
+	OmenFresh	fresh[OMEN_FRESH_SLOTS];
+	bool		tombstones;		/* new ones since the last look */
+
+	/* error texts of failed loads */
+	uint64		next_error;
+	OmenErrorText errors[OMEN_ERROR_SLOTS];
+
+	/* statistics; row_groups and bytes as the worker knows them */
+	uint64		row_groups;
+	uint64		damaged;
+	uint64		bytes;
+	pg_atomic_uint64 requests;
+	pg_atomic_uint64 loads;
+	pg_atomic_uint64 ingests;
+	pg_atomic_uint64 drops;
+	pg_atomic_uint64 nerrors;
+	int64		last_error_time;	/* TimestampTz, 0: none */
+	char		last_error[OMEN_ERROR_LEN];
+
+	OmenRequest slots[OMEN_REQUEST_SLOTS];
+} OmenStoreShared;
+
+extern OmenStoreShared *omen_store;
+extern LWLock *omen_marks_lock; /* serialises changes of omendb/marks */
+
+extern void omen_store_kick(void);
+extern void omen_store_note_fresh(const OmenRowGroupId *id,
+								  const OmenOwner *owner);
+extern void omen_store_note_tombstones(void);
+extern void omen_store_note_error(const char *text);
+
+/* ---- asking and waiting (storerequest.c) ---- */
+typedef struct OmenStoreWait
+{
+	int64		start;			/* TimestampTz */
+	int64		absent_since;	/* TimestampTz, 0: the worker was there */
+} OmenStoreWait;
+
+#define OMEN_WAIT_SLICE		250 /* ms between two looks at the worker */
+
+extern void omen_store_wait_init(OmenStoreWait *wait);
+extern void omen_store_wait_check(OmenStoreWait *wait);
+extern void omen_store_check_ready(void);
+extern void omen_store_ingest(const OmenRowGroupId *id, const OmenOwner *owner);
+extern OmenResult omen_store_read(const OmenChunkKey *key,
+								  const OmenOwner *owner, char **data,
+								  Size *len);
+extern void omen_store_reset_cache(void);
+extern void omen_store_request_cleanup(void);
+extern void omen_store_raise(int code, const char *text,
+							 const OmenRowGroupId *id,
+							 const OmenOwner *owner) pg_attribute_noreturn();
+extern char *omen_owner_name(const OmenOwner *owner);
+
+/* ---- cache (cache.c: backends; cacheload.c: the worker's side) ---- */
+#define OMEN_CACHE_PARTITIONS	64
+#define OMEN_CACHE_RESERVE		64	/* entries kept free for new loads */
+#define OMEN_PREFETCH_MAX		64	/* prefetches queued at once */
+
+typedef enum OmenEntryState
+{
+	OMEN_ENTRY_FREE,
+	OMEN_ENTRY_LOADING,
+	OMEN_ENTRY_VALID,
+	OMEN_ENTRY_FAILED			/* not in the table any more */
+} OmenEntryState;
+
+typedef enum OmenEntryList
+{
+	OMEN_LIST_NONE,
+	OMEN_LIST_COLD,				/* came in by a scan or a prefetch */
+	OMEN_LIST_HOT
+} OmenEntryList;
+
+typedef struct OmenCacheEntry
+{
+	OmenChunkKey key;
+	uint32		hash;
+	int32		chain;			/* next in bucket; partition lock */
+	pg_atomic_uint32 state;		/* OmenEntryState */
+	pg_atomic_uint32 pins;		/* raised under the partition lock only */
+	pg_atomic_uint32 touched;	/* used since the worker last looked */
+	bool		scan;			/* enters at the cold end */
+	bool		prefetch;		/* in the prefetch queue */
+	uint8		list;			/* OmenEntryList; the worker's alone */
+	int32		prev;			/* the worker's; links of `list` */
+	int32		next;			/* as prev; also free list and load queues */
+	OmenOwner	owner;			/* for messages and to find the file */
+	uint64		dp;				/* dsa_pointer; the worker's alone */
+	char	   *data;			/* in the fixed area: same address everywhere */
+	uint32		len;
+	uint8		result;			/* OmenResult, when FAILED */
+	uint64		error;			/* number in the ring of error texts */
+	ConditionVariable cv;		/* the load has ended */
+} OmenCacheEntry;
+
+typedef struct OmenCacheCounters
+{
+	pg_atomic_uint64 hits;
+	pg_atomic_uint64 misses;
+	char		pad[PG_CACHE_LINE_SIZE - 2 * sizeof(pg_atomic_uint64)];
+} OmenCacheCounters;
+
+typedef struct OmenList
+{
+	int32		head;			/* most recent */
+	int32		tail;			/* next to be evicted */
+	uint32		count;
+} OmenList;
+
+typedef struct OmenCacheShared
+{
+	slock_t		mutex;			/* free list and queues; leaf lock */
+	int32		free_head;
+	uint32		nfree;
+	int32		load_head,
+				load_tail;
+	int32		prefetch_head,
+				prefetch_tail;
+	uint32		nprefetch;
+
+	/* the worker's alone (shared so that they survive it) */
+	OmenList	cold;
+	OmenList	hot;
+	uint64		cold_bytes;
+
+	/* statistics */
+	pg_atomic_uint64 used_bytes;
+	pg_atomic_uint64 entries;
+	pg_atomic_uint64 evictions;
+	pg_atomic_uint64 private_copies;
+	pg_atomic_uint64 prefetches;
+	OmenCacheCounters counters[OMEN_CACHE_PARTITIONS];
+} OmenCacheShared;
+
+extern OmenCacheShared *omen_cache;
+extern OmenCacheEntry *omen_cache_entries;
+extern uint32 omen_cache_nentries;
+extern LWLockPadded *omen_cache_locks;
+extern void *omen_cache_area;	/* the DSA's place */
+extern Size omen_cache_area_size(void);
+
+#define OMEN_CACHE_LOCK(hash) \
+	(&omen_cache_locks[(hash) % OMEN_CACHE_PARTITIONS].lock)
+
+extern Size omen_cache_shmem_size(void);
+extern void omen_cache_shmem_init(void);
+extern void omen_cache_unlink(OmenCacheEntry *entry);
+extern void omen_cache_unpin(int32 index);
+extern void omen_cache_free_entry(int32 index);
+extern void omen_cache_release_owner(ResourceOwner owner, bool is_commit);
+extern void omen_cache_release_all(void);
+
+extern void omen_cacheload_attach(void);
+extern void omen_cacheload_fail_all(int code, const char *text);
+extern int32 omen_cacheload_next(void);
+extern char *omen_cacheload_alloc(Size len, uint64 *dp);
+extern void omen_cacheload_free(uint64 dp);
+extern void omen_cacheload_done(int32 index, char *data, Size len, uint64 dp);
+extern void omen_cacheload_failed(int32 index, OmenResult result, int code,
+								  const char *text);
+extern void omen_cacheload_keep_reserve(void);
+extern void omen_cacheload_reset(void);
+
+/* ---- registry (registry.c) ---- */
+extern Size omen_registry_shmem_size(void);
+extern void omen_registry_shmem_init(void);
+extern void omen_registry_release_owner(ResourceOwner owner, bool is_commit);
+extern void omen_registry_release_all(void);
+extern void omen_store_backend_init(void);
+
+/* ---- RocksDB (storedb.c), in the worker only ---- */
+typedef struct OmenFailure
+{
+	int			code;			/* SQLSTATE */
+	char		text[OMEN_ERROR_LEN];
+} OmenFailure;
+
+extern bool omen_db_open(OmenFailure *failure);
+extern void omen_db_close(void);
+extern void omen_db_look(void);
+extern bool omen_db_ingest(const OmenFresh *files, int nfiles,
+						   OmenFailure *failures);
+extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
+							   char *(*alloc) (void *arg, Size len),
+							   void *arg, Size *len, OmenFailure *failure);
+extern int	omen_db_drop_tombstones(void);
+extern bool omen_db_is_suspect(void);
+
+/* ---- worker (storeworker.c) ---- */
+extern PGDLLEXPORT void omen_store_worker_main(Datum main_arg);
+
+/* ---- WAL (storexlog.c) ---- */
+#define OMEN_FILE_PIECE		(256 * 1024 - 1024) /* bytes of a file per record */
+
+extern void omen_log_file_data(const OmenRowGroupId *id,
+							   const OmenOwner *owner, uint64 offset,
+							   char *data, uint32 len);
+extern XLogRecPtr omen_log_file_close(const OmenRowGroupId *id,
+									  const OmenOwner *owner, uint64 size,
+									  uint32 crc);
+extern XLogRecPtr omen_log_owner(bool add, bool gone,
+								 const OmenRowGroupId *id,
+								 const OmenOwner *owner);
+extern XLogRecPtr omen_log_drop(const OmenRowGroupId *ids, int nids);
+extern bool omen_file_crc(const char *path, uint64 *size, uint32 *crc);
+
+#endif							/* OMENDB_STOREINT_H */

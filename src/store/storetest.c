@@ -1,0 +1,288 @@
+/*-------------------------------------------------------------------------
+ *
+ * storetest.c
+ *	  SQL functions that drive the store without a table, for tests.
+ *
+ * Refused unless omendb.stop_events is on.  The bytes of a test chunk follow
+ * from its key, so that whoever reads it can check it.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/storeint.h"
+
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(omen_test_file_write);
+PG_FUNCTION_INFO_V1(omen_test_file_read);
+PG_FUNCTION_INFO_V1(omen_test_file_drop);
+PG_FUNCTION_INFO_V1(omen_test_file_owner);
+PG_FUNCTION_INFO_V1(omen_test_file_list);
+PG_FUNCTION_INFO_V1(omen_test_file_hold);
+PG_FUNCTION_INFO_V1(omen_test_process_threads);
+
+static void
+require_test_mode(void)
+{
+	omen_require_preload();
+	if (!omen_stop_events)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("test functions are disabled"),
+				 errhint("Start the server with omendb.stop_events = on.")));
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to use test functions")));
+}
+
+static void
+get_id(text *arg, OmenRowGroupId *id)
+{
+	char	   *str = text_to_cstring(arg);
+
+	if (strlen(str) != OMEN_ID_STRLEN || !omen_id_parse(str, id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not a row group id", str)));
+}
+
+/* An owner that no relation has */
+static void
+test_owner(OmenOwner *owner, int32 number)
+{
+	memset(owner, 0, sizeof(*owner));
+	owner->rnode.spcNode = 1663;
+	owner->rnode.dbNode = MyDatabaseId;
+	owner->rnode.relNode = 4000000000U + number;
+	owner->first_block = 0;
+}
+
+/* Chunk bytes: half of them compressible, all of them predictable */
+static void
+fill_chunk(char *data, Size len, const OmenRowGroupId *id, uint32 chunk)
+{
+	uint64		x;
+
+	memcpy(&x, id->bytes + 8, sizeof(x));
+	x ^= (uint64) chunk * UINT64CONST(0x9E3779B97F4A7C15);
+	for (Size i = 0; i < len; i++)
+	{
+		if ((i & 63) < 32)
+		{
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+		}
+		data[i] = (char) x;
+	}
+}
+
+/* test_file_write(chunks int, size int, owner int, files int) returns setof text */
+Datum
+omen_test_file_write(PG_FUNCTION_ARGS)
+{
+	int			nchunks = PG_GETARG_INT32(0);
+	int			size = PG_GETARG_INT32(1);
+	int			nfiles = PG_GETARG_INT32(3);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *data;
+
+	require_test_mode();
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	data = MemoryContextAllocHuge(CurrentMemoryContext, size + 1);
+
+	for (int f = 0; f < nfiles; f++)
+	{
+		OmenRowGroupId id;
+		OmenOwner	owner;
+		OmenFileWriter *writer;
+		char		idstr[OMEN_ID_STRLEN + 1];
+		Datum		value;
+		bool		null = false;
+
+		CHECK_FOR_INTERRUPTS();
+		omen_id_generate(&id);
+		omen_id_register(&id);
+		test_owner(&owner, PG_GETARG_INT32(2));
+		writer = omen_file_create(&id, &owner);
+		for (int i = 0; i < nchunks; i++)
+		{
+			fill_chunk(data, size, &id, i);
+			omen_file_put(writer, i / 16, i % 16, data, size);
+		}
+		omen_file_publish(writer);
+		omen_id_unregister(&id);
+		omen_id_format(&id, idstr);
+		value = CStringGetTextDatum(idstr);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &null);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * test_file_read(id text, chunks int, size int, owner int, scan bool,
+ * prefetch int) returns int: chunks that were there and right; -1 if the row
+ * group is missing.
+ */
+Datum
+omen_test_file_read(PG_FUNCTION_ARGS)
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+	int			nchunks = PG_GETARG_INT32(1);
+	int			size = PG_GETARG_INT32(2);
+	bool		scan = PG_GETARG_BOOL(4);
+	int			ahead = PG_GETARG_INT32(5);
+	char	   *expected;
+	int			good = 0;
+
+	require_test_mode();
+	get_id(PG_GETARG_TEXT_PP(0), &id);
+	test_owner(&owner, PG_GETARG_INT32(3));
+	expected = MemoryContextAllocHuge(CurrentMemoryContext, size + 1);
+
+	for (int i = 0; i < nchunks; i++)
+	{
+		OmenChunk	chunk;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ahead > 0 && i % ahead == 0)
+		{
+			for (int j = i; j < Min(i + ahead, nchunks); j++)
+				omen_cache_prefetch(&id, j / 16, j % 16);
+		}
+		if (!(scan ? omen_cache_get_scan : omen_cache_get) (&id, &owner, i / 16,
+															i % 16, &chunk))
+			PG_RETURN_INT32(-1);
+		fill_chunk(expected, size, &id, i);
+		if (chunk.len == size && memcmp(chunk.data, expected, size) == 0 &&
+			chunk.data == (char *) MAXALIGN(chunk.data))
+			good++;
+		omen_cache_release(&chunk);
+	}
+	PG_RETURN_INT32(good);
+}
+
+/* test_file_drop(id text) returns void */
+Datum
+omen_test_file_drop(PG_FUNCTION_ARGS)
+{
+	OmenRowGroupId id;
+
+	require_test_mode();
+	get_id(PG_GETARG_TEXT_PP(0), &id);
+	omen_store_drop(&id, 1);
+	PG_RETURN_VOID();
+}
+
+/* test_file_owner(id text, owner int, add bool) returns void */
+Datum
+omen_test_file_owner(PG_FUNCTION_ARGS)
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+
+	require_test_mode();
+	get_id(PG_GETARG_TEXT_PP(0), &id);
+	test_owner(&owner, PG_GETARG_INT32(1));
+	if (PG_GETARG_BOOL(2))
+		omen_store_add_owner(&id, &owner);
+	else
+		omen_store_remove_owner(&id, &owner);
+	PG_RETURN_VOID();
+}
+
+static bool
+list_one(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
+		 void *arg)
+{
+	ReturnSetInfo *rsinfo = arg;
+	char		idstr[OMEN_ID_STRLEN + 1];
+	Datum		values[3];
+	bool		nulls[3] = {0};
+
+	omen_id_format(id, idstr);
+	values[0] = CStringGetTextDatum(idstr);
+	values[1] = Int32GetDatum((int32) (owner->rnode.relNode - 4000000000U));
+	values[2] = Int64GetDatum(size);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return true;
+}
+
+/* test_file_list() returns setof (id text, owner int, size bigint) */
+Datum
+omen_test_file_list(PG_FUNCTION_ARGS)
+{
+	require_test_mode();
+	InitMaterializedSRF(fcinfo, 0);
+	omen_store_foreach(list_one, fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+/*
+ * test_file_hold(id text, chunks int, owner int) returns int: register the id
+ * and pin its first chunks until the transaction ends; chunks that came from
+ * the shared cache.
+ */
+Datum
+omen_test_file_hold(PG_FUNCTION_ARGS)
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+	ResourceOwner saved = CurrentResourceOwner;
+	MemoryContext old;
+	volatile int shared = 0;
+
+	require_test_mode();
+	get_id(PG_GETARG_TEXT_PP(0), &id);
+	test_owner(&owner, PG_GETARG_INT32(2));
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	PG_TRY();
+	{
+		omen_id_register(&id);
+		for (int i = 0; i < PG_GETARG_INT32(1); i++)
+		{
+			OmenChunk	chunk;
+
+			if (omen_cache_get(&id, &owner, i / 16, i % 16, &chunk) &&
+				chunk.private_copy == NULL)
+				shared++;
+		}
+	}
+	PG_FINALLY();
+	{
+		CurrentResourceOwner = saved;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	PG_RETURN_INT32(shared);
+}
+
+/* test_process_threads() returns int: threads of this process */
+Datum
+omen_test_process_threads(PG_FUNCTION_ARGS)
+{
+	FILE	   *file;
+	char		line[256];
+	int			threads = 0;
+
+	require_test_mode();
+	file = fopen("/proc/self/status", "r");
+	if (file == NULL)
+		PG_RETURN_NULL();
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "Threads: %d", &threads) == 1)
+			break;
+	fclose(file);
+	PG_RETURN_INT32(threads);
+}

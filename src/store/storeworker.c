@@ -1,0 +1,448 @@
+/*-------------------------------------------------------------------------
+ *
+ * storeworker.c
+ *	  The background worker "omendb store", sole owner of RocksDB.
+ *
+ * Started by the postmaster before recovery, without a database; restarted
+ * within a second when it ends.  It always exits with 1 (0 would unregister it
+ * for good), and before that fails what others wait for and closes RocksDB.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/storeint.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/ps_status.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+/* chunks loaded between two looks at the requests */
+#define LOADS_PER_TURN		32
+/* between two attempts to open a store that could not be opened */
+#define REOPEN_INTERVAL		2000	/* ms */
+/* between two attempts to delete row groups that are in use */
+#define DROP_INTERVAL		500 /* ms */
+#define IDLE_INTERVAL		10000	/* ms */
+
+/* a chunk that a backend fetches in pieces */
+static char *piece_data = NULL;
+static Size piece_len = 0;
+static OmenChunkKey piece_key;
+
+static void
+set_state(OmenStoreState state, int code, const char *reason)
+{
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->state = state;
+	omen_store->reason_code = code;
+	strlcpy(omen_store->reason, reason, sizeof(omen_store->reason));
+	SpinLockRelease(&omen_store->mutex);
+}
+
+/* Answer a request; its backend may have gone. */
+static void
+finish_request(OmenRequest *request, OmenResult result, int code,
+			   const char *text)
+{
+	bool		abandoned;
+
+	request->result = result;
+	request->errcode = code;
+	strlcpy(request->errtext, text, sizeof(request->errtext));
+
+	SpinLockAcquire(&omen_store->mutex);
+	abandoned = (request->state == OMEN_SLOT_ABANDONED);
+	request->state = abandoned ? OMEN_SLOT_FREE : OMEN_SLOT_DONE;
+	SpinLockRelease(&omen_store->mutex);
+	if (abandoned)
+		ConditionVariableSignal(&omen_store->slot_cv);
+	else
+		ConditionVariableBroadcast(&request->cv);
+}
+
+/* Oldest queued request, now running; or NULL. */
+static OmenRequest *
+next_request(void)
+{
+	OmenRequest *oldest = NULL;
+
+	SpinLockAcquire(&omen_store->mutex);
+	for (int i = 0; i < OMEN_REQUEST_SLOTS; i++)
+	{
+		OmenRequest *request = &omen_store->slots[i];
+
+		if (request->state == OMEN_SLOT_QUEUED &&
+			(oldest == NULL || request->number < oldest->number))
+			oldest = request;
+	}
+	if (oldest != NULL)
+		oldest->state = OMEN_SLOT_RUNNING;
+	SpinLockRelease(&omen_store->mutex);
+	return oldest;
+}
+
+/* Fail everything that anybody waits for. */
+static void
+fail_all(int code, const char *text)
+{
+	for (int i = 0; i < OMEN_REQUEST_SLOTS; i++)
+	{
+		OmenRequest *request = &omen_store->slots[i];
+		bool		fail;
+
+		SpinLockAcquire(&omen_store->mutex);
+		fail = (request->state == OMEN_SLOT_QUEUED ||
+				request->state == OMEN_SLOT_RUNNING ||
+				request->state == OMEN_SLOT_ABANDONED);
+		if (request->state == OMEN_SLOT_QUEUED)
+			request->state = OMEN_SLOT_RUNNING;
+		SpinLockRelease(&omen_store->mutex);
+		if (fail)
+			finish_request(request, OMEN_RES_ERROR, code, text);
+	}
+	omen_cacheload_fail_all(code, text);
+}
+
+static void
+worker_exit(int code, Datum arg)
+{
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->worker_pid = 0;
+	omen_store->worker_latch = NULL;
+	omen_store->state = OMEN_STORE_STARTING;
+	SpinLockRelease(&omen_store->mutex);
+	fail_all(ERRCODE_ADMIN_SHUTDOWN, "The store worker has been terminated.");
+	omen_db_close();
+}
+
+/* Try to become ready; if that is impossible keep the reason for everyone. */
+static bool
+open_store(void)
+{
+	OmenFailure failure;
+	bool		was_refused = (omen_store->state == OMEN_STORE_REFUSED);
+	bool		news;
+
+	failure.code = omen_store_check_folder(failure.text, sizeof(failure.text));
+	if (failure.code == 0 && omen_db_open(&failure))
+	{
+		set_state(OMEN_STORE_READY, 0, "");
+		/* new tombstones or not, there may be old ones */
+		SpinLockAcquire(&omen_store->mutex);
+		omen_store->tombstones = true;
+		SpinLockRelease(&omen_store->mutex);
+		if (was_refused)
+			ereport(LOG, (errmsg("the omendb store can be used again")));
+		return true;
+	}
+	if (failure.code == 0)
+		failure.code = ERRCODE_IO_ERROR;
+	news = !was_refused || strcmp(omen_store->reason, failure.text) != 0;
+	set_state(OMEN_STORE_REFUSED, failure.code, failure.text);
+	if (news)
+	{
+		ereport(WARNING,
+				(errcode(failure.code),
+				 errmsg("the omendb store cannot be used: %s", failure.text)));
+		omen_store_note_error(failure.text);
+	}
+	return false;
+}
+
+typedef struct LoadTarget
+{
+	uint64		dp;
+	char	   *data;
+} LoadTarget;
+
+static char *
+alloc_in_cache(void *arg, Size len)
+{
+	LoadTarget *target = arg;
+
+	target->data = omen_cacheload_alloc(len, &target->dp);
+	return target->data;
+}
+
+/* Load queued chunks, a limited number.  True if there may be more. */
+static bool
+run_loads(void)
+{
+	for (int i = 0; i < LOADS_PER_TURN; i++)
+	{
+		int32		index = omen_cacheload_next();
+		OmenCacheEntry *entry;
+		LoadTarget	target = {0, NULL};
+		OmenFailure failure;
+		OmenResult	result;
+		Size		len;
+
+		if (index < 0)
+			return false;
+		entry = &omen_cache_entries[index];
+		OMEN_STOP_EVENT("cache-before-load");
+		pg_atomic_fetch_add_u64(&omen_store->loads, 1);
+		failure.code = 0;
+		failure.text[0] = '\0';
+		result = omen_db_load(&entry->key, &entry->owner, alloc_in_cache,
+							  &target, &len, &failure);
+		if (result == OMEN_RES_OK)
+			omen_cacheload_done(index, target.data, len, target.dp);
+		else
+		{
+			if (target.data != NULL)
+				omen_cacheload_free(target.dp);
+			omen_cacheload_failed(index, result, failure.code, failure.text);
+		}
+		omen_cacheload_keep_reserve();
+	}
+	return true;
+}
+
+static void
+forget_piece(void)
+{
+	if (piece_data != NULL)
+		pfree(piece_data);
+	piece_data = NULL;
+}
+
+static char *
+alloc_piece(void *arg, Size len)
+{
+	piece_data = MemoryContextAllocHuge(TopMemoryContext, Max(len, 1));
+	return piece_data;
+}
+
+/* Serve a piece of a chunk that does not go through the cache. */
+static void
+run_read(OmenRequest *request)
+{
+	OmenFailure failure;
+	OmenResult	result = OMEN_RES_OK;
+
+	failure.code = 0;
+	failure.text[0] = '\0';
+	if (piece_data == NULL ||
+		memcmp(&piece_key, &request->key, sizeof(piece_key)) != 0)
+	{
+		forget_piece();
+		result = omen_db_load(&request->key, &request->owner, alloc_piece,
+							  NULL, &piece_len, &failure);
+		if (result != OMEN_RES_OK)
+			forget_piece();
+		piece_key = request->key;
+	}
+	if (result == OMEN_RES_OK)
+	{
+		Size		offset = Min(request->offset, piece_len);
+
+		request->total = (uint32) piece_len;
+		request->piece = (uint32) Min(piece_len - offset, OMEN_TRANSFER_SIZE);
+		memcpy(request->buffer, piece_data + offset, request->piece);
+		if (offset + request->piece >= piece_len)
+			forget_piece();
+	}
+	finish_request(request, result, failure.code, failure.text);
+}
+
+/* Run what is queued; ingests together, in one call to RocksDB. */
+static bool
+run_requests(void)
+{
+	OmenRequest *ingests[OMEN_REQUEST_SLOTS];
+	OmenFresh	files[OMEN_REQUEST_SLOTS];
+	static OmenFailure failures[OMEN_REQUEST_SLOTS];
+	int			ningests = 0;
+	bool		any = false;
+	OmenRequest *request;
+
+	while (ningests < OMEN_REQUEST_SLOTS &&
+		   (request = next_request()) != NULL)
+	{
+		any = true;
+		switch (request->op)
+		{
+			case OMEN_OP_INGEST:
+				ingests[ningests] = request;
+				files[ningests].id = request->key.id;
+				files[ningests].owner = request->owner;
+				ningests++;
+				break;
+			case OMEN_OP_READ:
+				run_read(request);
+				break;
+			case OMEN_OP_RESET:
+				omen_cacheload_reset();
+				finish_request(request, OMEN_RES_OK, 0, "");
+				break;
+		}
+	}
+	if (ningests > 0)
+	{
+		OMEN_STOP_EVENT("ingest-before-rocksdb");
+		omen_db_ingest(files, ningests, failures);
+		for (int i = 0; i < ningests; i++)
+			finish_request(ingests[i],
+						   failures[i].code == 0 ? OMEN_RES_OK : OMEN_RES_ERROR,
+						   failures[i].code,
+						   failures[i].code == 0 ? "" : failures[i].text);
+	}
+	return any;
+}
+
+/* Take the files that recovery has written. */
+static void
+run_fresh(void)
+{
+	static OmenFresh files[OMEN_FRESH_SLOTS];
+	int			nfiles;
+	bool		overflow;
+
+	SpinLockAcquire(&omen_store->mutex);
+	nfiles = omen_store->nfresh;
+	overflow = omen_store->fresh_overflow;
+	memcpy(files, omen_store->fresh, sizeof(OmenFresh) * nfiles);
+	omen_store->nfresh = 0;
+	omen_store->fresh_overflow = false;
+	SpinLockRelease(&omen_store->mutex);
+
+	if (overflow)
+		omen_db_look();
+	else if (nfiles > 0)
+	{
+		int			n = 0;
+
+		/* one that has been dropped meanwhile is no error */
+		for (int i = 0; i < nfiles; i++)
+		{
+			char		path[OMEN_PATH_LEN];
+
+			omen_sst_path(path, &files[i].id, &files[i].owner);
+			if (omen_file_exists(path))
+				files[n++] = files[i];
+		}
+		omen_db_ingest(files, n, NULL);
+	}
+}
+
+/*
+ * Main loop of the worker.
+ */
+void
+omen_store_worker_main(Datum main_arg)
+{
+	TimestampTz last_open = 0;
+	TimestampTz last_drop = 0;
+	int			waiting_drops = 0;
+	MemoryContext turn_context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+
+	/* so that pg_terminate_backend() knows us: we have no database */
+	InitProcessPhase2();
+
+	before_shmem_exit(worker_exit, (Datum) 0);
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->worker_pid = MyProcPid;
+	omen_store->worker_latch = MyLatch;
+	omen_store->generation++;
+	omen_store->state = OMEN_STORE_STARTING;
+	SpinLockRelease(&omen_store->mutex);
+	BackgroundWorkerUnblockSignals();
+
+	omen_cacheload_attach();
+	turn_context = AllocSetContextCreate(TopMemoryContext, "omendb store turn",
+										 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(turn_context);
+
+	for (;;)
+	{
+		long		timeout = IDLE_INTERVAL;
+		bool		busy = false;
+
+		ResetLatch(MyLatch);
+		/* go without the FATAL message that CHECK_FOR_INTERRUPTS would log */
+		if (ProcDiePending)
+			proc_exit(1);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		MemoryContextReset(turn_context);
+
+		if (omen_store->state == OMEN_STORE_READY && omen_db_is_suspect() &&
+			TimestampDifferenceExceeds(last_open, GetCurrentTimestamp(),
+									   REOPEN_INTERVAL))
+		{
+			omen_db_close();
+			set_state(OMEN_STORE_STARTING, 0, "");
+			last_open = 0;
+		}
+		if (omen_store->state != OMEN_STORE_READY)
+		{
+			TimestampTz now = GetCurrentTimestamp();
+
+			if (last_open == 0 ||
+				TimestampDifferenceExceeds(last_open, now, REOPEN_INTERVAL))
+			{
+				open_store();
+				last_open = now;
+			}
+			timeout = REOPEN_INTERVAL;
+		}
+		if (omen_store->state != OMEN_STORE_READY)
+		{
+			char		text[OMEN_ERROR_LEN];
+
+			snprintf(text, sizeof(text), "the omendb store cannot be used: %s",
+					 omen_store->reason);
+			fail_all(omen_store->reason_code, text);
+		}
+		else
+		{
+			bool		tombstones;
+
+			busy |= run_loads();
+			busy |= run_requests();
+			run_fresh();
+
+			SpinLockAcquire(&omen_store->mutex);
+			tombstones = omen_store->tombstones;
+			omen_store->tombstones = false;
+			SpinLockRelease(&omen_store->mutex);
+			if (tombstones ||
+				(waiting_drops > 0 &&
+				 TimestampDifferenceExceeds(last_drop, GetCurrentTimestamp(),
+											DROP_INTERVAL)))
+			{
+				waiting_drops = omen_db_drop_tombstones();
+				last_drop = GetCurrentTimestamp();
+			}
+			if (waiting_drops > 0)
+				timeout = DROP_INTERVAL;
+			omen_cacheload_keep_reserve();
+		}
+
+		if (!busy)
+			(void) WaitLatch(MyLatch,
+							 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 timeout, PG_WAIT_EXTENSION);
+	}
+}

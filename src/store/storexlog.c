@@ -1,0 +1,368 @@
+/*-------------------------------------------------------------------------
+ *
+ * storexlog.c
+ *	  WAL records of the store, and their redo.
+ *
+ * Redo needs neither RocksDB nor the worker: it writes the same file that the
+ * sealer wrote, checks size and checksum, and makes it durable under the same
+ * name; the worker takes what it finds there.  Every record may be replayed
+ * any number of times.
+ *
+ * A redo pointer may lie between the records of one file.  The checkpoint then
+ * waited until the file was durable (DELAY_CHKPT_START), so what recovery sees
+ * of it - a tail without its beginning - can be ignored.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/storeint.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "port/pg_crc32c.h"
+#include "storage/fd.h"
+#include "wal/wal.h"
+
+/* XLOG_OMEN_FILE_DATA: followed by len bytes of the file */
+typedef struct xl_omen_file_data
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+	uint32		len;
+	uint64		offset;
+} xl_omen_file_data;
+
+/* XLOG_OMEN_FILE_CLOSE */
+typedef struct xl_omen_file_close
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+	uint32		crc;			/* CRC-32C of the whole file */
+	uint64		size;
+} xl_omen_file_close;
+
+/* XLOG_OMEN_ADD_OWNER, XLOG_OMEN_REMOVE_OWNER */
+typedef struct xl_omen_owner
+{
+	OmenRowGroupId id;
+	OmenOwner	owner;
+	uint32		gone;			/* remove: it is the one in the file's name */
+} xl_omen_owner;
+
+/* XLOG_OMEN_DROP */
+typedef struct xl_omen_drop
+{
+	uint32		nids;
+	OmenRowGroupId ids[FLEXIBLE_ARRAY_MEMBER];
+} xl_omen_drop;
+
+#define SizeOfOmenDrop	offsetof(xl_omen_drop, ids)
+
+/*
+ * Log one piece of a file: len <= OMEN_FILE_PIECE bytes at offset.
+ */
+void
+omen_log_file_data(const OmenRowGroupId *id, const OmenOwner *owner,
+				   uint64 offset, char *data, uint32 len)
+{
+	xl_omen_file_data xlrec;
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.id = *id;
+	xlrec.owner = *owner;
+	xlrec.offset = offset;
+	xlrec.len = len;
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+	XLogRegisterData(data, len);
+	XLogInsert(RM_OMENDB_ID, XLOG_OMEN_FILE_DATA);
+}
+
+XLogRecPtr
+omen_log_file_close(const OmenRowGroupId *id, const OmenOwner *owner,
+					uint64 size, uint32 crc)
+{
+	xl_omen_file_close xlrec;
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.id = *id;
+	xlrec.owner = *owner;
+	xlrec.size = size;
+	xlrec.crc = crc;
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+	return XLogInsert(RM_OMENDB_ID, XLOG_OMEN_FILE_CLOSE);
+}
+
+XLogRecPtr
+omen_log_owner(bool add, bool gone, const OmenRowGroupId *id,
+			   const OmenOwner *owner)
+{
+	xl_omen_owner xlrec;
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.id = *id;
+	xlrec.owner = *owner;
+	xlrec.gone = gone;
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+	return XLogInsert(RM_OMENDB_ID,
+					  add ? XLOG_OMEN_ADD_OWNER : XLOG_OMEN_REMOVE_OWNER);
+}
+
+XLogRecPtr
+omen_log_drop(const OmenRowGroupId *ids, int nids)
+{
+	xl_omen_drop xlrec;
+
+	xlrec.nids = nids;
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, SizeOfOmenDrop);
+	XLogRegisterData((char *) ids, sizeof(OmenRowGroupId) * nids);
+	return XLogInsert(RM_OMENDB_ID, XLOG_OMEN_DROP);
+}
+
+/*
+ * Size and CRC-32C of a file.  False if there is none.
+ */
+bool
+omen_file_crc(const char *path, uint64 *size, uint32 *crc)
+{
+	int			fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
+	char	   *buffer;
+	pg_crc32c	sum;
+
+	if (fd < 0)
+	{
+		if (errno == ENOENT)
+			return false;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", path)));
+	}
+	buffer = palloc(OMEN_FILE_PIECE);
+	*size = 0;
+	INIT_CRC32C(sum);
+	for (;;)
+	{
+		int			n = read(fd, buffer, OMEN_FILE_PIECE);
+
+		if (n < 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not read file \"%s\": %m", path)));
+		if (n == 0)
+			break;
+		COMP_CRC32C(sum, buffer, n);
+		*size += n;
+	}
+	FIN_CRC32C(sum);
+	*crc = sum;
+	pfree(buffer);
+	CloseTransientFile(fd);
+	return true;
+}
+
+static void
+redo_file_data(XLogReaderState *record)
+{
+	xl_omen_file_data xlrec;
+	const char *data = XLogRecGetData(record) + sizeof(xlrec);
+	char		path[OMEN_PATH_LEN];
+	int			flags = O_RDWR | PG_BINARY;
+	int			fd;
+
+	memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
+	omen_temp_path(path, &xlrec.id, true);
+	if (xlrec.offset == 0)
+	{
+		omen_store_make_dirs();
+		flags |= O_CREAT | O_TRUNC;
+	}
+	fd = OpenTransientFile(path, flags);
+	if (fd < 0)
+	{
+		/* we have not seen its beginning: see the head of this file */
+		if (errno == ENOENT && xlrec.offset > 0)
+			return;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", path)));
+	}
+	errno = 0;
+	if (pg_pwrite(fd, data, xlrec.len, xlrec.offset) != (ssize_t) xlrec.len)
+	{
+		if (errno == 0)
+			errno = ENOSPC;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m", path)));
+	}
+	if (CloseTransientFile(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not close file \"%s\": %m", path)));
+}
+
+static void
+redo_file_close(XLogReaderState *record)
+{
+	xl_omen_file_close xlrec;
+	char		temp[OMEN_PATH_LEN];
+	char		path[OMEN_PATH_LEN];
+	uint64		size;
+	uint32		crc;
+
+	memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
+	omen_temp_path(temp, &xlrec.id, true);
+	omen_sst_path(path, &xlrec.id, &xlrec.owner);
+
+	if (!omen_file_crc(temp, &size, &crc))
+	{
+		/* a tail only: the file is there, or has been dropped later */
+		elog(DEBUG1, "ignored the tail of \"%s\"", path);
+		return;
+	}
+	if (size != xlrec.size || crc != xlrec.crc)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("file \"%s\" does not match its WAL records", temp),
+				 errdetail("It has " UINT64_FORMAT " bytes and checksum %08X, expected are " UINT64_FORMAT " bytes and %08X.",
+						   size, crc, xlrec.size, xlrec.crc)));
+
+	/* keep an intact one: RocksDB shares its blocks */
+	if (omen_file_crc(path, &size, &crc) &&
+		size == xlrec.size && crc == xlrec.crc)
+		omen_remove_mark(temp);
+	else
+		durable_rename(temp, path, ERROR);	/* fsyncs file and folder */
+	omen_store_note_fresh(&xlrec.id, &xlrec.owner);
+}
+
+/*
+ * Redo a record of the store.
+ */
+void
+omen_store_redo(XLogReaderState *record)
+{
+	switch (XLogRecGetInfo(record) & ~XLR_INFO_MASK)
+	{
+		case XLOG_OMEN_FILE_DATA:
+			redo_file_data(record);
+			break;
+		case XLOG_OMEN_FILE_CLOSE:
+			redo_file_close(record);
+			break;
+		case XLOG_OMEN_ADD_OWNER:
+		case XLOG_OMEN_REMOVE_OWNER:
+			{
+				xl_omen_owner xlrec;
+
+				memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
+				XLogFlush(record->EndRecPtr);
+				omen_store_make_dirs();
+				omen_store_mark_owner((XLogRecGetInfo(record) & ~XLR_INFO_MASK) ==
+									  XLOG_OMEN_ADD_OWNER,
+									  xlrec.gone, &xlrec.id, &xlrec.owner);
+				break;
+			}
+		case XLOG_OMEN_DROP:
+			{
+				xl_omen_drop *xlrec = (xl_omen_drop *) XLogRecGetData(record);
+
+				/*
+				 * Deleting cannot be undone: recovery must never again be
+				 * declared complete before this record.
+				 */
+				XLogFlush(record->EndRecPtr);
+				omen_store_make_dirs();
+				omen_store_mark_dropped(xlrec->ids, xlrec->nids);
+				break;
+			}
+		default:
+			elog(PANIC, "omen_store_redo: unknown op code %u",
+				 XLogRecGetInfo(record));
+	}
+}
+
+static void
+desc_id(StringInfo buf, const OmenRowGroupId *id)
+{
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	omen_id_format(id, idstr);
+	appendStringInfoString(buf, idstr);
+}
+
+static void
+desc_owner(StringInfo buf, const OmenOwner *owner)
+{
+	appendStringInfo(buf, " rel %u/%u/%u; first block %u",
+					 owner->rnode.spcNode, owner->rnode.dbNode,
+					 owner->rnode.relNode, owner->first_block);
+}
+
+/*
+ * Describe a record of the store (pg_waldump shows custom resource managers
+ * by number only; pg_walinspect and error contexts show this).
+ */
+void
+omen_store_desc(StringInfo buf, XLogReaderState *record)
+{
+	char	   *data = XLogRecGetData(record);
+
+	switch (XLogRecGetInfo(record) & ~XLR_INFO_MASK)
+	{
+		case XLOG_OMEN_FILE_DATA:
+			{
+				xl_omen_file_data xlrec;
+
+				memcpy(&xlrec, data, sizeof(xlrec));
+				desc_id(buf, &xlrec.id);
+				appendStringInfo(buf, " offset " UINT64_FORMAT " len %u",
+								 xlrec.offset, xlrec.len);
+				break;
+			}
+		case XLOG_OMEN_FILE_CLOSE:
+			{
+				xl_omen_file_close xlrec;
+
+				memcpy(&xlrec, data, sizeof(xlrec));
+				desc_id(buf, &xlrec.id);
+				desc_owner(buf, &xlrec.owner);
+				appendStringInfo(buf, " size " UINT64_FORMAT " crc %08X",
+								 xlrec.size, xlrec.crc);
+				break;
+			}
+		case XLOG_OMEN_ADD_OWNER:
+		case XLOG_OMEN_REMOVE_OWNER:
+			{
+				xl_omen_owner xlrec;
+
+				memcpy(&xlrec, data, sizeof(xlrec));
+				desc_id(buf, &xlrec.id);
+				desc_owner(buf, &xlrec.owner);
+				break;
+			}
+		case XLOG_OMEN_DROP:
+			{
+				xl_omen_drop *xlrec = (xl_omen_drop *) data;
+
+				appendStringInfo(buf, "nids %u", xlrec->nids);
+				for (uint32 i = 0; i < xlrec->nids && i < 4; i++)
+				{
+					appendStringInfoChar(buf, ' ');
+					desc_id(buf, &xlrec->ids[i]);
+				}
+				break;
+			}
+	}
+}
