@@ -29,6 +29,48 @@ LANGUAGE C STRICT;
 CREATE ACCESS METHOD omendb TYPE TABLE HANDLER omendb.omendb_tableam_handler;
 COMMENT ON ACCESS METHOD omendb IS 'row pages that settle into compressed column chunks';
 
+-- maintenance, by the table's owner
+CREATE FUNCTION omendb.seal(rel regclass, tail boolean DEFAULT false,
+	OUT row_groups bigint, OUT pages bigint, OUT rows bigint)
+AS 'MODULE_PATHNAME', 'omen_seal'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.seal(regclass, boolean) IS
+	'seal the full row groups of a table (with tail: the last one too)';
+
+CREATE FUNCTION omendb.unseal(rel regclass) RETURNS bigint
+AS 'MODULE_PATHNAME', 'omen_unseal'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.unseal(regclass) IS
+	'thaw every page of a table; returns the number of pages thawed';
+
+CREATE FUNCTION omendb.row_groups(rel regclass,
+	OUT first_block bigint, OUT id text, OUT state text, OUT rows bigint,
+	OUT cold_rows bigint, OUT cold_pages int, OUT thawed_pages int,
+	OUT file_bytes bigint, OUT sealed_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'omen_row_groups'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION omendb.row_groups(regclass) IS
+	'the row groups of a table: state, rows, cold and thawed pages, size';
+
+CREATE FUNCTION omendb.gc() RETURNS bigint
+AS 'MODULE_PATHNAME', 'omen_gc'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION omendb.gc() FROM PUBLIC;
+COMMENT ON FUNCTION omendb.gc() IS
+	'drop row groups that no table refers to any more; returns how many';
+
+-- blocks that scans of omendb tables have read since the start or last reset
+CREATE FUNCTION omendb.scan_stats(OUT cold_blocks bigint, OUT hot_blocks bigint)
+AS 'MODULE_PATHNAME', 'omen_scan_stats'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+CREATE FUNCTION omendb.scan_stats_reset() RETURNS void
+AS 'MODULE_PATHNAME', 'omen_scan_stats_reset'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION omendb.scan_stats() FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.scan_stats_reset() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION omendb.scan_stats() TO pg_monitor;
+
 ---------------------------------------------------------------------------
 -- store: cache and store statistics
 ---------------------------------------------------------------------------

@@ -134,6 +134,14 @@ extern uint16 *omen_page_line_map(Page page);
 #define OmenBitmapSet(map, n)	((map)[(n) >> 3] |= (1 << ((n) & 7)))
 #define OmenBitmapClear(map, n) ((map)[(n) >> 3] &= ~(1 << ((n) & 7)))
 
+/* Make page a cold page of the given kind; line map and group data follow */
+extern void omen_page_init(Page page, OmenPageKind kind);
+/* Fill in the line pointer map (and nlines, nrows) from a heap page */
+extern void omen_page_set_line_map(Page page, Page heap_page);
+/* Bytes from the start of our data to its end: what WAL carries */
+extern Size omen_page_data_length(Page page);
+#define OmenPageGetData(page)	((char *) (page) + SizeOfPageHeaderData)
+
 /* Reject a header page of another version or with absurd contents (ERROR) */
 extern void omen_check_header(Relation rel, Page page, BlockNumber blk);
 
@@ -149,6 +157,8 @@ typedef struct OmenGroupCopy
 {
 	BlockNumber first_block;	/* InvalidBlockNumber: nothing copied yet */
 	bool		sealed;			/* false: no header page, all blocks hot */
+	Snapshot	snapshot;		/* set by the scan after init, or NULL: checked
+								 * against old_snapshot_threshold at load */
 	OmenRowGroupId id;			/* registered while sealed is true */
 	uint32		cold_rows;
 	uint8		cold[OMEN_BITMAP_BYTES];
@@ -163,6 +173,8 @@ extern void omen_group_copy_load(OmenGroupCopy *copy, Relation rel,
 								 BlockNumber blk,
 								 BufferAccessStrategy strategy);
 extern void omen_group_copy_release(OmenGroupCopy *copy);
+/* For messages, garbage collection and file names */
+extern OmenOwner omen_group_owner(Relation rel, BlockNumber blk);
 
 static inline bool
 omen_group_copy_has(const OmenGroupCopy *copy, BlockNumber blk)
@@ -228,6 +240,13 @@ extern void omen_thaw_buffer(Relation rel, Buffer buffer);
  * Pin the block and make it hot; returns the pinned, unlocked buffer.
  */
 extern Buffer omen_read_buffer_hot(Relation rel, BlockNumber blk);
+/*
+ * Unseal the row group whose first block is in the (pinned, unlocked) buffer.
+ * Works in mcxt, which the caller deletes.  Returns the number of pages thawed
+ * by us.
+ */
+extern int64 omen_unseal_group(Relation rel, Buffer first_buf,
+							   MemoryContext mcxt);
 
 /* ------------------------------------------------------------------------
  * Callbacks, by file.  omen_tableam_routine (tableam.c) collects them.
@@ -385,6 +404,17 @@ extern void omen_table_shmem_request(void);
 extern void omen_table_shmem_init(void);
 extern void omen_table_register_workers(void);
 extern void omen_table_install_hooks(void);
+
+/*
+ * Insert one record for a page change and set the pages' LSNs.  Called inside
+ * the critical section, with every named buffer exclusively locked and dirty.
+ */
+extern void omen_log_seal_page(Buffer page_buf, Buffer header_buf,
+							   int group_offset);
+extern void omen_log_thaw_page(Buffer page_buf, Buffer header_buf,
+							   int group_offset, uint16 nrows);
+extern void omen_log_unseal(Buffer page_buf);
+extern void omen_log_header(Buffer header_buf);
 
 extern void omen_table_redo(XLogReaderState *record);
 extern void omen_table_desc(StringInfo buf, XLogReaderState *record);

@@ -1,0 +1,226 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *	  Storage-level operations and utility commands that concern the store.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "table/worker.h"
+#include "tcop/utility.h"
+#include "utils/syscache.h"
+
+static ProcessUtility_hook_type prev_ProcessUtility = NULL;
+
+/*
+ * relation_copy_data callback: ALTER TABLE ... SET TABLESPACE.  Caller holds
+ * AccessExclusiveLock.
+ *
+ * heapam copies the blocks as they are, header pages included, so the row
+ * groups get a second owner.  The owner is added after the copy: garbage
+ * collection must never see an owner whose storage does not hold the header
+ * page yet.  Until then, and for good if this transaction aborts, the old
+ * storage keeps the row groups.
+ */
+void
+omen_relation_copy_data(Relation rel, const RelFileNode *newrnode)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	OmenGroupCopy copy;
+
+	GetHeapamTableAmRoutine()->relation_copy_data(rel, newrnode);
+
+	omen_group_copy_init(&copy);
+	for (BlockNumber first = 0; first < nblocks;
+		 first += omen_row_group_blocks)
+	{
+		CHECK_FOR_INTERRUPTS();
+		omen_group_copy_load(&copy, rel, first, NULL);
+		if (copy.sealed)
+		{
+			OmenOwner	owner = omen_group_owner(rel, first);
+
+			owner.rnode = *newrnode;
+			omen_store_add_owner(&copy.id, &owner);
+		}
+	}
+	omen_group_copy_release(&copy);
+}
+
+typedef struct OwnedSearch
+{
+	Oid			dbNode;
+	Oid			spcNode;		/* InvalidOid: any */
+	bool		found;
+} OwnedSearch;
+
+static bool
+search_owned(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
+			 void *arg)
+{
+	OwnedSearch *search = (OwnedSearch *) arg;
+
+	if (owner->rnode.dbNode == search->dbNode &&
+		(!OidIsValid(search->spcNode) ||
+		 owner->rnode.spcNode == search->spcNode))
+		search->found = true;
+	return !search->found;
+}
+
+/*
+ * Refuse to copy or move a database as files while it holds sealed row groups:
+ * their names in the store say which database and tablespace they belong to.
+ */
+static void
+refuse_sealed_database(const char *dbname, bool create)
+{
+	OwnedSearch search;
+	HeapTuple	tup;
+
+	search.dbNode = get_database_oid(dbname, true);
+	if (!OidIsValid(search.dbNode))
+		return;					/* core says what is wrong */
+
+	/*
+	 * The lock that core is going to take, or a stronger one: no new
+	 * connection to that database, so nobody who could seal.
+	 */
+	LockSharedObject(DatabaseRelationId, search.dbNode, 0,
+					 create ? ShareLock : AccessExclusiveLock);
+
+	search.spcNode = InvalidOid;
+	search.found = false;
+	if (!create)
+	{
+		tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(search.dbNode));
+		if (!HeapTupleIsValid(tup))
+			return;
+		search.spcNode = ((Form_pg_database) GETSTRUCT(tup))->dattablespace;
+		ReleaseSysCache(tup);
+	}
+	omen_store_foreach(search_owned, &search);
+	if (search.found)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 create ?
+				 errmsg("cannot copy database \"%s\": it holds sealed row groups",
+						dbname) :
+				 errmsg("cannot move database \"%s\": it holds sealed row groups",
+						dbname),
+				 errdetail("Row groups in the store belong to one database and cannot be copied as files."),
+				 errhint("Unseal its tables with omendb.unseal(), with omendb.seal = off meanwhile, and call omendb.gc().")));
+}
+
+/* Name of the database that CREATE DATABASE copies */
+static const char *
+template_of(CreatedbStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, "template") == 0 && def->arg != NULL)
+			return defGetString(def);
+	}
+	return "template1";
+}
+
+static bool
+moves_database(AlterDatabaseStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->options)
+	{
+		if (strcmp(lfirst_node(DefElem, lc)->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+call_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
+					bool readOnlyTree, ProcessUtilityContext context,
+					ParamListInfo params, QueryEnvironment *queryEnv,
+					DestReceiver *dest, QueryCompletion *qc)
+{
+	if (prev_ProcessUtility)
+		prev_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+							params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+								params, queryEnv, dest, qc);
+}
+
+/* ProcessUtility hook: keep our workers and files out of core's way */
+static void
+omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
+					bool readOnlyTree, ProcessUtilityContext context,
+					ParamListInfo params, QueryEnvironment *queryEnv,
+					DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *parsetree = pstmt->utilityStmt;
+	const char *volatile dbname = NULL;
+
+	/* commands that need a database for themselves */
+	switch (nodeTag(parsetree))
+	{
+		case T_CreatedbStmt:
+			dbname = template_of((CreatedbStmt *) parsetree);
+			break;
+		case T_AlterDatabaseStmt:
+			if (moves_database((AlterDatabaseStmt *) parsetree))
+				dbname = ((AlterDatabaseStmt *) parsetree)->dbname;
+			break;
+		case T_DropdbStmt:
+			dbname = ((DropdbStmt *) parsetree)->dbname;
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) parsetree)->renameType == OBJECT_DATABASE)
+				dbname = ((RenameStmt *) parsetree)->subname;
+			break;
+		default:
+			break;
+	}
+
+	if (dbname == NULL)
+	{
+		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+							params, queryEnv, dest, qc);
+		return;
+	}
+
+	omen_workers_keep_out(get_database_oid(dbname, true));
+	PG_TRY();
+	{
+		if (IsA(parsetree, CreatedbStmt) || IsA(parsetree, AlterDatabaseStmt))
+			refuse_sealed_database(dbname, IsA(parsetree, CreatedbStmt));
+		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+							params, queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		omen_workers_let_in();
+	}
+	PG_END_TRY();
+}
+
+/* From _PG_init */
+void
+omen_table_install_hooks(void)
+{
+	prev_ProcessUtility = ProcessUtility_hook;
+	ProcessUtility_hook = omen_ProcessUtility;
+}

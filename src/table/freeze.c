@@ -1,0 +1,225 @@
+/*-------------------------------------------------------------------------
+ *
+ * freeze.c
+ *	  Freeze single heap pages, so that their row group can be sealed.
+ *
+ * Only frozen rows are sealed (invariant 2).  VACUUM freezes late, after
+ * vacuum_freeze_min_age; a row group that has settled is better frozen at
+ * once.  Everything is logged with heapam's own records, so that standbys
+ * resolve their conflicts there, before any page turns cold.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/freeze.h"
+
+#include "access/heapam_xlog.h"
+#include "access/visibilitymap.h"
+#include "access/xlog.h"
+#include "commands/vacuum.h"
+#include "pgstat.h"
+#include "storage/procarray.h"
+
+/*
+ * Work out the cutoffs for freezing everything that all transactions see as
+ * committed.  Caller holds ShareUpdateExclusiveLock on rel.
+ */
+void
+omen_freeze_begin(OmenFreezeState *state, Relation rel)
+{
+	memset(state, 0, sizeof(*state));
+	state->rel = rel;
+	state->vmbuffer = InvalidBuffer;
+	(void) vacuum_set_xid_limits(rel, 0, 0, 0, 0,
+								 &state->oldest_xmin, &state->oldest_mxact,
+								 &state->freeze_limit,
+								 &state->multi_cutoff);
+	state->vistest = GlobalVisTestFor(rel);
+}
+
+void
+omen_freeze_end(OmenFreezeState *state)
+{
+	if (BufferIsValid(state->vmbuffer))
+		ReleaseBuffer(state->vmbuffer);
+	state->vmbuffer = InvalidBuffer;
+}
+
+/*
+ * Is the page (of a locked buffer) all-visible and all-frozen, in the page and
+ * in the visibility map?  state->vmbuffer must have been pinned for it.
+ */
+bool
+omen_page_is_frozen(OmenFreezeState *state, Buffer buffer)
+{
+	if (!PageIsAllVisible(BufferGetPage(buffer)))
+		return false;
+	return VM_ALL_FROZEN(state->rel, BufferGetBlockNumber(buffer),
+						 &state->vmbuffer);
+}
+
+/*
+ * Does every row on a page that is said to be all-frozen look it?  A last
+ * defence against a damaged visibility map: what we seal is given to every
+ * snapshot without a look at clog.
+ */
+bool
+omen_page_looks_frozen(Page page)
+{
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+
+		if (ItemIdIsDead(lp))
+			return false;
+		if (ItemIdIsNormal(lp) &&
+			heap_tuple_needs_eventual_freeze((HeapTupleHeader)
+											 PageGetItem(page, lp)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Prune and freeze one page and set its visibility map bits, if every row on
+ * it is live for everybody.
+ *
+ * buffer is pinned and not locked.  Returns true if the page is all-visible and
+ * all-frozen on return (as of then); false if it holds rows that are not yet
+ * settled, dead line pointers that wait for VACUUM's index cleaning, or is
+ * pinned by somebody else.
+ */
+bool
+omen_freeze_page(OmenFreezeState *state, Buffer buffer)
+{
+	Relation	rel = state->rel;
+	BlockNumber blk = BufferGetBlockNumber(buffer);
+	Page		page = BufferGetPage(buffer);
+	xl_heap_freeze_tuple frozen[MaxHeapTuplesPerPage];
+	int			nfrozen = 0;
+	int			ndeleted;
+	int			nnewlpdead;
+	OffsetNumber maxoff;
+	OffsetNumber off_loc;
+	TransactionId cutoff_xid = InvalidTransactionId;
+	TransactionId new_relfrozenxid = state->freeze_limit;
+	MultiXactId new_relminmxid = state->multi_cutoff;
+	bool		settled = true;
+
+	visibilitymap_pin(rel, blk, &state->vmbuffer);
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (omen_page_is_frozen(state, buffer))
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		return true;
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+
+	if (!ConditionalLockBufferForCleanup(buffer))
+		return false;
+	if (PageIsNew(page) || omen_page_is_cold(page))
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		return false;
+	}
+
+	ndeleted = heap_page_prune(rel, buffer, state->oldest_xmin,
+							   state->vistest, InvalidTransactionId, 0,
+							   &nnewlpdead, &off_loc);
+	if (ndeleted > nnewlpdead)
+		pgstat_update_heap_dead_tuples(rel, ndeleted - nnewlpdead);
+
+	maxoff = PageGetMaxOffsetNumber(page);
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+		HeapTupleData tuple;
+		TransactionId xmin;
+		bool		totally_frozen;
+
+		if (!ItemIdIsUsed(lp) || ItemIdIsRedirected(lp))
+			continue;
+		if (ItemIdIsDead(lp))
+		{
+			settled = false;
+			break;
+		}
+		ItemPointerSet(&tuple.t_self, blk, off);
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple.t_len = ItemIdGetLength(lp);
+		tuple.t_tableOid = RelationGetRelid(rel);
+
+		/*
+		 * As in VACUUM: the hint must be set (an asynchronous commit whose
+		 * record is not flushed does not set it), and everybody must see the
+		 * row.
+		 */
+		if (HeapTupleSatisfiesVacuum(&tuple, state->oldest_xmin, buffer) !=
+			HEAPTUPLE_LIVE ||
+			!HeapTupleHeaderXminCommitted(tuple.t_data))
+		{
+			settled = false;
+			break;
+		}
+		xmin = HeapTupleHeaderGetXmin(tuple.t_data);
+		if (!TransactionIdPrecedes(xmin, state->oldest_xmin))
+		{
+			settled = false;
+			break;
+		}
+		if (TransactionIdFollows(xmin, cutoff_xid))
+			cutoff_xid = xmin;
+
+		if (heap_prepare_freeze_tuple(tuple.t_data,
+									  rel->rd_rel->relfrozenxid,
+									  rel->rd_rel->relminmxid,
+									  state->freeze_limit,
+									  state->multi_cutoff,
+									  &frozen[nfrozen], &totally_frozen,
+									  &new_relfrozenxid, &new_relminmxid))
+			frozen[nfrozen++].offset = off;
+		if (!totally_frozen)
+		{
+			settled = false;
+			break;
+		}
+	}
+
+	if (settled)
+	{
+		START_CRIT_SECTION();
+		MarkBufferDirty(buffer);
+		if (nfrozen > 0)
+		{
+			for (int i = 0; i < nfrozen; i++)
+			{
+				ItemId		lp = PageGetItemId(page, frozen[i].offset);
+
+				heap_execute_freeze_tuple((HeapTupleHeader)
+										  PageGetItem(page, lp), &frozen[i]);
+			}
+			if (RelationNeedsWAL(rel))
+			{
+				XLogRecPtr	recptr;
+
+				recptr = log_heap_freeze(rel, buffer, state->freeze_limit,
+										 frozen, nfrozen);
+				PageSetLSN(page, recptr);
+			}
+		}
+		PageSetAllVisible(page);
+		END_CRIT_SECTION();
+
+		visibilitymap_set(rel, blk, buffer, InvalidXLogRecPtr,
+						  state->vmbuffer, cutoff_xid,
+						  VISIBILITYMAP_ALL_VISIBLE |
+						  VISIBILITYMAP_ALL_FROZEN);
+	}
+
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return settled;
+}

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * freeze.h
+ *	  Freezing single heap pages.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_FREEZE_H
+#define OMENDB_FREEZE_H
+
+#include "table/table.h"
+
+#include "access/multixact.h"
+
+typedef struct OmenFreezeState
+{
+	Relation	rel;
+	Buffer		vmbuffer;		/* pinned visibility map page, or invalid */
+	TransactionId oldest_xmin;
+	MultiXactId oldest_mxact;
+	TransactionId freeze_limit;
+	MultiXactId multi_cutoff;
+	struct GlobalVisState *vistest;
+} OmenFreezeState;
+
+extern void omen_freeze_begin(OmenFreezeState *state, Relation rel);
+extern bool omen_freeze_page(OmenFreezeState *state, Buffer buffer);
+extern bool omen_page_is_frozen(OmenFreezeState *state, Buffer buffer);
+extern bool omen_page_looks_frozen(Page page);
+extern void omen_freeze_end(OmenFreezeState *state);
+
+#endif							/* OMENDB_FREEZE_H */

@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * rowgroup.c
+ *	  Header and marker pages, and readers' copies of header pages.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "storage/bufpage.h"
+#include "utils/snapmgr.h"
+
+/* Offset of the line pointer map behind the page header */
+static inline Size
+line_map_offset(OmenPageKind kind)
+{
+	Size		off = MAXALIGN(sizeof(OmenColdPageData));
+
+	if (kind == OMEN_PAGE_HEADER)
+		off += MAXALIGN(sizeof(OmenGroupHeaderData));
+	return off;
+}
+
+/* See table.h */
+uint16 *
+omen_page_line_map(Page page)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+
+	return (uint16 *) (OmenPageGetData(page) + line_map_offset(cold->kind));
+}
+
+/* See table.h */
+Size
+omen_page_data_length(Page page)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+	Size		len;
+
+	len = line_map_offset(cold->kind) + sizeof(uint16) * cold->nlines;
+	if (cold->kind == OMEN_PAGE_HEADER)
+		len = MAXALIGN(len) + OmenPageGetGroupHeader(page)->zone_length;
+	return len;
+}
+
+/*
+ * Initialise a page as a cold one: empty and full at once for heapam.
+ */
+void
+omen_page_init(Page page, OmenPageKind kind)
+{
+	PageHeader	phdr = (PageHeader) page;
+	OmenColdPage cold;
+
+	PageInit(page, BLCKSZ, 0);
+	phdr->pd_lower = SizeOfPageHeaderData;
+	phdr->pd_upper = SizeOfPageHeaderData;
+	PageSetAllVisible(page);
+
+	cold = OmenPageGetColdPage(page);
+	cold->magic = OMEN_PAGE_MAGIC;
+	cold->version = OMEN_PAGE_VERSION;
+	cold->kind = kind;
+}
+
+/*
+ * Note the line pointers of a heap page in a cold page, so that questions of
+ * existence need no store.
+ */
+void
+omen_page_set_line_map(Page page, Page heap_page)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+	uint16	   *map = omen_page_line_map(page);
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(heap_page);
+
+	Assert(maxoff <= MaxHeapTuplesPerPage);
+	cold->nlines = maxoff;
+	cold->nrows = 0;
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		ItemId		lp = PageGetItemId(heap_page, off);
+		OffsetNumber redirect = 0;
+
+		if (ItemIdIsNormal(lp))
+			cold->nrows++;
+		else if (ItemIdIsRedirected(lp))
+			redirect = ItemIdGetRedirect(lp);
+		map[off - 1] = OmenLineMake(ItemIdGetFlags(lp), redirect);
+	}
+}
+
+/* See table.h */
+void
+omen_check_header(Relation rel, Page page, BlockNumber blk)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+	OmenGroupHeader header = OmenPageGetGroupHeader(page);
+
+	if (cold->version != OMEN_PAGE_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("header page %u of relation \"%s\" has format version %u",
+						blk, RelationGetRelationName(rel), cold->version),
+				 errdetail("This version of omendb reads version %u.",
+						   OMEN_PAGE_VERSION)));
+	if (cold->nlines > MaxHeapTuplesPerPage ||
+		header->nblocks > OMEN_MAX_GROUP_BLOCKS ||
+		header->cold_pages > header->nblocks)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("header page %u of relation \"%s\" is damaged",
+						blk, RelationGetRelationName(rel))));
+	if (!(header->flags & OMEN_GROUP_RESERVED) &&
+		header->nblocks != omen_row_group_blocks)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("row group at block %u of relation \"%s\" has %u blocks, but omendb.row_group_blocks is %d",
+						blk, RelationGetRelationName(rel),
+						header->nblocks, omen_row_group_blocks)));
+}
+
+/* See table.h */
+OmenOwner
+omen_group_owner(Relation rel, BlockNumber blk)
+{
+	OmenOwner	owner;
+
+	memset(&owner, 0, sizeof(owner));
+	owner.rnode = rel->rd_node;
+	owner.first_block = OmenGroupFirstBlock(blk);
+	return owner;
+}
+
+/* See table.h */
+void
+omen_group_copy_init(OmenGroupCopy *copy)
+{
+	memset(copy, 0, sizeof(*copy));
+	copy->first_block = InvalidBlockNumber;
+}
+
+/* See table.h */
+void
+omen_group_copy_release(OmenGroupCopy *copy)
+{
+	if (copy->sealed)
+		omen_id_unregister(&copy->id);
+	copy->sealed = false;
+	copy->first_block = InvalidBlockNumber;
+}
+
+/* See table.h */
+void
+omen_group_copy_load(OmenGroupCopy *copy, Relation rel, BlockNumber blk,
+					 BufferAccessStrategy strategy)
+{
+	BlockNumber first = OmenGroupFirstBlock(blk);
+	Buffer		buf;
+	Page		page;
+
+	omen_group_copy_release(copy);
+
+	buf = ReadBufferExtended(rel, MAIN_FORKNUM, first, RBM_NORMAL, strategy);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buf);
+	if (copy->snapshot != NULL)
+		TestForOldSnapshot(copy->snapshot, rel, page);
+	if (omen_page_is_header(page))
+	{
+		OmenGroupHeader header = OmenPageGetGroupHeader(page);
+
+		omen_check_header(rel, page, first);
+		if (!(header->flags & OMEN_GROUP_RESERVED))
+		{
+			/* registered under the lock: cannot be superseded unseen */
+			omen_id_register(&header->id);
+			copy->id = header->id;
+			copy->cold_rows = header->cold_rows;
+			memcpy(copy->cold, header->cold, OMEN_BITMAP_BYTES);
+			copy->sealed = true;
+		}
+	}
+	copy->first_block = first;
+	UnlockReleaseBuffer(buf);
+}

@@ -1,0 +1,698 @@
+/*-------------------------------------------------------------------------
+ *
+ * seal.c
+ *	  Seal row groups: write their rows as column chunks, turn pages cold.
+ *
+ * One row group at a time, in four phases:
+ *
+ * 1. examine	is it settled, is there something to gain?
+ * 2. encode	freeze what can be frozen, copy all-frozen pages under their
+ *				share lock, encode them and prove each page's thaw on the
+ *				encoded bytes
+ * 3. publish	the file: logged, flushed, durable, ingested (see ../store)
+ * 4. turn		header page first, then page by page, each under its cleanup
+ *				lock, if it is still the page that was encoded
+ *
+ * A crash or an error before phase 4 leaves a file that no header page names:
+ * garbage.  One inside phase 4 leaves a row group with fewer cold pages: a
+ * valid state.
+ *
+ * The caller holds ShareUpdateExclusiveLock, which excludes VACUUM and other
+ * sealers.  Writers and readers go on; thaws may come in at any moment.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "access/visibilitymap.h"
+#include "access/xlog.h"
+#include "storage/freespace.h"
+#include "storage/lmgr.h"
+#include "table/freeze.h"
+#include "table/reclaim.h"
+#include "table/settle.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* What we know of one block while its row group is being sealed */
+typedef struct BlockState
+{
+	XLogRecPtr	lsn;			/* of the hot page that was encoded */
+	bool		held;			/* the new version holds its rows */
+	bool		was_cold;		/* rows came from the old version */
+	uint16		nrows;
+} BlockState;
+
+typedef struct GroupSeal
+{
+	Relation	rel;
+	BlockNumber first;
+	int			nblocks;		/* blocks there are, <= row_group_blocks */
+	int			options;		/* OMEN_SEAL_* */
+	bool		resealing;		/* the row group is sealed already */
+	bool		reserved;		/* block 0 is a reserved header page */
+	OmenRowGroupId old_id;		/* when resealing */
+	OmenRowGroupId new_id;
+	uint32		file_rows;
+	uint64		file_size;
+	OmenFreezeState freeze;
+	BlockState *blocks;
+	MemoryContext mcxt;
+} GroupSeal;
+
+/* Somebody waits for our relation lock, and we were told to make room */
+static bool
+must_yield(GroupSeal *gs)
+{
+	return (gs->options & OMEN_SEAL_YIELD) != 0 &&
+		LockHasWaitersRelation(gs->rel, ShareUpdateExclusiveLock);
+}
+
+/* See table.h */
+bool
+omen_relation_sealable(Relation rel)
+{
+	return rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT &&
+		(rel->rd_rel->relkind == RELKIND_RELATION ||
+		 rel->rd_rel->relkind == RELKIND_MATVIEW) &&
+		rel->rd_createSubid == InvalidSubTransactionId &&
+		rel->rd_newRelfilenodeSubid == InvalidSubTransactionId &&
+		rel->rd_firstRelfilenodeSubid == InvalidSubTransactionId &&
+		RelationNeedsWAL(rel) &&
+		omen_columnar_supports(RelationGetDescr(rel));
+}
+
+/*
+ * Phase 1.  Is the row group worth sealing, and has it settled?
+ *
+ * settled_lsn: pages with a later LSN were written too recently; Invalid if
+ * that does not matter.
+ */
+static bool
+examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
+{
+	Relation	rel = gs->rel;
+	OmenGroupCopy copy;
+	Buffer		buf;
+	Page		page;
+	int			hot = 0;
+	int			threshold;
+	bool		draining = false;
+
+	buf = ReadBuffer(rel, gs->first);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buf);
+	if (omen_page_is_header(page))
+	{
+		OmenGroupHeader header = OmenPageGetGroupHeader(page);
+
+		omen_check_header(rel, page, gs->first);
+		if (header->flags & OMEN_GROUP_RESERVED)
+			gs->reserved = true;
+		else
+		{
+			gs->resealing = true;
+			gs->old_id = header->id;
+			draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
+		}
+	}
+	else if (PageIsNew(page) || PageGetMaxOffsetNumber(page) == 0)
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+
+	if (draining)
+	{
+		/* whoever wanted block 0 hot was interrupted: finish that first */
+		(void) omen_unseal_group(rel, buf, gs->mcxt);
+		ReleaseBuffer(buf);
+		return false;
+	}
+	ReleaseBuffer(buf);
+
+	omen_group_copy_init(&copy);
+	omen_group_copy_load(&copy, rel, gs->first, NULL);
+	for (int off = 0; off < gs->nblocks; off++)
+	{
+		XLogRecPtr	lsn;
+
+		if (omen_group_copy_is_cold(&copy, gs->first + off) ||
+			(off == 0 && gs->reserved))
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		hot++;
+		if (XLogRecPtrIsInvalid(settled_lsn))
+			continue;
+		buf = ReadBuffer(rel, gs->first + off);
+		lsn = BufferGetLSNAtomic(buf);
+		ReleaseBuffer(buf);
+		if (lsn > settled_lsn)
+		{
+			hot = -1;
+			break;
+		}
+	}
+	omen_group_copy_release(&copy);
+
+	/*
+	 * Sealing anew rewrites the whole row group: in the background wait until
+	 * that gains something.
+	 */
+	threshold = 1;
+	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && gs->resealing)
+		threshold = Max(1, gs->nblocks / 32);
+	return hot >= threshold;
+}
+
+/*
+ * Copy the pages of one segment, freezing them as needed, and hand them to a
+ * builder.  images receives the hot pages' copies for the proof.
+ */
+static void
+read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
+			 const OmenGroupCopy *copy, OmenColdReader *reader, char *images)
+{
+	int			base = segno * OmenSegmentBlocks();
+	int			end = Min(base + OmenSegmentBlocks(), gs->nblocks);
+
+	for (int off = base; off < end; off++)
+	{
+		BlockNumber blk = gs->first + off;
+		BlockState *state = &gs->blocks[off];
+		Page		image = (Page) (images + (Size) (off - base) * BLCKSZ);
+		Buffer		buf;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+
+		if (omen_group_copy_is_cold(copy, blk))
+		{
+			omen_cold_reader_page(reader, copy, blk, image);
+			state->was_cold = true;
+		}
+		else if (off == 0 && gs->reserved)
+			PageInit(image, BLCKSZ, 0); /* no rows */
+		else
+		{
+			buf = ReadBuffer(gs->rel, blk);
+			if (!omen_freeze_page(&gs->freeze, buf))
+			{
+				ReleaseBuffer(buf);
+				continue;
+			}
+			LockBuffer(buf, BUFFER_LOCK_SHARE);
+			page = BufferGetPage(buf);
+			if (PageIsNew(page) || omen_page_is_cold(page) ||
+				!omen_page_is_frozen(&gs->freeze, buf) ||
+				!omen_page_looks_frozen(page) ||
+				(off != 0 && PageGetMaxOffsetNumber(page) == 0))
+			{
+				UnlockReleaseBuffer(buf);
+				continue;
+			}
+			memcpy(image, page, BLCKSZ);
+			state->lsn = BufferGetLSNAtomic(buf);
+			UnlockReleaseBuffer(buf);
+		}
+
+		if (omen_segment_builder_add_page(builder, off - base, image))
+		{
+			OffsetNumber maxoff = PageGetMaxOffsetNumber(image);
+
+			state->held = true;
+			for (OffsetNumber i = FirstOffsetNumber; i <= maxoff; i++)
+			{
+				if (ItemIdIsNormal(PageGetItemId(image, i)))
+					state->nrows++;
+			}
+		}
+	}
+}
+
+/* Chunks of one segment as they will be stored, for the proof */
+typedef struct EncodedSegment
+{
+	StringInfo *chunks;			/* natts + 1 */
+	OmenSegmentBuilder *builder;
+} EncodedSegment;
+
+static const char *
+fetch_encoded(void *arg, int attno, Size *len)
+{
+	EncodedSegment *enc = (EncodedSegment *) arg;
+
+	*len = enc->chunks[attno]->len;
+	return enc->chunks[attno]->data;
+}
+
+/*
+ * The proof of thaw (invariant 7): rebuild every page from the encoded bytes
+ * and compare.  What does not come back as it was stays hot.
+ */
+static void
+prove_segment(GroupSeal *gs, int segno, EncodedSegment *enc, char *images)
+{
+	int			base = segno * OmenSegmentBlocks();
+	int			end = Min(base + OmenSegmentBlocks(), gs->nblocks);
+	OmenSegmentReader *reader;
+	PGAlignedBlock rebuilt;
+
+	reader = omen_segment_reader_open(fetch_encoded, enc, gs->mcxt);
+	for (int off = base; off < end; off++)
+	{
+		BlockState *state = &gs->blocks[off];
+		Page		image = (Page) (images + (Size) (off - base) * BLCKSZ);
+
+		if (!state->held)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (omen_segment_has_block(reader, off - base))
+		{
+			omen_segment_rebuild_page(reader, off - base, gs->first + off,
+									  (Page) rebuilt.data);
+			if (omen_page_equal(image, (Page) rebuilt.data))
+				continue;
+		}
+		state->held = false;
+		ereport(WARNING,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("block %u of relation \"%s\" is not sealed because its thaw could not be proven",
+						gs->first + off,
+						RelationGetRelationName(gs->rel))));
+	}
+	omen_segment_reader_close(reader);
+}
+
+/*
+ * Phases 2 and 3.  Returns false if there is nothing that could be turned.
+ * On true the id of the new version is registered.
+ */
+static bool
+encode_and_publish(GroupSeal *gs)
+{
+	int			nsegs;
+	int			natts = RelationGetDescr(gs->rel)->natts;
+	EncodedSegment *segs;
+	OmenGroupCopy copy;
+	OmenColdReader *reader;
+	OmenFileWriter *writer;
+	OmenOwner	owner;
+	char	   *images;
+	int			gained = 0;
+
+	nsegs = (gs->nblocks + OmenSegmentBlocks() - 1) / OmenSegmentBlocks();
+	segs = palloc0(nsegs * sizeof(EncodedSegment));
+	images = palloc((Size) OmenSegmentBlocks() * BLCKSZ);
+
+	omen_group_copy_init(&copy);
+	omen_group_copy_load(&copy, gs->rel, gs->first, NULL);
+	if (copy.sealed != gs->resealing ||
+		(copy.sealed && !OmenRowGroupIdEquals(&copy.id, &gs->old_id)))
+	{
+		/* unsealed since we examined it */
+		omen_group_copy_release(&copy);
+		return false;
+	}
+	reader = omen_cold_reader_create(gs->rel, true, gs->mcxt);
+
+	for (int segno = 0; segno < nsegs; segno++)
+	{
+		EncodedSegment *enc = &segs[segno];
+		uint32		nrows;
+
+		enc->builder = omen_segment_builder_create(RelationGetDescr(gs->rel),
+												   Min(OmenSegmentBlocks(),
+													   gs->nblocks - segno * OmenSegmentBlocks()),
+												   gs->mcxt);
+		read_segment(gs, segno, enc->builder, &copy, reader, images);
+		enc->chunks = omen_segment_builder_finish(enc->builder, &nrows);
+		gs->file_rows += nrows;
+		prove_segment(gs, segno, enc, images);
+
+		/* without block 0 there is no header page: do not go on in vain */
+		if (segno == 0 && !gs->blocks[0].held)
+			break;
+		if (must_yield(gs))
+		{
+			gs->blocks[0].held = false;
+			break;
+		}
+	}
+	omen_cold_reader_close(reader);
+	omen_group_copy_release(&copy);
+
+	if (!gs->blocks[0].held)
+		return false;
+	for (int off = 0; off < gs->nblocks; off++)
+	{
+		/* a page that is cold now must be in the new version as well */
+		if (gs->blocks[off].was_cold && !gs->blocks[off].held)
+			return false;
+		if (gs->blocks[off].held && !gs->blocks[off].was_cold)
+			gained++;
+	}
+	if (gained == 0)
+		return false;
+	if ((gs->options & OMEN_SEAL_SETTLED) && !gs->resealing &&
+		gained < gs->nblocks - gs->nblocks / 8)
+		return false;			/* too much of it is not settled yet */
+
+	OMEN_STOP_EVENT("seal-before-file");
+
+	owner = omen_group_owner(gs->rel, gs->first);
+	omen_id_generate(&gs->new_id);
+	omen_id_register(&gs->new_id);
+	writer = omen_file_create(&gs->new_id, &owner);
+	PG_TRY();
+	{
+		for (int attno = 0; attno <= natts; attno++)
+		{
+			for (int segno = 0; segno < nsegs; segno++)
+			{
+				StringInfo	chunk = segs[segno].chunks[attno];
+
+				CHECK_FOR_INTERRUPTS();
+				omen_file_put(writer, attno, segno, chunk->data, chunk->len);
+			}
+		}
+	}
+	PG_CATCH();
+	{
+		omen_file_abort(writer);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	gs->file_size = omen_file_publish(writer);
+	return true;
+}
+
+/* Fill in the group part of a header page for the new version */
+static void
+fill_group_header(GroupSeal *gs, OmenGroupHeader header)
+{
+	header->id = gs->new_id;
+	header->file_rows = gs->file_rows;
+	header->nblocks = omen_row_group_blocks;
+	header->flags = 0;
+	header->zone_length = 0;
+	header->file_size = gs->file_size;
+	header->sealed_at = GetCurrentTimestamp();
+}
+
+/*
+ * Is the hot page of a buffer under its cleanup lock still the one that was
+ * encoded?
+ */
+static bool
+page_unchanged(GroupSeal *gs, Buffer buf, int off)
+{
+	Page		page = BufferGetPage(buf);
+
+	return !omen_page_is_cold(page) &&
+		PageGetLSN(page) == gs->blocks[off].lsn &&
+		omen_page_is_frozen(&gs->freeze, buf);
+}
+
+/*
+ * Phase 4, first step of a first seal: block 0 turns into the header page.
+ */
+static bool
+turn_block_zero(GroupSeal *gs)
+{
+	Relation	rel = gs->rel;
+	Buffer		buf = ReadBuffer(rel, gs->first);
+	Page		page = BufferGetPage(buf);
+	PGAlignedBlock new_page;
+	OmenGroupHeader header;
+	bool		locked = false;
+
+	visibilitymap_pin(rel, gs->first, &gs->freeze.vmbuffer);
+	for (int tries = 0; tries < 50 && !locked; tries++)
+	{
+		locked = ConditionalLockBufferForCleanup(buf);
+		if (!locked)
+		{
+			/* a reader has it pinned: usually for a moment only */
+			CHECK_FOR_INTERRUPTS();
+			if (must_yield(gs))
+				break;
+			pg_usleep(2000);
+		}
+	}
+	if (!locked)
+	{
+		ReleaseBuffer(buf);
+		return false;
+	}
+	if (gs->reserved
+		? !(omen_page_is_header(page) &&
+			(OmenPageGetGroupHeader(page)->flags & OMEN_GROUP_RESERVED))
+		: !page_unchanged(gs, buf, 0))
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+
+	omen_page_init((Page) new_page.data, OMEN_PAGE_HEADER);
+	if (!gs->reserved)
+		omen_page_set_line_map((Page) new_page.data, page);
+	header = OmenPageGetGroupHeader((Page) new_page.data);
+	fill_group_header(gs, header);
+	OmenBitmapSet(header->cold, 0);
+	header->cold_pages = 1;
+	header->cold_rows = OmenPageGetColdPage((Page) new_page.data)->nrows;
+
+	/* a reserved page was born all-visible; now make the map agree */
+	if (gs->reserved)
+		visibilitymap_set(rel, gs->first, buf, InvalidXLogRecPtr,
+						  gs->freeze.vmbuffer, InvalidTransactionId,
+						  VISIBILITYMAP_ALL_VISIBLE |
+						  VISIBILITYMAP_ALL_FROZEN);
+
+	OMEN_STOP_EVENT("seal-before-header");
+
+	START_CRIT_SECTION();
+	memcpy(page, new_page.data, BLCKSZ);
+	MarkBufferDirty(buf);
+	omen_log_seal_page(buf, buf, 0);
+	END_CRIT_SECTION();
+	UnlockReleaseBuffer(buf);
+
+	RecordPageWithFreeSpace(rel, gs->first, 0);
+	return true;
+}
+
+/*
+ * Phase 4, first step of sealing anew: the header page moves on to the new
+ * version.  The bitmap starts from the bits as they are now.
+ */
+static bool
+switch_version(GroupSeal *gs)
+{
+	Buffer		buf = ReadBuffer(gs->rel, gs->first);
+	Page		page = BufferGetPage(buf);
+	OmenGroupHeader header;
+	bool		ok;
+
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	header = OmenPageGetGroupHeader(page);
+	ok = omen_page_is_header(page) &&
+		OmenRowGroupIdEquals(&header->id, &gs->old_id) &&
+		!(header->flags & OMEN_GROUP_DRAINING);
+	for (int off = 0; ok && off < gs->nblocks; off++)
+	{
+		/* pages never turn cold but by us */
+		if (OmenBitmapIsSet(header->cold, off) && !gs->blocks[off].held)
+			ok = false;
+	}
+	if (ok)
+	{
+		OMEN_STOP_EVENT("seal-before-header");
+		START_CRIT_SECTION();
+		fill_group_header(gs, header);
+		MarkBufferDirty(buf);
+		omen_log_header(buf);
+		END_CRIT_SECTION();
+	}
+	UnlockReleaseBuffer(buf);
+	return ok;
+}
+
+/*
+ * Turn one more page cold.  Returns false if the row group is no longer ours to
+ * seal.  *turned tells whether the page was.
+ */
+static bool
+turn_page(GroupSeal *gs, int off, bool *turned)
+{
+	Relation	rel = gs->rel;
+	BlockNumber blk = gs->first + off;
+	Buffer		header_buf;
+	Buffer		buf;
+	Page		page;
+	PGAlignedBlock new_page;
+	OmenGroupHeader header;
+
+	*turned = false;
+	header_buf = ReadBuffer(rel, gs->first);
+	buf = ReadBuffer(rel, blk);
+	page = BufferGetPage(buf);
+	visibilitymap_pin(rel, blk, &gs->freeze.vmbuffer);
+
+	LockBuffer(header_buf, BUFFER_LOCK_EXCLUSIVE);
+	header = OmenPageGetGroupHeader(BufferGetPage(header_buf));
+	if (!omen_page_is_header(BufferGetPage(header_buf)) ||
+		!OmenRowGroupIdEquals(&header->id, &gs->new_id) ||
+		(header->flags & OMEN_GROUP_DRAINING))
+	{
+		UnlockReleaseBuffer(header_buf);
+		ReleaseBuffer(buf);
+		return false;
+	}
+
+	if (ConditionalLockBufferForCleanup(buf))
+	{
+		if (!OmenBitmapIsSet(header->cold, off) &&
+			page_unchanged(gs, buf, off))
+		{
+			omen_page_init((Page) new_page.data, OMEN_PAGE_MARKER);
+			omen_page_set_line_map((Page) new_page.data, page);
+
+			OMEN_STOP_EVENT("seal-before-page");
+
+			START_CRIT_SECTION();
+			memcpy(page, new_page.data, BLCKSZ);
+			OmenBitmapSet(header->cold, off);
+			header->cold_pages++;
+			header->cold_rows += OmenPageGetColdPage(page)->nrows;
+			MarkBufferDirty(buf);
+			MarkBufferDirty(header_buf);
+			omen_log_seal_page(buf, header_buf, off);
+			END_CRIT_SECTION();
+			*turned = true;
+
+			OMEN_STOP_EVENT("seal-after-page");
+		}
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	}
+	UnlockReleaseBuffer(header_buf);
+	ReleaseBuffer(buf);
+
+	if (*turned)
+		RecordPageWithFreeSpace(rel, blk, 0);
+	return true;
+}
+
+/*
+ * Seal one row group.  Returns true if it was sealed (anew).
+ */
+static bool
+seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
+{
+	int			turned_pages = 0;
+
+	stats->groups_examined++;
+	if (!examine_group(gs, settled_lsn) || must_yield(gs))
+		return false;
+
+	gs->blocks = palloc0(gs->nblocks * sizeof(BlockState));
+	if (!encode_and_publish(gs))
+		return false;
+
+	if (!(gs->resealing ? switch_version(gs) : turn_block_zero(gs)))
+	{
+		omen_store_drop(&gs->new_id, 1);
+		omen_id_unregister(&gs->new_id);
+		return false;
+	}
+	/* the header page names the version now */
+	omen_id_unregister(&gs->new_id);
+	if (!gs->resealing)
+	{
+		turned_pages++;
+		stats->rows_sealed += gs->blocks[0].nrows;
+	}
+
+	OMEN_STOP_EVENT("seal-after-header");
+
+	if (gs->resealing)
+		omen_store_drop(&gs->old_id, 1);
+
+	for (int off = 1; off < gs->nblocks; off++)
+	{
+		bool		turned;
+
+		if (!gs->blocks[off].held || gs->blocks[off].was_cold)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (!turn_page(gs, off, &turned) || must_yield(gs))
+			break;
+		if (turned)
+		{
+			turned_pages++;
+			stats->rows_sealed += gs->blocks[off].nrows;
+		}
+		else
+			stats->pages_left_hot++;
+	}
+
+	stats->groups_sealed++;
+	stats->pages_sealed += turned_pages;
+	stats->bytes += gs->file_size;
+
+	FreeSpaceMapVacuumRange(gs->rel, gs->first, gs->first + gs->nblocks);
+	if (omen_reclaim_space == OMEN_RECLAIM_HALF)
+		omen_reclaim_half(gs->rel, gs->first, gs->nblocks);
+	return true;
+}
+
+/* See table.h */
+void
+omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	XLogRecPtr	settled_lsn = InvalidXLogRecPtr;
+
+	memset(stats, 0, sizeof(*stats));
+	if (!omen_relation_sealable(rel))
+		return;
+	if (options & OMEN_SEAL_SETTLED)
+	{
+		settled_lsn = omen_settled_lsn();
+		if (XLogRecPtrIsInvalid(settled_lsn))
+			return;
+	}
+
+	for (BlockNumber first = 0; first < nblocks;
+		 first += omen_row_group_blocks)
+	{
+		GroupSeal	gs;
+		MemoryContext oldcxt;
+
+		CHECK_FOR_INTERRUPTS();
+		memset(&gs, 0, sizeof(gs));
+		gs.rel = rel;
+		gs.first = first;
+		gs.nblocks = Min(nblocks - first, (BlockNumber) omen_row_group_blocks);
+		gs.options = options;
+		if (gs.nblocks < omen_row_group_blocks &&
+			!(options & OMEN_SEAL_TAIL))
+			break;
+
+		gs.mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb seal",
+										ALLOCSET_DEFAULT_SIZES);
+		oldcxt = MemoryContextSwitchTo(gs.mcxt);
+		omen_freeze_begin(&gs.freeze, rel);
+		(void) seal_group(&gs, settled_lsn, stats);
+		omen_freeze_end(&gs.freeze);
+		MemoryContextSwitchTo(oldcxt);
+		MemoryContextDelete(gs.mcxt);
+
+		if (must_yield(&gs))
+			break;
+	}
+}

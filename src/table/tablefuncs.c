@@ -1,0 +1,307 @@
+/*-------------------------------------------------------------------------
+ *
+ * tablefuncs.c
+ *	  SQL functions on omendb tables, scan counters, shared memory set-up.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "port/atomics.h"
+#include "storage/lmgr.h"
+#include "storage/shmem.h"
+#include "table/gc.h"
+#include "table/settle.h"
+#include "table/worker.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+typedef struct ScanCounters
+{
+	pg_atomic_uint64 cold_blocks;
+	pg_atomic_uint64 hot_blocks;
+} ScanCounters;
+
+static ScanCounters *scan_counters = NULL;
+
+/* ------------------------------------------------------------------------
+ * Set-up
+ * ------------------------------------------------------------------------
+ */
+
+Size
+omen_table_shmem_size(void)
+{
+	Size		size = MAXALIGN(sizeof(ScanCounters));
+
+	size = add_size(size, omen_settle_shmem_size());
+	size = add_size(size, omen_worker_shmem_size());
+	return size;
+}
+
+void
+omen_table_shmem_request(void)
+{
+}
+
+void
+omen_table_shmem_init(void)
+{
+	bool		found;
+
+	omen_settle_shmem_init();
+	omen_worker_shmem_init();
+	scan_counters = ShmemInitStruct("omendb scan counters",
+									sizeof(ScanCounters), &found);
+	if (!found)
+	{
+		pg_atomic_init_u64(&scan_counters->cold_blocks, 0);
+		pg_atomic_init_u64(&scan_counters->hot_blocks, 0);
+	}
+}
+
+void
+omen_table_register_workers(void)
+{
+	omen_worker_register_launcher();
+}
+
+/* Blocks that scans of sealable tables have read; called once per scan */
+void
+omen_count_scan_blocks(uint64 cold, uint64 hot)
+{
+	if (cold > 0)
+		pg_atomic_fetch_add_u64(&scan_counters->cold_blocks, cold);
+	if (hot > 0)
+		pg_atomic_fetch_add_u64(&scan_counters->hot_blocks, hot);
+}
+
+/* ------------------------------------------------------------------------
+ * SQL functions
+ * ------------------------------------------------------------------------
+ */
+PG_FUNCTION_INFO_V1(omen_seal);
+PG_FUNCTION_INFO_V1(omen_unseal);
+PG_FUNCTION_INFO_V1(omen_row_groups);
+PG_FUNCTION_INFO_V1(omen_gc);
+PG_FUNCTION_INFO_V1(omen_scan_stats);
+PG_FUNCTION_INFO_V1(omen_scan_stats_reset);
+
+/* Open an omendb table for maintenance by its owner */
+static Relation
+open_table(Oid relid, LOCKMODE lockmode)
+{
+	Relation	rel = relation_open(relid, lockmode);
+
+	if (!omen_is_omendb_table(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table of access method omendb",
+						RelationGetRelationName(rel)),
+				 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+				 errhint("Name its partitions one by one.") :
+				 errhint("Create the table with USING omendb, or change it with ALTER TABLE ... SET ACCESS METHOD omendb.")));
+	return rel;
+}
+
+static void
+check_owner(Relation rel)
+{
+	if (!pg_class_ownercheck(RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+}
+
+/*
+ * Take the lock only after the owner check, so that nobody can lock other
+ * people's tables.
+ */
+static Relation
+open_table_for_owner(Oid relid, LOCKMODE lockmode)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name != NULL && !pg_class_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	return open_table(relid, lockmode);
+}
+
+static Datum
+make_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc	tupdesc;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values,
+											 nulls));
+}
+
+/* omendb.seal(rel regclass, tail bool) returns record */
+Datum
+omen_seal(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	bool		tail = PG_GETARG_BOOL(1);
+	Relation	rel;
+	OmenSealStats stats;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	omen_require_preload();
+	PreventCommandDuringRecovery("omendb.seal()");
+
+	rel = open_table_for_owner(relid, ShareUpdateExclusiveLock);
+	check_owner(rel);
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" cannot be sealed because it is %s",
+						RelationGetRelationName(rel),
+						rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ?
+						"temporary" : "unlogged"),
+				 errdetail("Only permanent tables have sealed row groups.")));
+	if (!omen_columnar_supports(RelationGetDescr(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" has columns that cannot be sealed",
+						RelationGetRelationName(rel))));
+	if (!omen_relation_sealable(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" cannot be sealed in the transaction that created or rewrote it",
+						RelationGetRelationName(rel)),
+				 errhint("Commit first.")));
+
+	omen_seal_relation(rel, tail ? OMEN_SEAL_TAIL : 0, &stats);
+	relation_close(rel, NoLock);
+
+	values[0] = Int64GetDatum(stats.groups_sealed);
+	values[1] = Int64GetDatum(stats.pages_sealed);
+	values[2] = Int64GetDatum(stats.rows_sealed);
+	PG_RETURN_DATUM(make_row(fcinfo, values, nulls));
+}
+
+/* omendb.unseal(rel regclass) returns bigint: pages thawed */
+Datum
+omen_unseal(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	int64		thawed;
+
+	omen_require_preload();
+	PreventCommandDuringRecovery("omendb.unseal()");
+
+	rel = open_table_for_owner(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+	check_owner(rel);
+	thawed = omen_unseal_relation(rel);
+	relation_close(rel, NoLock);
+	PG_RETURN_INT64(thawed);
+}
+
+/* omendb.row_groups(rel regclass) returns setof record */
+Datum
+omen_row_groups(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Relation	rel;
+	BlockNumber nblocks;
+
+	omen_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+
+	rel = open_table(PG_GETARG_OID(0), AccessShareLock);
+	nblocks = RelationGetNumberOfBlocks(rel);
+	for (BlockNumber first = 0; first < nblocks;
+		 first += omen_row_group_blocks)
+	{
+		Datum		values[9];
+		bool		nulls[9];
+		Buffer		buf;
+		Page		page;
+		int			present;
+
+		CHECK_FOR_INTERRUPTS();
+		present = Min(nblocks - first, (BlockNumber) omen_row_group_blocks);
+		memset(nulls, true, sizeof(nulls));
+		values[0] = Int64GetDatum(first);
+		nulls[0] = false;
+		values[2] = CStringGetTextDatum("hot");
+		nulls[2] = false;
+
+		buf = ReadBuffer(rel, first);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buf);
+		if (omen_page_is_header(page))
+		{
+			OmenGroupHeader header = OmenPageGetGroupHeader(page);
+
+			omen_check_header(rel, page, first);
+			if (!(header->flags & OMEN_GROUP_RESERVED))
+			{
+				char		idstr[OMEN_ID_STRLEN + 1];
+
+				omen_id_format(&header->id, idstr);
+				values[1] = CStringGetTextDatum(idstr);
+				values[2] = CStringGetTextDatum(
+												(header->flags & OMEN_GROUP_DRAINING) ?
+												"draining" : "sealed");
+				values[3] = Int64GetDatum(header->file_rows);
+				values[4] = Int64GetDatum(header->cold_rows);
+				values[5] = Int32GetDatum(header->cold_pages);
+				values[6] = Int32GetDatum(present - header->cold_pages);
+				values[7] = Int64GetDatum(header->file_size);
+				values[8] = TimestampTzGetDatum(header->sealed_at);
+				memset(nulls, false, sizeof(nulls));
+			}
+		}
+		UnlockReleaseBuffer(buf);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
+	}
+	relation_close(rel, AccessShareLock);
+	return (Datum) 0;
+}
+
+/* omendb.gc() returns bigint: row groups (owners) dropped */
+Datum
+omen_gc(PG_FUNCTION_ARGS)
+{
+	omen_require_preload();
+	PreventCommandDuringRecovery("omendb.gc()");
+	PG_RETURN_INT64(omen_collect_garbage());
+}
+
+/* omendb.scan_stats() returns record */
+Datum
+omen_scan_stats(PG_FUNCTION_ARGS)
+{
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	omen_require_preload();
+	values[0] = Int64GetDatum(pg_atomic_read_u64(&scan_counters->cold_blocks));
+	values[1] = Int64GetDatum(pg_atomic_read_u64(&scan_counters->hot_blocks));
+	PG_RETURN_DATUM(make_row(fcinfo, values, nulls));
+}
+
+Datum
+omen_scan_stats_reset(PG_FUNCTION_ARGS)
+{
+	omen_require_preload();
+	pg_atomic_write_u64(&scan_counters->cold_blocks, 0);
+	pg_atomic_write_u64(&scan_counters->hot_blocks, 0);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,351 @@
+/*-------------------------------------------------------------------------
+ *
+ * tablexlog.c
+ *	  WAL of header and marker pages.
+ *
+ * SEAL_PAGE	block 0: the page that turns cold (initialised from the record)
+ *				block 1: the header page (bit set), unless block 0 is itself it
+ * THAW_PAGE	block 0: the page that turns hot (always a full image)
+ *				block 1: the header page (bit cleared)
+ * HEADER		block 0: the header page (initialised from the record)
+ * UNSEAL		block 0: block 0 of a row group turns hot (full image); the
+ *				row group has no header page any more
+ *
+ * The header bit and the page change in one record (invariant 5).  Redo of
+ * SEAL_PAGE takes the page's cleanup lock before any other content lock: a
+ * reader on a standby may have the hot page pinned and point into it.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "access/bufmask.h"
+#include "access/heapam_xlog.h"
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "access/xlogutils.h"
+#include "storage/freespace.h"
+#include "wal/wal.h"
+
+/* main data of SEAL_PAGE */
+typedef struct xl_omen_seal_page
+{
+	uint16		group_offset;	/* block inside its row group */
+	uint16		nlines;
+	uint16		nrows;
+	bool		regular;		/* all line pointers normal: no map follows */
+} xl_omen_seal_page;
+
+/* main data of THAW_PAGE */
+typedef struct xl_omen_thaw_page
+{
+	uint16		group_offset;
+	uint16		nrows;
+} xl_omen_thaw_page;
+
+/*
+ * Log that a page turned cold.  header_buf equals page_buf when the page is
+ * block 0, which thereby became the header page.
+ */
+void
+omen_log_seal_page(Buffer page_buf, Buffer header_buf, int group_offset)
+{
+	Page		page = BufferGetPage(page_buf);
+	OmenColdPage cold = OmenPageGetColdPage(page);
+	uint16	   *map = omen_page_line_map(page);
+	xl_omen_seal_page xlrec;
+	XLogRecPtr	recptr;
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.group_offset = group_offset;
+	xlrec.nlines = cold->nlines;
+	xlrec.nrows = cold->nrows;
+	xlrec.regular = true;
+	for (int i = 0; i < cold->nlines; i++)
+	{
+		if (map[i] != OmenLineMake(LP_NORMAL, 0))
+		{
+			xlrec.regular = false;
+			break;
+		}
+	}
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+	XLogRegisterBuffer(0, page_buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+	if (header_buf == page_buf)
+		XLogRegisterBufData(0, OmenPageGetData(page),
+							omen_page_data_length(page));
+	else
+	{
+		if (!xlrec.regular)
+			XLogRegisterBufData(0, (char *) map,
+								sizeof(uint16) * cold->nlines);
+		XLogRegisterBuffer(1, header_buf, REGBUF_STANDARD);
+	}
+	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_SEAL_PAGE);
+
+	PageSetLSN(page, recptr);
+	if (header_buf != page_buf)
+		PageSetLSN(BufferGetPage(header_buf), recptr);
+}
+
+/* Log that a page other than block 0 turned hot */
+void
+omen_log_thaw_page(Buffer page_buf, Buffer header_buf, int group_offset,
+				   uint16 nrows)
+{
+	xl_omen_thaw_page xlrec;
+	XLogRecPtr	recptr;
+
+	xlrec.group_offset = group_offset;
+	xlrec.nrows = nrows;
+
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+	XLogRegisterBuffer(0, page_buf, REGBUF_FORCE_IMAGE | REGBUF_STANDARD);
+	XLogRegisterBuffer(1, header_buf, REGBUF_STANDARD);
+	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_THAW_PAGE);
+
+	PageSetLSN(BufferGetPage(page_buf), recptr);
+	PageSetLSN(BufferGetPage(header_buf), recptr);
+}
+
+/* Log that block 0 turned hot: the last step of unsealing a row group */
+void
+omen_log_unseal(Buffer page_buf)
+{
+	XLogRecPtr	recptr;
+
+	XLogBeginInsert();
+	XLogRegisterBuffer(0, page_buf, REGBUF_FORCE_IMAGE | REGBUF_STANDARD);
+	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_UNSEAL);
+	PageSetLSN(BufferGetPage(page_buf), recptr);
+}
+
+/* Log the whole contents of a header page */
+void
+omen_log_header(Buffer header_buf)
+{
+	Page		page = BufferGetPage(header_buf);
+	XLogRecPtr	recptr;
+
+	XLogBeginInsert();
+	XLogRegisterBuffer(0, header_buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+	XLogRegisterBufData(0, OmenPageGetData(page),
+						omen_page_data_length(page));
+	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_HEADER);
+	PageSetLSN(page, recptr);
+}
+
+/* Fill a header page from the data of its block reference */
+static void
+redo_init_header(XLogReaderState *record, uint8 block_id, Page page)
+{
+	Size		len;
+	char	   *data = XLogRecGetBlockData(record, block_id, &len);
+
+	if (len < MAXALIGN(sizeof(OmenColdPageData)) +
+		MAXALIGN(sizeof(OmenGroupHeaderData)) ||
+		len > BLCKSZ - SizeOfPageHeaderData)
+		elog(PANIC, "header page image of %zu bytes", len);
+	omen_page_init(page, OMEN_PAGE_HEADER);
+	memcpy(OmenPageGetData(page), data, len);
+}
+
+static void
+redo_seal_page(XLogReaderState *record)
+{
+	xl_omen_seal_page *xlrec = (xl_omen_seal_page *) XLogRecGetData(record);
+	XLogRecPtr	lsn = record->EndRecPtr;
+	bool		is_header = !XLogRecHasBlockRef(record, 1);
+	Buffer		page_buf;
+	Buffer		header_buf = InvalidBuffer;
+	RelFileNode rnode;
+	BlockNumber blk;
+
+	XLogRecGetBlockTag(record, 0, &rnode, NULL, &blk);
+
+	if (XLogReadBufferForRedoExtended(record, 0, RBM_ZERO_AND_CLEANUP_LOCK,
+									  true, &page_buf) == BLK_NEEDS_REDO)
+	{
+		Page		page = BufferGetPage(page_buf);
+
+		if (is_header)
+			redo_init_header(record, 0, page);
+		else
+		{
+			OmenColdPage cold;
+			uint16	   *map;
+
+			omen_page_init(page, OMEN_PAGE_MARKER);
+			cold = OmenPageGetColdPage(page);
+			cold->nlines = xlrec->nlines;
+			cold->nrows = xlrec->nrows;
+			map = omen_page_line_map(page);
+			if (xlrec->regular)
+			{
+				for (int i = 0; i < xlrec->nlines; i++)
+					map[i] = OmenLineMake(LP_NORMAL, 0);
+			}
+			else
+			{
+				Size		len;
+				char	   *data = XLogRecGetBlockData(record, 0, &len);
+
+				if (len != sizeof(uint16) * xlrec->nlines)
+					elog(PANIC, "line pointer map of %zu bytes for %u line pointers",
+						 len, xlrec->nlines);
+				memcpy(map, data, len);
+			}
+		}
+		PageSetLSN(page, lsn);
+		MarkBufferDirty(page_buf);
+	}
+
+	if (!is_header)
+	{
+		if (XLogReadBufferForRedo(record, 1, &header_buf) == BLK_NEEDS_REDO)
+		{
+			Page		page = BufferGetPage(header_buf);
+			OmenGroupHeader header = OmenPageGetGroupHeader(page);
+
+			OmenBitmapSet(header->cold, xlrec->group_offset);
+			header->cold_pages++;
+			header->cold_rows += xlrec->nrows;
+			PageSetLSN(page, lsn);
+			MarkBufferDirty(header_buf);
+		}
+		if (BufferIsValid(header_buf))
+			UnlockReleaseBuffer(header_buf);
+	}
+	if (BufferIsValid(page_buf))
+		UnlockReleaseBuffer(page_buf);
+
+	/* no room here: keep inserts on a promoted server from looking */
+	XLogRecordPageWithFreeSpace(rnode, blk, 0);
+}
+
+static void
+redo_thaw_page(XLogReaderState *record)
+{
+	xl_omen_thaw_page *xlrec = (xl_omen_thaw_page *) XLogRecGetData(record);
+	XLogRecPtr	lsn = record->EndRecPtr;
+	Buffer		page_buf;
+	Buffer		header_buf;
+
+	if (XLogReadBufferForRedo(record, 0, &page_buf) != BLK_RESTORED)
+		elog(PANIC, "thaw record did not contain a full page image");
+	if (XLogReadBufferForRedo(record, 1, &header_buf) == BLK_NEEDS_REDO)
+	{
+		Page		page = BufferGetPage(header_buf);
+		OmenGroupHeader header = OmenPageGetGroupHeader(page);
+
+		OmenBitmapClear(header->cold, xlrec->group_offset);
+		header->cold_pages--;
+		header->cold_rows -= xlrec->nrows;
+		PageSetLSN(page, lsn);
+		MarkBufferDirty(header_buf);
+	}
+	if (BufferIsValid(header_buf))
+		UnlockReleaseBuffer(header_buf);
+	UnlockReleaseBuffer(page_buf);
+}
+
+static void
+redo_header(XLogReaderState *record)
+{
+	Buffer		buf;
+
+	if (XLogReadBufferForRedoExtended(record, 0, RBM_ZERO_AND_LOCK, false,
+									  &buf) == BLK_NEEDS_REDO)
+	{
+		Page		page = BufferGetPage(buf);
+
+		redo_init_header(record, 0, page);
+		PageSetLSN(page, record->EndRecPtr);
+		MarkBufferDirty(buf);
+	}
+	if (BufferIsValid(buf))
+		UnlockReleaseBuffer(buf);
+}
+
+static void
+redo_unseal(XLogReaderState *record)
+{
+	Buffer		buf;
+
+	if (XLogReadBufferForRedo(record, 0, &buf) != BLK_RESTORED)
+		elog(PANIC, "unseal record did not contain a full page image");
+	UnlockReleaseBuffer(buf);
+}
+
+/* Redo of table records */
+void
+omen_table_redo(XLogReaderState *record)
+{
+	uint8		info = XLogRecGetInfo(record) & ~XLR_INFO_MASK;
+
+	switch (info)
+	{
+		case XLOG_OMEN_SEAL_PAGE:
+			redo_seal_page(record);
+			break;
+		case XLOG_OMEN_THAW_PAGE:
+			redo_thaw_page(record);
+			break;
+		case XLOG_OMEN_HEADER:
+			redo_header(record);
+			break;
+		case XLOG_OMEN_UNSEAL:
+			redo_unseal(record);
+			break;
+		default:
+			elog(PANIC, "omendb: unknown op code %u", info);
+	}
+}
+
+/* Describe table records */
+void
+omen_table_desc(StringInfo buf, XLogReaderState *record)
+{
+	char	   *rec = XLogRecGetData(record);
+
+	switch (XLogRecGetInfo(record) & ~XLR_INFO_MASK)
+	{
+		case XLOG_OMEN_SEAL_PAGE:
+			{
+				xl_omen_seal_page *xlrec = (xl_omen_seal_page *) rec;
+
+				appendStringInfo(buf, "offset %u lines %u rows %u",
+								 xlrec->group_offset, xlrec->nlines,
+								 xlrec->nrows);
+				break;
+			}
+		case XLOG_OMEN_THAW_PAGE:
+			{
+				xl_omen_thaw_page *xlrec = (xl_omen_thaw_page *) rec;
+
+				appendStringInfo(buf, "offset %u rows %u",
+								 xlrec->group_offset, xlrec->nrows);
+				break;
+			}
+		default:
+			break;
+	}
+}
+
+/* Mask for wal_consistency_checking */
+void
+omen_table_mask(char *pagedata, BlockNumber blkno)
+{
+	if (omen_page_is_cold((Page) pagedata))
+	{
+		mask_page_lsn_and_checksum((Page) pagedata);
+		mask_page_hint_bits((Page) pagedata);
+	}
+	else
+		heap_mask(pagedata, blkno);
+}

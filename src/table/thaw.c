@@ -1,0 +1,368 @@
+/*-------------------------------------------------------------------------
+ *
+ * thaw.c
+ *	  Turn cold pages hot: single pages for writers, whole row groups.
+ *
+ * Whatever wants to modify or lock a row of a cold page thaws the page first.
+ * Thawing is physical, not transactional: the page comes back byte for byte as
+ * it was sealed, with its visibility map bits as they are (still all-frozen),
+ * and heapam does the rest.
+ *
+ * Lock order: header page, then page (ascending block numbers, as
+ * RelationGetBufferForTuple).  Chunks are decoded before any content lock is
+ * taken, since whoever holds one cannot be cancelled.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "access/xlog.h"
+#include "storage/freespace.h"
+#include "utils/memutils.h"
+
+/* Outcome of an attempt to thaw one block */
+typedef enum ThawResult
+{
+	THAW_DONE,					/* hot now, by us or by somebody else */
+	THAW_RETRY,					/* the row group changed under us */
+	THAW_LAST_BLOCK				/* block 0, and others are still cold */
+} ThawResult;
+
+/*
+ * Put a rebuilt heap page in place of a cold one.  Both pages' locks are held;
+ * image is complete.
+ */
+static void
+install_page(Page page, Page image)
+{
+	memcpy(page, image, BLCKSZ);
+	PageSetAllVisible(page);
+}
+
+/*
+ * Sealing entered the page as full in the free space map; VACUUM would not
+ * correct that, since it skips all-frozen pages.
+ */
+static void
+note_free_space(Relation rel, BlockNumber blk, Page image)
+{
+	Size		space = PageGetHeapFreeSpace(image);
+
+	if (space > BLCKSZ / 32)
+		RecordPageWithFreeSpace(rel, blk, space);
+}
+
+/*
+ * Thaw the block of a pinned buffer, not block 0 of its row group, whose row
+ * group copy says it is cold.
+ */
+static ThawResult
+thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
+			  Page image)
+{
+	BlockNumber blk = BufferGetBlockNumber(buffer);
+	int			off = OmenGroupOffset(blk);
+	Buffer		header_buf;
+	Page		header_page;
+	Page		page = BufferGetPage(buffer);
+	OmenGroupHeader header;
+	uint16		nrows;
+
+	header_buf = ReadBuffer(rel, copy->first_block);
+	LockBuffer(header_buf, BUFFER_LOCK_EXCLUSIVE);
+	header_page = BufferGetPage(header_buf);
+	if (!omen_page_is_header(header_page))
+	{
+		UnlockReleaseBuffer(header_buf);
+		return THAW_RETRY;
+	}
+	header = OmenPageGetGroupHeader(header_page);
+	if (!OmenRowGroupIdEquals(&header->id, &copy->id) ||
+		!OmenBitmapIsSet(header->cold, off))
+	{
+		UnlockReleaseBuffer(header_buf);
+		return THAW_RETRY;
+	}
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (!omen_page_is_cold(page))
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		UnlockReleaseBuffer(header_buf);
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("block %u of relation \"%s\" is cold according to its row group, but holds a heap page",
+						blk, RelationGetRelationName(rel))));
+	}
+	nrows = OmenPageGetColdPage(page)->nrows;
+
+	OMEN_STOP_EVENT("thaw-before-page");
+
+	START_CRIT_SECTION();
+	install_page(page, image);
+	OmenBitmapClear(header->cold, off);
+	header->cold_pages--;
+	header->cold_rows -= nrows;
+	MarkBufferDirty(buffer);
+	MarkBufferDirty(header_buf);
+	omen_log_thaw_page(buffer, header_buf, off, nrows);
+	END_CRIT_SECTION();
+
+	OMEN_STOP_EVENT("thaw-after-page");
+
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	UnlockReleaseBuffer(header_buf);
+	note_free_space(rel, blk, image);
+	return THAW_DONE;
+}
+
+/*
+ * Turn block 0 of a row group hot, if nothing else is cold any more: the row
+ * group is no longer sealed, and its version is garbage.
+ */
+static ThawResult
+thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
+				Page image)
+{
+	Page		page = BufferGetPage(buffer);
+	OmenGroupHeader header;
+	OmenRowGroupId id;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (!omen_page_is_header(page))
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		return THAW_RETRY;
+	}
+	header = OmenPageGetGroupHeader(page);
+	if (!OmenRowGroupIdEquals(&header->id, &copy->id))
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		return THAW_RETRY;
+	}
+	if (header->cold_pages > 1)
+	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		return THAW_LAST_BLOCK;
+	}
+	Assert(OmenBitmapIsSet(header->cold, 0));
+	id = header->id;
+
+	OMEN_STOP_EVENT("unseal-before-last");
+
+	START_CRIT_SECTION();
+	install_page(page, image);
+	MarkBufferDirty(buffer);
+	omen_log_unseal(buffer);
+	END_CRIT_SECTION();
+
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+
+	note_free_space(rel, BufferGetBlockNumber(buffer), image);
+
+	/* flushes the record above first; readers of the id are waited for */
+	omen_store_drop(&id, 1);
+	return THAW_DONE;
+}
+
+/*
+ * Keep sealers away from a row group whose block 0 is wanted hot: otherwise
+ * they could turn pages cold as fast as we thaw them.
+ *
+ * Returns false if the row group is no longer the one in the copy.
+ */
+static bool
+set_draining(Relation rel, Buffer buffer, const OmenGroupCopy *copy)
+{
+	Page		page = BufferGetPage(buffer);
+	OmenGroupHeader header;
+	bool		ok = false;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (omen_page_is_header(page))
+	{
+		header = OmenPageGetGroupHeader(page);
+		ok = OmenRowGroupIdEquals(&header->id, &copy->id);
+		if (ok && !(header->flags & OMEN_GROUP_DRAINING) &&
+			header->cold_pages > 1)
+		{
+			START_CRIT_SECTION();
+			header->flags |= OMEN_GROUP_DRAINING;
+			MarkBufferDirty(buffer);
+			omen_log_header(buffer);
+			END_CRIT_SECTION();
+		}
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	OMEN_STOP_EVENT("unseal-draining");
+	return ok;
+}
+
+/* See table.h */
+int64
+omen_unseal_group(Relation rel, Buffer first_buf, MemoryContext mcxt)
+{
+	BlockNumber first = BufferGetBlockNumber(first_buf);
+	OmenGroupCopy copy;
+	OmenColdReader *reader;
+	PGAlignedBlock image;
+	int64		thawed = 0;
+	int			tries = 0;
+
+	omen_group_copy_init(&copy);
+	reader = omen_cold_reader_create(rel, true, mcxt);
+
+	for (;;)
+	{
+		ThawResult	result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (++tries > 1000)
+			elog(ERROR, "could not unseal row group at block %u of relation \"%s\"",
+				 first, RelationGetRelationName(rel));
+
+		omen_group_copy_load(&copy, rel, first, NULL);
+		if (!copy.sealed)
+			break;				/* hot already */
+		if (!set_draining(rel, first_buf, &copy))
+			continue;
+
+		for (int off = 1; off < omen_row_group_blocks; off++)
+		{
+			Buffer		buf;
+
+			if (!OmenBitmapIsSet(copy.cold, off))
+				continue;
+			CHECK_FOR_INTERRUPTS();
+			omen_cold_reader_page(reader, &copy, first + off,
+								  (Page) image.data);
+			buf = ReadBuffer(rel, first + off);
+			result = thaw_one_page(rel, buf, &copy, (Page) image.data);
+			ReleaseBuffer(buf);
+			if (result == THAW_DONE)
+				thawed++;
+		}
+
+		omen_cold_reader_page(reader, &copy, first, (Page) image.data);
+		/* the files are given back by whoever turns block 0 */
+		result = thaw_block_zero(rel, first_buf, &copy, (Page) image.data);
+		if (result == THAW_DONE)
+		{
+			thawed++;
+			break;
+		}
+	}
+
+	omen_cold_reader_close(reader);
+	omen_group_copy_release(&copy);
+	return thawed;
+}
+
+/* See table.h */
+void
+omen_thaw_buffer(Relation rel, Buffer buffer)
+{
+	BlockNumber blk = BufferGetBlockNumber(buffer);
+	OmenGroupCopy copy;
+	OmenColdReader *reader;
+	PGAlignedBlock image;
+	MemoryContext mcxt;
+	MemoryContext oldcxt;
+	bool		cold;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	cold = omen_page_is_cold(BufferGetPage(buffer));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (likely(!cold))
+		return;
+
+	mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb thaw",
+								 ALLOCSET_DEFAULT_SIZES);
+	oldcxt = MemoryContextSwitchTo(mcxt);
+
+	if (OmenGroupOffset(blk) == 0)
+		(void) omen_unseal_group(rel, buffer, mcxt);
+	else
+	{
+		omen_group_copy_init(&copy);
+		reader = omen_cold_reader_create(rel, false, mcxt);
+		for (int tries = 0;; tries++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			omen_group_copy_load(&copy, rel, blk, NULL);
+			if (!omen_group_copy_is_cold(&copy, blk))
+			{
+				/* thawed meanwhile: it must show on the page */
+				LockBuffer(buffer, BUFFER_LOCK_SHARE);
+				cold = omen_page_is_cold(BufferGetPage(buffer));
+				LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+				if (!cold)
+					break;
+				if (tries > 1000)
+					ereport(ERROR,
+							(errcode(ERRCODE_DATA_CORRUPTED),
+							 errmsg("block %u of relation \"%s\" holds a marker page, but is not cold according to its row group",
+									blk, RelationGetRelationName(rel))));
+				continue;
+			}
+			omen_cold_reader_page(reader, &copy, blk, (Page) image.data);
+			if (thaw_one_page(rel, buffer, &copy,
+							  (Page) image.data) == THAW_DONE)
+				break;
+		}
+		omen_cold_reader_close(reader);
+		omen_group_copy_release(&copy);
+	}
+
+	MemoryContextSwitchTo(oldcxt);
+	MemoryContextDelete(mcxt);
+}
+
+/* See table.h */
+Buffer
+omen_read_buffer_hot(Relation rel, BlockNumber blk)
+{
+	Buffer		buffer = ReadBuffer(rel, blk);
+
+	omen_thaw_buffer(rel, buffer);
+	return buffer;
+}
+
+/* See table.h */
+int64
+omen_unseal_relation(Relation rel)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	int64		thawed = 0;
+
+	for (BlockNumber first = 0; first < nblocks;
+		 first += omen_row_group_blocks)
+	{
+		Buffer		buf = ReadBuffer(rel, first);
+		bool		sealed;
+		Page		page = BufferGetPage(buf);
+
+		CHECK_FOR_INTERRUPTS();
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		sealed = omen_page_is_header(page) &&
+			!(OmenPageGetGroupHeader(page)->flags & OMEN_GROUP_RESERVED);
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (sealed)
+		{
+			MemoryContext mcxt;
+			MemoryContext oldcxt;
+
+			mcxt = AllocSetContextCreate(CurrentMemoryContext,
+										 "omendb unseal",
+										 ALLOCSET_DEFAULT_SIZES);
+			oldcxt = MemoryContextSwitchTo(mcxt);
+			thawed += omen_unseal_group(rel, buf, mcxt);
+			MemoryContextSwitchTo(oldcxt);
+			MemoryContextDelete(mcxt);
+		}
+		ReleaseBuffer(buf);
+	}
+	return thawed;
+}

@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * vacuum.c
+ *	  VACUUM of omendb tables: heapam's work, then sealing.
+ *
+ * heap_vacuum_rel() sees cold pages as empty, all-frozen ones: it skips them,
+ * or leaves them alone.  Three things need care: it must not truncate them
+ * away, it must not be told to visit them on purpose, and it does not count
+ * their rows.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/table.h"
+
+#include "access/genam.h"
+#include "access/multixact.h"
+#include "access/visibilitymap.h"
+#include "commands/vacuum.h"
+#include "pgstat.h"
+#include "postmaster/autovacuum.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/pgstat_internal.h"
+
+/* Hot pages looked at to estimate their rows */
+#define HOT_SAMPLE_BLOCKS	256
+
+/* What the header pages of a relation say */
+typedef struct SealedSummary
+{
+	BlockNumber nblocks;
+	BlockNumber cold_pages;
+	double		cold_rows;
+} SealedSummary;
+
+static void
+summarize_sealed(Relation rel, SealedSummary *sum)
+{
+	OmenGroupCopy copy;
+
+	memset(sum, 0, sizeof(*sum));
+	sum->nblocks = RelationGetNumberOfBlocks(rel);
+	omen_group_copy_init(&copy);
+	for (BlockNumber first = 0; first < sum->nblocks;
+		 first += omen_row_group_blocks)
+	{
+		CHECK_FOR_INTERRUPTS();
+		omen_group_copy_load(&copy, rel, first, NULL);
+		if (!copy.sealed)
+			continue;
+		sum->cold_rows += copy.cold_rows;
+		for (int off = 0; off < omen_row_group_blocks; off++)
+		{
+			if (OmenBitmapIsSet(copy.cold, off))
+				sum->cold_pages++;
+		}
+	}
+	omen_group_copy_release(&copy);
+}
+
+/*
+ * Rows on hot pages: counted, or extrapolated from an even sample when there
+ * are many.
+ */
+static double
+estimate_hot_rows(Relation rel, SealedSummary *sum,
+				  BufferAccessStrategy bstrategy)
+{
+	TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(rel);
+	BlockNumber hot_pages = sum->nblocks - sum->cold_pages;
+	BlockNumber step = Max(1, hot_pages / HOT_SAMPLE_BLOCKS);
+	BlockNumber hot_seen = 0;
+	BlockNumber sampled = 0;
+	double		rows = 0;
+	OmenGroupCopy copy;
+
+	omen_group_copy_init(&copy);
+	for (BlockNumber blk = 0; blk < sum->nblocks; blk++)
+	{
+		Buffer		buf;
+		Page		page;
+
+		if (!omen_group_copy_has(&copy, blk))
+			omen_group_copy_load(&copy, rel, blk, bstrategy);
+		if (omen_group_copy_is_cold(&copy, blk) || hot_seen++ % step != 0)
+			continue;
+
+		CHECK_FOR_INTERRUPTS();
+		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL,
+								 bstrategy);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buf);
+		sampled++;
+		if (!PageIsNew(page) && !omen_page_is_cold(page))
+		{
+			OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+
+			for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+			{
+				ItemId		lp = PageGetItemId(page, off);
+				HeapTupleData tuple;
+				HTSV_Result res;
+
+				if (!ItemIdIsNormal(lp))
+					continue;
+				ItemPointerSet(&tuple.t_self, blk, off);
+				tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+				tuple.t_len = ItemIdGetLength(lp);
+				tuple.t_tableOid = RelationGetRelid(rel);
+				res = HeapTupleSatisfiesVacuum(&tuple, oldest_xmin, buf);
+				if (res == HEAPTUPLE_LIVE ||
+					res == HEAPTUPLE_DELETE_IN_PROGRESS)
+					rows += 1;
+			}
+		}
+		UnlockReleaseBuffer(buf);
+	}
+	omen_group_copy_release(&copy);
+	return sampled == 0 ? 0 : rows * hot_pages / sampled;
+}
+
+/*
+ * Correct what VACUUM has written about the number of rows: to pg_class (table
+ * and indexes that hold all rows) and to the statistics system.
+ */
+static void
+correct_row_counts(Relation rel, SealedSummary *sum, double rows)
+{
+	BlockNumber all_visible;
+	BlockNumber all_frozen;
+	List	   *indexes;
+	ListCell   *lc;
+	PgStat_EntryRef *entry_ref;
+
+	visibilitymap_count(rel, &all_visible, &all_frozen);
+	vac_update_relstats(rel, sum->nblocks, rows, all_visible,
+						rel->rd_rel->relhasindex, InvalidTransactionId,
+						InvalidMultiXactId, NULL, NULL, false);
+
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (RelationGetIndexPredicate(index) == NIL &&
+			index->rd_rel->reltuples >= 0 && index->rd_index->indisready)
+			vac_update_relstats(index, RelationGetNumberOfBlocks(index), rows,
+								0, false, InvalidTransactionId,
+								InvalidMultiXactId, NULL, NULL, false);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+
+	if (!pgstat_track_counts)
+		return;
+	entry_ref = pgstat_get_entry_ref_locked(PGSTAT_KIND_RELATION,
+											MyDatabaseId,
+											RelationGetRelid(rel), false);
+	((PgStatShared_Relation *) entry_ref->shared_stats)->stats.n_live_tuples =
+		rows;
+	pgstat_unlock_entry(entry_ref);
+}
+
+/*
+ * relation_vacuum callback.  Holds ShareUpdateExclusiveLock, as heapam's.
+ */
+void
+omen_relation_vacuum(Relation rel, struct VacuumParams *params,
+					 BufferAccessStrategy bstrategy)
+{
+	VacuumParams my_params = *params;
+	SealedSummary sum;
+	OmenSealStats stats;
+
+	summarize_sealed(rel, &sum);
+	if (sum.cold_pages > 0)
+	{
+		my_params.options &= ~VACOPT_DISABLE_PAGE_SKIPPING;
+		my_params.truncate = VACOPTVALUE_DISABLED;
+	}
+
+	heap_vacuum_rel(rel, &my_params, bstrategy);
+
+	if (sum.cold_pages > 0)
+	{
+		double		rows;
+
+		/* pages may have been thawed meanwhile, none sealed */
+		summarize_sealed(rel, &sum);
+		rows = sum.cold_rows + estimate_hot_rows(rel, &sum, bstrategy);
+		correct_row_counts(rel, &sum, rows);
+	}
+
+	if (!omen_relation_sealable(rel))
+		return;
+	omen_seal_relation(rel,
+					   OMEN_SEAL_SETTLED |
+					   (IsAutoVacuumWorkerProcess() ? OMEN_SEAL_YIELD : 0),
+					   &stats);
+	if (stats.groups_sealed > 0)
+		ereport((my_params.options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG1,
+				(errmsg("table \"%s\": sealed %lld row groups, %lld pages, %lld rows",
+						RelationGetRelationName(rel),
+						(long long) stats.groups_sealed,
+						(long long) stats.pages_sealed,
+						(long long) stats.rows_sealed)));
+}

@@ -1,0 +1,549 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  Background sealing: a launcher and short-lived per-database workers.
+ *
+ * The launcher has no database.  Every omendb.seal_naptime it notes the WAL
+ * position (settle.c) and visits the databases one after another with one
+ * worker, which seals what has settled and collects garbage.  So we never hold
+ * more than two of max_worker_processes (and the store one).
+ *
+ * CREATE, DROP, ALTER and RENAME DATABASE need a database without other
+ * sessions; core only knows how to send autovacuum away.  Our ProcessUtility
+ * hook bars the database and terminates the worker that is in it.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/worker.h"
+
+#include <signal.h>
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "commands/defrem.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "table/gc.h"
+#include "table/settle.h"
+#include "table/table.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define MAX_BARRED	32
+
+/* How long an eager worker stays in one database */
+#define EAGER_STAY_MS	5000
+
+typedef struct BarredDatabase
+{
+	Oid			dbid;
+	pid_t		pid;			/* who bars it */
+} BarredDatabase;
+
+typedef struct WorkerShared
+{
+	slock_t		mutex;
+	Oid			worker_db;		/* where the worker is, or is going */
+	pid_t		worker_pid;		/* 0 until it has started */
+	BarredDatabase barred[MAX_BARRED];
+} WorkerShared;
+
+static WorkerShared *worker_shared = NULL;
+
+Size
+omen_worker_shmem_size(void)
+{
+	return MAXALIGN(sizeof(WorkerShared));
+}
+
+void
+omen_worker_shmem_init(void)
+{
+	bool		found;
+
+	worker_shared = ShmemInitStruct("omendb workers", sizeof(WorkerShared),
+									&found);
+	if (!found)
+	{
+		memset(worker_shared, 0, sizeof(WorkerShared));
+		SpinLockInit(&worker_shared->mutex);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Keeping workers out of a database
+ * ------------------------------------------------------------------------
+ */
+
+/* See worker.h */
+void
+omen_workers_keep_out(Oid dbid)
+{
+	bool		barred = false;
+
+	if (!OidIsValid(dbid))
+		return;
+
+	SpinLockAcquire(&worker_shared->mutex);
+	for (int i = 0; i < MAX_BARRED && !barred; i++)
+	{
+		if (worker_shared->barred[i].pid == 0)
+		{
+			worker_shared->barred[i].dbid = dbid;
+			worker_shared->barred[i].pid = MyProcPid;
+			barred = true;
+		}
+	}
+	SpinLockRelease(&worker_shared->mutex);
+
+	/* core waits five seconds for other sessions; so do we */
+	for (int i = 0; i < 500; i++)
+	{
+		pid_t		pid = 0;
+		bool		inside;
+
+		SpinLockAcquire(&worker_shared->mutex);
+		inside = worker_shared->worker_db == dbid;
+		if (inside)
+			pid = worker_shared->worker_pid;
+		SpinLockRelease(&worker_shared->mutex);
+		if (!inside)
+			break;
+		if (pid != 0)
+			kill(pid, SIGTERM);
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(10000);
+	}
+}
+
+/* See worker.h */
+void
+omen_workers_let_in(void)
+{
+	SpinLockAcquire(&worker_shared->mutex);
+	for (int i = 0; i < MAX_BARRED; i++)
+	{
+		if (worker_shared->barred[i].pid == MyProcPid)
+			worker_shared->barred[i].pid = 0;
+	}
+	SpinLockRelease(&worker_shared->mutex);
+}
+
+/*
+ * Forget bars of processes that are gone (FATAL runs no PG_FINALLY block).
+ */
+static void
+forget_dead_bars(void)
+{
+	for (int i = 0; i < MAX_BARRED; i++)
+	{
+		pid_t		pid = worker_shared->barred[i].pid;
+
+		if (pid != 0 && BackendPidGetProc(pid) == NULL)
+		{
+			SpinLockAcquire(&worker_shared->mutex);
+			if (worker_shared->barred[i].pid == pid)
+				worker_shared->barred[i].pid = 0;
+			SpinLockRelease(&worker_shared->mutex);
+		}
+	}
+}
+
+/* Claim the database for the next worker, unless it is barred */
+static bool
+claim_database(Oid dbid)
+{
+	bool		ok = true;
+
+	SpinLockAcquire(&worker_shared->mutex);
+	for (int i = 0; i < MAX_BARRED; i++)
+	{
+		if (worker_shared->barred[i].pid != 0 &&
+			worker_shared->barred[i].dbid == dbid)
+			ok = false;
+	}
+	if (ok)
+	{
+		worker_shared->worker_db = dbid;
+		worker_shared->worker_pid = 0;
+	}
+	SpinLockRelease(&worker_shared->mutex);
+	return ok;
+}
+
+static void
+release_database(void)
+{
+	SpinLockAcquire(&worker_shared->mutex);
+	worker_shared->worker_db = InvalidOid;
+	worker_shared->worker_pid = 0;
+	SpinLockRelease(&worker_shared->mutex);
+}
+
+/* ------------------------------------------------------------------------
+ * The launcher
+ * ------------------------------------------------------------------------
+ */
+
+/* OIDs of the databases that can be connected to, in mcxt */
+static List *
+list_databases(MemoryContext mcxt)
+{
+	List	   *result = NIL;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tup;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tup = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database db = (Form_pg_database) GETSTRUCT(tup);
+		MemoryContext old;
+
+		if (!db->datallowconn)
+			continue;
+		old = MemoryContextSwitchTo(mcxt);
+		result = lappend_oid(result, db->oid);
+		MemoryContextSwitchTo(old);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return result;
+}
+
+/* Run a worker in one database and wait until it is done */
+static void
+visit_database(Oid dbid)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	pid_t		pid;
+
+	if (!claim_database(dbid))
+		return;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "omendb", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "omen_sealer_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "omendb sealer", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "omendb sealer", BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(dbid);
+	worker.bgw_notify_pid = MyProcPid;
+
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	{
+		static bool complained = false;
+
+		release_database();
+		if (!complained)
+			ereport(LOG,
+					(errmsg("omendb: no background worker slot for the sealer"),
+					 errhint("Increase max_worker_processes.")));
+		complained = true;
+		return;
+	}
+	if (WaitForBackgroundWorkerStartup(handle, &pid) == BGWH_STARTED)
+		(void) WaitForBackgroundWorkerShutdown(handle);
+	release_database();
+	pfree(handle);
+}
+
+/* Main function of the launcher */
+void
+omen_launcher_main(Datum arg)
+{
+	MemoryContext mcxt;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	release_database();
+	mcxt = AllocSetContextCreate(TopMemoryContext, "omendb launcher",
+								 ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		long		naptime;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+
+		omen_settle_sample();
+		forget_dead_bars();
+
+		if (omen_seal_enabled || omen_eager_seal)
+		{
+			List	   *dbs;
+			ListCell   *lc;
+
+			MemoryContextReset(mcxt);
+			dbs = list_databases(mcxt);
+			foreach(lc, dbs)
+			{
+				CHECK_FOR_INTERRUPTS();
+				visit_database(lfirst_oid(lc));
+			}
+		}
+		pgstat_report_activity(STATE_IDLE, NULL);
+
+		naptime = omen_eager_seal ? Max(omen_eager_naptime, 10) :
+			Min(omen_seal_naptime, Max(1, omen_seal_delay)) * 1000L;
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 naptime, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+void
+omen_worker_register_launcher(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	strlcpy(worker.bgw_library_name, "omendb", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "omen_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "omendb sealing launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "omendb sealing launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+/* ------------------------------------------------------------------------
+ * The worker in a database
+ * ------------------------------------------------------------------------
+ */
+
+static void
+sealer_exit(int code, Datum arg)
+{
+	release_database();
+}
+
+/*
+ * We look at no rows through a snapshot, so, as VACUUM, we need not hold back
+ * anybody's horizon.
+ */
+static void
+ignore_in_horizons(void)
+{
+	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
+	MyProc->statusFlags |= PROC_IN_VACUUM;
+	ProcGlobal->statusFlags[MyProc->pgxactoff] = MyProc->statusFlags;
+	LWLockRelease(ProcArrayLock);
+}
+
+/* OIDs of the permanent omendb tables of this database, in mcxt */
+static List *
+list_tables(MemoryContext mcxt)
+{
+	List	   *result = NIL;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tup;
+	Oid			amoid;
+
+	StartTransactionCommand();
+	ignore_in_horizons();
+	amoid = get_table_am_oid("omendb", true);
+	if (OidIsValid(amoid))
+	{
+		ScanKeyData key;
+
+		ScanKeyInit(&key, Anum_pg_class_relam, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(amoid));
+		rel = table_open(RelationRelationId, AccessShareLock);
+		scan = table_beginscan_catalog(rel, 1, &key);
+		while ((tup = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		{
+			Form_pg_class form = (Form_pg_class) GETSTRUCT(tup);
+			MemoryContext old;
+
+			if ((form->relkind != RELKIND_RELATION &&
+				 form->relkind != RELKIND_MATVIEW) ||
+				form->relpersistence != RELPERSISTENCE_PERMANENT)
+				continue;
+			old = MemoryContextSwitchTo(mcxt);
+			result = lappend_oid(result, form->oid);
+			MemoryContextSwitchTo(old);
+		}
+		table_endscan(scan);
+		table_close(rel, AccessShareLock);
+	}
+	CommitTransactionCommand();
+	return result;
+}
+
+/* Seal what can be sealed of one table, in a transaction of its own */
+static void
+visit_table(Oid relid)
+{
+	Relation	rel;
+	OmenSealStats stats;
+
+	StartTransactionCommand();
+	ignore_in_horizons();
+	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
+	{
+		rel = try_table_open(relid, NoLock);
+		if (rel != NULL)
+		{
+			if (omen_is_omendb_table(rel))
+				omen_seal_relation(rel, OMEN_SEAL_YIELD |
+								   (omen_eager_seal ? OMEN_SEAL_TAIL :
+									OMEN_SEAL_SETTLED),
+								   &stats);
+			table_close(rel, NoLock);
+		}
+	}
+	CommitTransactionCommand();
+}
+
+static void
+collect_garbage(void)
+{
+	StartTransactionCommand();
+	ignore_in_horizons();
+	(void) omen_collect_garbage();
+	CommitTransactionCommand();
+}
+
+/*
+ * Run fn(arg) and survive its errors: one bad table must not keep the others
+ * from being sealed.
+ */
+static void
+run_guarded(void (*fn) (Oid), Oid arg)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		fn(arg);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(old);
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+}
+
+static void
+collect_garbage_guarded(Oid unused)
+{
+	collect_garbage();
+}
+
+/* Main function of the worker; arg is the database's OID */
+void
+omen_sealer_main(Datum arg)
+{
+	Oid			dbid = DatumGetObjectId(arg);
+	TimestampTz start = GetCurrentTimestamp();
+	MemoryContext mcxt;
+	bool		barred = false;
+	int			round = 0;
+
+	on_shmem_exit(sealer_exit, (Datum) 0);
+	SpinLockAcquire(&worker_shared->mutex);
+	worker_shared->worker_pid = MyProcPid;
+	for (int i = 0; i < MAX_BARRED; i++)
+	{
+		if (worker_shared->barred[i].pid != 0 &&
+			worker_shared->barred[i].dbid == dbid)
+			barred = true;
+	}
+	SpinLockRelease(&worker_shared->mutex);
+	if (barred)
+		proc_exit(0);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+
+	mcxt = AllocSetContextCreate(TopMemoryContext, "omendb sealer",
+								 ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		List	   *tables;
+		ListCell   *lc;
+
+		MemoryContextReset(mcxt);
+		MemoryContextSwitchTo(mcxt);
+		pgstat_report_activity(STATE_RUNNING, "sealing settled row groups");
+		tables = list_tables(mcxt);
+		MemoryContextSwitchTo(mcxt);
+		foreach(lc, tables)
+		{
+			CHECK_FOR_INTERRUPTS();
+			run_guarded(visit_table, lfirst_oid(lc));
+			omen_settle_sample();
+		}
+		if (round++ % 16 == 0)
+			run_guarded(collect_garbage_guarded, InvalidOid);
+		pgstat_report_stat(true);
+
+		if (!omen_eager_seal || tables == NIL ||
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+									   EAGER_STAY_MS))
+			break;
+
+		pgstat_report_activity(STATE_IDLE, NULL);
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 omen_eager_naptime, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.h
+ *	  The sealing launcher and its per-database workers.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_WORKER_H
+#define OMENDB_WORKER_H
+
+#include "omendb.h"
+
+extern Size omen_worker_shmem_size(void);
+extern void omen_worker_shmem_init(void);
+extern void omen_worker_register_launcher(void);
+
+/*
+ * Get our workers out of a database that a command needs for itself, and keep
+ * them out until omen_workers_let_in().  InvalidOid is ignored.
+ */
+extern void omen_workers_keep_out(Oid dbid);
+extern void omen_workers_let_in(void);
+
+extern PGDLLEXPORT void omen_launcher_main(Datum arg);
+extern PGDLLEXPORT void omen_sealer_main(Datum arg);
+
+#endif							/* OMENDB_WORKER_H */
