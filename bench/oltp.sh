@@ -1,0 +1,94 @@
+#!/bin/bash
+#
+# oltp.sh: what do omendb tables cost when nothing is sealed, and when all is?
+#
+# pgbench's TPC-B-like and select-only workloads on three databases of one
+# server: heap, omendb (hot: nothing is ever sealed) and omendb (sealed: every
+# row group is sealed at the start, sealing goes on in the background).  The
+# runs alternate between the databases; medians and ratios to heap are printed
+# and written to bench/results/oltp.{md,svg}.
+#
+# Environment: SCALE (20), ROUNDS (5), SECONDS_PER_RUN (20), CLIENTS (2)
+#
+set -u
+. "$(dirname "$0")/../tools/lib.sh"
+
+SCALE=${SCALE:-20}
+ROUNDS=${ROUNDS:-5}
+SECONDS_PER_RUN=${SECONDS_PER_RUN:-20}
+CLIENTS=${CLIENTS:-2}
+RESULTS=$TOP/bench/results
+mkdir -p "$RESULTS"
+
+copy_sources "$WORK/src"
+build_and_install "$WORK/src" "$WORK/build.log" || exit 1
+
+new_server bench "shared_buffers = 1GB" "max_wal_size = 8GB" \
+	"checkpoint_timeout = 30min" "autovacuum = off" "fsync = off" \
+	"omendb.cache_size = 512MB" "omendb.seal = off" || exit 1
+start_server bench || exit 1
+
+for db in heap hot sealed; do
+	sql bench -q -d postgres -c "CREATE DATABASE $db" || exit 1
+	am=omendb
+	if [ $db = heap ]; then
+		am=heap
+	else
+		sql bench -q -d $db -c "CREATE EXTENSION omendb" || exit 1
+	fi
+	as_user env PGOPTIONS="-c default_table_access_method=$am" \
+		pgbench -q -i -s "$SCALE" -h "$WORK/bench.s" -U postgres $db \
+		>"$WORK/init.log" 2>&1 || { cat "$WORK/init.log"; exit 1; }
+done
+sql bench -q -d sealed -c "VACUUM FREEZE" \
+	-c "SELECT omendb.seal(oid::regclass, true) FROM pg_class
+		WHERE relname LIKE 'pgbench_%' AND relkind = 'r'" >"$WORK/seal.log" || exit 1
+sql bench -q -d sealed -At -c "SELECT 'sealed at the start: ' || sum(cold_pages)
+	|| ' pages, ' || sum(cold_rows) || ' rows' FROM omendb.row_groups('pgbench_accounts')"
+for db in heap hot; do sql bench -q -d $db -c "VACUUM FREEZE"; done
+sql bench -q -d postgres -c "CHECKPOINT"
+
+run() { # database workload seconds -> tps
+	local args=""
+	[ "$2" = select ] && args="-S"
+	as_user pgbench -n $args -M prepared -c "$CLIENTS" -j "$CLIENTS" -T "$3" \
+		-h "$WORK/bench.s" -U postgres "$1" 2>/dev/null |
+		sed -n 's/^tps = \([0-9.]*\).*/\1/p'
+}
+
+for workload in select tpcb; do
+	for db in heap hot sealed; do run $db $workload 8 >/dev/null; done
+	for round in $(seq "$ROUNDS"); do
+		for db in heap hot sealed; do
+			echo "$workload $db $(run $db $workload "$SECONDS_PER_RUN")" |
+				tee -a "$WORK/runs.txt"
+		done
+	done
+done
+
+perl - "$WORK/runs.txt" >"$WORK/table.txt" <<'P'
+use strict; use warnings;
+my (%v, %m);
+while (<>) { my ($w, $d, $t) = split; push @{ $v{$w}{$d} }, $t; }
+for my $w (qw(select tpcb)) {
+	for my $d (qw(heap hot sealed)) {
+		my @s = sort { $a <=> $b } @{ $v{$w}{$d} };
+		$m{$w}{$d} = $s[$#s / 2];
+	}
+	printf "%s\t%s\t%.0f\t%.3f\n", $w, $_, $m{$w}{$_}, $m{$w}{$_} / $m{$w}{heap}
+		for qw(heap hot sealed);
+}
+P
+{
+	echo "# pgbench on omendb tables"
+	echo
+	echo "\`bench/oltp.sh\`: scale $SCALE, $CLIENTS clients, $ROUNDS interleaved runs of $SECONDS_PER_RUN s each, medians;"
+	echo "PostgreSQL $(sql bench -At -d postgres -c 'SHOW server_version'), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), fsync off."
+	echo
+	echo "| workload | table | tps | ratio to heap |"
+	echo "|---|---|---:|---:|"
+	awk -F'\t' '{ print "| " $1 " | " $2 " | " $3 " | " $4 " |" }' "$WORK/table.txt"
+} >"$RESULTS/oltp.md"
+awk -F'\t' '{ print $1 " " $2 "\t" $4 }' "$WORK/table.txt" |
+	perl "$TOP/bench/bars.pl" "pgbench: throughput relative to heap" >"$RESULTS/oltp.svg"
+cat "$RESULTS/oltp.md"
