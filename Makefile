@@ -18,6 +18,10 @@ OMEN_HEADERS = $(wildcard src/*.h src/*/*.h)
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type
+ifneq (,$(findstring clang,$(CC)))
+# the server's headers were configured for gcc
+PG_CFLAGS += -Wno-ignored-attributes
+endif
 SHLIB_LINK = -lrocksdb -lzstd -llz4
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/omendb--%.sql,$(sort $(wildcard sql/*.sql))))
