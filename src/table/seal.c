@@ -118,7 +118,7 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 			draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
 		}
 	}
-	else if (PageIsNew(page) || PageGetMaxOffsetNumber(page) == 0)
+	else if (PageIsNew(page))
 	{
 		UnlockReleaseBuffer(buf);
 		return false;

@@ -120,7 +120,8 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 
 /*
  * Turn block 0 of a row group hot, if nothing else is cold any more: the row
- * group is no longer sealed, and its version is garbage.
+ * group is no longer sealed, and its version is garbage.  A block 0 without
+ * rows becomes a reserved header page again.
  */
 static ThawResult
 thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,

@@ -33,6 +33,9 @@ typedef struct SealedSummary
 	BlockNumber nblocks;
 	BlockNumber cold_pages;
 	double		cold_rows;
+
+	/* the first block of some full, unsealed row group is not all-visible */
+	bool		first_block_unsettled;
 } SealedSummary;
 
 static void
@@ -49,7 +52,18 @@ summarize_sealed(Relation rel, SealedSummary *sum)
 		CHECK_FOR_INTERRUPTS();
 		omen_group_copy_load(&copy, rel, first, NULL);
 		if (!copy.sealed)
+		{
+			Buffer		buf;
+
+			if (sum->nblocks - first < omen_row_group_blocks)
+				continue;
+			buf = ReadBuffer(rel, first);
+			LockBuffer(buf, BUFFER_LOCK_SHARE);
+			if (!PageIsAllVisible(BufferGetPage(buf)))
+				sum->first_block_unsettled = true;
+			UnlockReleaseBuffer(buf);
 			continue;
+		}
 		sum->cold_rows += copy.cold_rows;
 		for (int off = 0; off < omen_row_group_blocks; off++)
 		{
@@ -180,6 +194,14 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 		my_params.options &= ~VACOPT_DISABLE_PAGE_SKIPPING;
 		my_params.truncate = VACOPTVALUE_DISABLED;
 	}
+
+	/*
+	 * A dead line pointer in the first block keeps its whole row group from
+	 * being sealed, and few dead ones make VACUUM leave the indexes for later.
+	 */
+	if (sum.first_block_unsettled &&
+		my_params.index_cleanup == VACOPTVALUE_AUTO)
+		my_params.index_cleanup = VACOPTVALUE_ENABLED;
 
 	heap_vacuum_rel(rel, &my_params, bstrategy);
 
