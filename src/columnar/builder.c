@@ -432,6 +432,7 @@ omen_segment_builder_add_page(OmenSegmentBuilder *builder, int block, Page page)
 	uint16	   *map;
 	uint32		nrows = 0;
 	uint32		room;
+	uint32		max_length = 0;
 	int			nlines;
 	int			offnum;
 	bool		mapped = false;
@@ -472,6 +473,7 @@ omen_segment_builder_add_page(OmenSegmentBuilder *builder, int block, Page page)
 							  block, offnum);
 				nrows++;
 				room -= MAXALIGN(ItemIdGetLength(item));
+				max_length = Max(max_length, ItemIdGetLength(item));
 				break;
 			case LP_REDIRECT:
 				mapped = true;
@@ -502,6 +504,7 @@ omen_segment_builder_add_page(OmenSegmentBuilder *builder, int block, Page page)
 	desc->first_row = builder->nrows;
 	desc->nlines = nlines;
 	desc->nrows = nrows;
+	desc->max_length = max_length;
 	if (mapped)
 	{
 		desc->flags |= OMEN_BLOCK_MAPPED;

@@ -122,7 +122,8 @@ typedef struct OmenBlockDesc
 	uint16		nlines;
 	uint16		nrows;
 	uint32		map;			/* first entry in the line pointer maps */
-	uint32		flags;
+	uint16		max_length;		/* of its longest tuple */
+	uint16		flags;
 } OmenBlockDesc;
 
 /* An entry of a line pointer map: flags and row in block / redirect target */

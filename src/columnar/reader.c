@@ -166,7 +166,8 @@ omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
 		const OmenBlockDesc *block = &reader->blocks[i];
 
 		if (block->nlines > OMEN_BLOCK_MAX_LINES ||
-			block->nrows > block->nlines || block->first_row != nrows)
+			block->nrows > block->nlines || block->first_row != nrows ||
+			block->max_length > BLCKSZ)
 			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 							   "A block has an impossible number of rows.");
 		if ((block->flags & OMEN_BLOCK_HELD) == 0 && block->nlines > 0)
@@ -208,6 +209,8 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
 		if (reader->block_fields[i])
 			pfree(reader->block_fields[i]);
+	if (reader->block_tuples)
+		pfree(reader->block_tuples);
 	for (i = 0; i < reader->natts; i++)
 	{
 		OmenColumn *column = &reader->columns[i];
@@ -339,14 +342,13 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 }
 
 /*
- * omen_column_bytes: the variable-width value at start..end of data.
+ * omen_column_check: the variable-width value at start..end of data, checked.
  *
- * Checks that it lies inside and is a complete value of that length, so that
- * whoever deforms the tuple stays inside the value.
+ * It must lie inside and be a complete value of that length, so that whoever
+ * deforms the tuple stays inside the value.
  */
 const char *
-omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
-				  uint32 *length)
+omen_column_check(const OmenColumn *column, uint64 start, uint64 end)
 {
 	const char *value;
 	uint32		len;
@@ -375,7 +377,6 @@ omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
 		good = false;
 	if (!good)
 		omen_chunk_damaged(column->attno, "A value has the wrong length.");
-	*length = len;
 	return value;
 }
 

@@ -68,8 +68,9 @@ struct OmenSegmentReader
 	const uint16 *lines;
 	OmenInts	fields[OMEN_SYS_NFIELDS];
 
-	/* Tuple header fields of the block being rebuilt; NULL until needed */
+	/* State of the block being rebuilt; NULL until needed */
 	uint64	   *block_fields[OMEN_SYS_NFIELDS];
+	char	   *block_tuples;	/* see rebuild.c */
 
 	OmenColumn	columns[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -106,9 +107,29 @@ omen_column_present(const OmenColumn *column, uint32 row)
 
 extern int	omen_reader_line(OmenSegmentReader *reader, int block,
 							 OffsetNumber offnum, int *value);
-extern const char *omen_column_bytes(const OmenColumn *column, uint64 start,
-									 uint64 end, uint32 *length);
+extern const char *omen_column_check(const OmenColumn *column, uint64 start,
+									 uint64 end);
 extern const char *omen_column_entry(const OmenColumn *column, uint64 code,
 									 uint32 *length);
+
+/*
+ * The variable-width value at start..end of data; an error if it is not a
+ * complete value.
+ */
+static inline const char *
+omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
+				  uint32 *length)
+{
+	*length = (uint32) (end - start);
+
+	/* Short varlenas are most of them */
+	if (likely(start < end && end <= column->datalen &&
+			   column->kind == COLUMN_VARLENA &&
+			   end - start <= VARATT_SHORT_MAX &&
+			   VARATT_IS_1B(column->data + start) &&
+			   VARSIZE_1B(column->data + start) == end - start))
+		return column->data + start;
+	return omen_column_check(column, start, end);
+}
 
 #endif							/* OMENDB_READER_H */

@@ -7,8 +7,11 @@
  * alignment, padding zero, varlenas with a 1-byte header unaligned.  The
  * builder has made sure that these rules give back the original bytes.
  *
- * Every tuple is assembled in a buffer of one page first, then put in its
- * place: its length is known only at its end, and pages fill downwards.
+ * A tuple is assembled in a buffer first, then put in its place: its length is
+ * known only at its end, and pages fill downwards.  For a single tuple, and for
+ * pages with tuples of very different lengths, that is done row by row.  For
+ * all other pages it is done column by column, in a buffer with a place of equal
+ * size for each tuple: loops without branches on the kind of the column.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -19,6 +22,9 @@
 #include "reader.h"
 
 #include "utils/memutils.h"
+
+/* Up to this size tuples of a page are assembled side by side */
+#define BLOCK_TUPLES_SIZE (64 * 1024)
 
 /* The tuple header fields of one row */
 typedef struct RowHeader
@@ -40,54 +46,113 @@ typedef union TupleBuffer
 	int64		force_align_i64;
 } TupleBuffer;
 
-static void tuple_too_long(void) pg_attribute_noreturn();
-
-static void
-tuple_too_long(void)
+/* Lay out the header of a row at base; returns t_hoff */
+static inline uint32
+put_header(OmenSegmentReader *reader, const RowHeader *header, char *base)
 {
-	omen_chunk_damaged(OMEN_SYSTEM_ATTNO, "A tuple does not fit on a page.");
-}
-
-/*
- * Assemble a row at the buffer; returns its length.
- *
- * index is the row's place in block_ints when from_block (the block's rows are
- * decoded there), otherwise values are fetched one by one.
- */
-static pg_attribute_always_inline uint32
-assemble_tuple(OmenSegmentReader *reader, const RowHeader *row_header,
-			   uint32 row, uint32 index, const bool from_block,
-			   TupleBuffer *buffer)
-{
-	char	   *base = buffer->bytes;
 	HeapTupleHeader tuple = (HeapTupleHeader) base;
-	int			natts = row_header->infomask2 & HEAP_NATTS_MASK;
-	bool		hasnull = (row_header->infomask & HEAP_HASNULL) != 0;
-	uint32		pos;
-	int			i;
+	int			natts = header->infomask2 & HEAP_NATTS_MASK;
+	uint32		hoff = MAXALIGN(SizeofHeapTupleHeader);
 
 	if (unlikely(natts > reader->natts))
 		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 						   "A row has more attributes than the segment.");
 
-	pos = MAXALIGN(SizeofHeapTupleHeader + (hasnull ? BITMAPLEN(natts) : 0));
-	memset(base, 0, pos);
-	HeapTupleHeaderSetXmin(tuple, row_header->xmin);
-	HeapTupleHeaderSetXmax(tuple, row_header->xmax);
-	tuple->t_choice.t_heap.t_field3.t_cid = row_header->field3;
-	ItemPointerSet(&tuple->t_ctid, row_header->ctid_block,
-				   row_header->ctid_offset);
-	tuple->t_infomask2 = row_header->infomask2;
-	tuple->t_infomask = row_header->infomask;
-	tuple->t_hoff = pos;
+	base[SizeofHeapTupleHeader] = 0;	/* padding, if there is no bitmap */
+	if (header->infomask & HEAP_HASNULL)
+	{
+		hoff = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(natts));
+		memset(base + SizeofHeapTupleHeader, 0, hoff - SizeofHeapTupleHeader);
+	}
+	HeapTupleHeaderSetXmin(tuple, header->xmin);
+	HeapTupleHeaderSetXmax(tuple, header->xmax);
+	tuple->t_choice.t_heap.t_field3.t_cid = header->field3;
+	ItemPointerSet(&tuple->t_ctid, header->ctid_block, header->ctid_offset);
+	tuple->t_infomask2 = header->infomask2;
+	tuple->t_infomask = header->infomask;
+	tuple->t_hoff = hoff;
+	return hoff;
+}
+
+/* The value of a column that is not an integer; number as in its ints */
+static inline const char *
+get_value(const OmenColumn *column, uint32 row, uint64 number, uint64 next,
+		  uint32 *length)
+{
+	if (column->encoding == OMEN_ENC_FIXED)
+	{
+		*length = column->attlen;
+		return column->data + (Size) row * column->attlen;
+	}
+	if (column->encoding == OMEN_ENC_VAR)
+		return omen_column_bytes(column, number, next, length);
+	return omen_column_entry(column, number, length);
+}
+
+/*
+ * Store a value that starts at the next aligned place after pos, with zero
+ * bytes before it; returns its end, which may not be past limit.  The 8 bytes
+ * after pos are overwritten even if no padding is needed.
+ */
+static pg_attribute_always_inline uint32
+put_value(char *base, uint32 pos, uint32 limit, uint32 align,
+		  const char *value, uint32 length)
+{
+	uint32		start = TYPEALIGN(align, pos);
+
+	if (unlikely(start + length > limit))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A tuple does not fit in its place.");
+	memset(base + pos, 0, MAXIMUM_ALIGNOF);
+	memcpy(base + start, value, length);
+	return start + length;
+}
+
+/* The same for an integer of a width known at compile time */
+#define PUT_INT(base, pos, limit, align, number, type) \
+	do { \
+		type		int_ = (type) (number); \
+		(pos) = put_value((base), (pos), (limit), (align), \
+						  (const char *) &int_, sizeof(int_)); \
+	} while (0)
+
+static inline uint32
+put_column_value(char *base, uint32 pos, uint32 limit,
+				 const OmenColumn *column, const char *value, uint32 length)
+{
+	uint32		align = column->attalign;
+
+	if (column->kind == COLUMN_VARLENA && VARATT_IS_1B(value))
+		align = 1;
+	return put_value(base, pos, limit, align, value, length);
+}
+
+/*
+ * Assemble a row in the buffer; returns its length.
+ *
+ * index is the row's place in block_ints when from_block (the block's rows are
+ * decoded there), otherwise values are fetched one by one.
+ */
+static pg_attribute_always_inline uint32
+assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
+			   uint32 row, uint32 index, const bool from_block,
+			   TupleBuffer *buffer)
+{
+	char	   *base = buffer->bytes;
+	HeapTupleHeader tuple = (HeapTupleHeader) base;
+	int			natts = header->infomask2 & HEAP_NATTS_MASK;
+	bool		hasnull = (header->infomask & HEAP_HASNULL) != 0;
+	uint32		pos = put_header(reader, header, base);
+	int			i;
 
 	for (i = 0; i < natts; i++)
 	{
 		const OmenColumn *column = &reader->columns[i];
 		const char *value;
+		uint32		align = column->attalign;
 		uint32		length;
 		uint64		number = 0;
-		uint32		start;
+		uint64		next = 0;
 
 		if (!from_block)
 			column = omen_column(reader, i);
@@ -104,74 +169,30 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *row_header,
 		if (column->encoding != OMEN_ENC_FIXED)
 			number = from_block ? column->block_ints[index] :
 				omen_ints_get(&column->ints, row);
-
-		/* Padding is at most 7 bytes; the buffer has room for them */
-		memset(base + pos, 0, MAXIMUM_ALIGNOF);
-		start = TYPEALIGN(column->attalign, pos);
+		if (column->encoding == OMEN_ENC_VAR)
+			next = from_block ? column->block_ints[index + 1] :
+				omen_ints_get(&column->ints, row + 1);
 
 		switch (column->kind)
 		{
 			case COLUMN_INT1:
-				if (unlikely(start + 1 > BLCKSZ))
-					tuple_too_long();
-				base[start] = (char) number;
-				pos = start + 1;
-				continue;
+				PUT_INT(base, pos, BLCKSZ, align, number, uint8);
+				break;
 			case COLUMN_INT2:
-				{
-					uint16		number2 = (uint16) number;
-
-					if (unlikely(start + 2 > BLCKSZ))
-						tuple_too_long();
-					memcpy(base + start, &number2, 2);
-					pos = start + 2;
-					continue;
-				}
+				PUT_INT(base, pos, BLCKSZ, align, number, uint16);
+				break;
 			case COLUMN_INT4:
-				{
-					uint32		number4 = (uint32) number;
-
-					if (unlikely(start + 4 > BLCKSZ))
-						tuple_too_long();
-					memcpy(base + start, &number4, 4);
-					pos = start + 4;
-					continue;
-				}
+				PUT_INT(base, pos, BLCKSZ, align, number, uint32);
+				break;
 			case COLUMN_INT8:
-				if (unlikely(start + 8 > BLCKSZ))
-					tuple_too_long();
-				memcpy(base + start, &number, 8);
-				pos = start + 8;
-				continue;
-			case COLUMN_FIXED:
-				if (column->encoding == OMEN_ENC_FIXED)
-				{
-					length = column->attlen;
-					value = column->data + (Size) row * length;
-				}
-				else
-					value = omen_column_entry(column, number, &length);
+				PUT_INT(base, pos, BLCKSZ, align, number, uint64);
 				break;
 			default:
-				if (column->encoding == OMEN_ENC_VAR)
-				{
-					uint64		end = from_block ?
-						column->block_ints[index + 1] :
-						omen_ints_get(&column->ints, row + 1);
-
-					value = omen_column_bytes(column, number, end, &length);
-				}
-				else
-					value = omen_column_entry(column, number, &length);
-				if (column->kind == COLUMN_VARLENA && VARATT_IS_1B(value))
-					start = pos;
+				value = get_value(column, row, number, next, &length);
+				pos = put_column_value(base, pos, BLCKSZ, column, value,
+									   length);
 				break;
 		}
-
-		if (unlikely(start + length > BLCKSZ))
-			tuple_too_long();
-		memcpy(base + start, value, length);
-		pos = start + length;
 	}
 	return pos;
 }
@@ -227,6 +248,148 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	}
 }
 
+/* The tuple header fields of a decoded row */
+static inline void
+get_block_header(OmenSegmentReader *reader, int block, OffsetNumber offnum,
+				 uint32 index, RowHeader *header)
+{
+	uint64	  **fields = reader->block_fields;
+
+	header->xmin = fields[OMEN_SYS_XMIN][index];
+	header->xmax = fields[OMEN_SYS_XMAX][index];
+	header->field3 = fields[OMEN_SYS_FIELD3][index];
+	header->ctid_block = fields[OMEN_SYS_CTID_BLOCK][index] + block;
+	header->ctid_offset = fields[OMEN_SYS_CTID_OFFSET][index] + offnum;
+	header->infomask = fields[OMEN_SYS_INFOMASK][index];
+	header->infomask2 = fields[OMEN_SYS_INFOMASK2][index];
+}
+
+/*
+ * Does the row store a value of attribute i, by its header and the bitmap?
+ * Sets the bit in the tuple at base, if it has a bitmap.
+ */
+static inline bool
+take_value(const OmenColumn *column, int i, uint32 row, char *base)
+{
+	HeapTupleHeader tuple = (HeapTupleHeader) base;
+
+	if (i >= HeapTupleHeaderGetNatts(tuple))
+		return false;
+	if (tuple->t_infomask & HEAP_HASNULL)
+	{
+		if (!omen_column_present(column, row))
+			return false;
+		tuple->t_bits[i >> 3] |= 1 << (i & 7);
+	}
+	else if (unlikely(column->all_null))
+		omen_chunk_damaged(column->attno, "A value is missing.");
+	return true;
+}
+
+/*
+ * Add the values of attribute i to all tuples of the block, which lie stride
+ * bytes apart at tuples and are filled up to ends[].
+ *
+ * all_present: every row stores a value.
+ */
+static pg_attribute_always_inline void
+put_column(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
+		   const bool all_present, char *tuples, uint32 stride, uint32 *ends)
+{
+	const uint64 *numbers = column->block_ints;
+	uint32		limit = stride - MAXIMUM_ALIGNOF;
+	uint32		align = column->attalign;
+	char	   *base = tuples;
+	uint32		r;
+
+#define FOR_EACH_VALUE \
+	for (r = 0; r < nrows; r++, base += stride) \
+		if (all_present || take_value(column, i, first_row + r, base))
+
+	switch (column->kind)
+	{
+		case COLUMN_INT1:
+			FOR_EACH_VALUE
+				PUT_INT(base, ends[r], limit, align, numbers[r], uint8);
+			break;
+		case COLUMN_INT2:
+			FOR_EACH_VALUE
+				PUT_INT(base, ends[r], limit, align, numbers[r], uint16);
+			break;
+		case COLUMN_INT4:
+			FOR_EACH_VALUE
+				PUT_INT(base, ends[r], limit, align, numbers[r], uint32);
+			break;
+		case COLUMN_INT8:
+			FOR_EACH_VALUE
+				PUT_INT(base, ends[r], limit, align, numbers[r], uint64);
+			break;
+		default:
+			FOR_EACH_VALUE
+			{
+				uint64		number = 0;
+				uint64		next = 0;
+				const char *value;
+				uint32		length;
+
+				if (column->encoding != OMEN_ENC_FIXED)
+					number = numbers[r];
+				if (column->encoding == OMEN_ENC_VAR)
+					next = numbers[r + 1];
+				value = get_value(column, first_row + r, number, next,
+								  &length);
+				ends[r] = put_column_value(base, ends[r], limit, column,
+										   value, length);
+			}
+			break;
+	}
+
+#undef FOR_EACH_VALUE
+}
+
+/*
+ * Assemble all tuples of a block column by column, stride bytes apart in
+ * block_tuples; ends[] gets their lengths.  offsets: line pointer of each row.
+ */
+static void
+assemble_block(OmenSegmentReader *reader, int block, uint32 stride,
+			   const OffsetNumber *offsets, uint32 *ends)
+{
+	const OmenBlockDesc *desc = &reader->blocks[block];
+	uint32		nrows = desc->nrows;
+	char	   *tuples = reader->block_tuples;
+	int			max_natts = 0;
+	int			min_natts = reader->natts;
+	bool		hasnull = false;
+	uint32		r;
+	int			i;
+
+	for (r = 0; r < nrows; r++)
+	{
+		RowHeader	header;
+		int			natts;
+
+		get_block_header(reader, block, offsets[r], r, &header);
+		ends[r] = put_header(reader, &header, tuples + r * stride);
+		natts = header.infomask2 & HEAP_NATTS_MASK;
+		max_natts = Max(max_natts, natts);
+		min_natts = Min(min_natts, natts);
+		hasnull |= (header.infomask & HEAP_HASNULL) != 0;
+	}
+
+	for (i = 0; i < max_natts; i++)
+	{
+		const OmenColumn *column = &reader->columns[i];
+
+		if (!hasnull && i < min_natts && !column->all_null)
+			put_column(column, i, desc->first_row, nrows, true, tuples, stride,
+					   ends);
+		else
+			put_column(column, i, desc->first_row, nrows, false, tuples,
+					   stride, ends);
+	}
+}
+
 /*
  * omen_segment_rebuild_page: see columnar.h.
  */
@@ -234,60 +397,39 @@ void
 omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 						  BlockNumber block_number, Page page)
 {
-	PageHeader	header = (PageHeader) page;
+	PageHeader	page_header = (PageHeader) page;
 	const OmenBlockDesc *desc;
-	TupleBuffer buffer;
+	OffsetNumber offsets[OMEN_BLOCK_MAX_LINES];
+	uint32		ends[OMEN_BLOCK_MAX_LINES];
+	uint32		stride;
 	uint32		lower;
 	uint32		upper = BLCKSZ;
+	uint32		nrows = 0;
+	uint32		r;
 	int			offnum;
-	uint32		index = 0;
+	bool		by_column;
 
 	if (!omen_segment_has_block(reader, block))
 		elog(ERROR, "block %d is not in the segment", block);
 	desc = &reader->blocks[block];
-	decode_block(reader, desc);
 
 	PageInit(page, BLCKSZ, 0);
 	PageSetAllVisible(page);
 	lower = SizeOfPageHeaderData + desc->nlines * sizeof(ItemIdData);
-
 	for (offnum = FirstOffsetNumber; offnum <= desc->nlines; offnum++)
 	{
-		ItemId		item = &header->pd_linp[offnum - 1];
+		ItemId		item = &page_header->pd_linp[offnum - 1];
 		int			value;
-		int			flags = omen_reader_line(reader, block, offnum, &value);
-		uint64	  **fields = reader->block_fields;
-		RowHeader	row_header;
-		uint32		length;
 
-		switch (flags)
+		switch (omen_reader_line(reader, block, offnum, &value))
 		{
 			case LP_NORMAL:
 
 				/* The builder numbers them in this order */
-				if (unlikely(value != index))
+				if (unlikely(value != nrows))
 					omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 									   "A line pointer points nowhere.");
-				row_header.xmin = fields[OMEN_SYS_XMIN][index];
-				row_header.xmax = fields[OMEN_SYS_XMAX][index];
-				row_header.field3 = fields[OMEN_SYS_FIELD3][index];
-				row_header.ctid_block = fields[OMEN_SYS_CTID_BLOCK][index] +
-					block;
-				row_header.ctid_offset = fields[OMEN_SYS_CTID_OFFSET][index] +
-					offnum;
-				row_header.infomask = fields[OMEN_SYS_INFOMASK][index];
-				row_header.infomask2 = fields[OMEN_SYS_INFOMASK2][index];
-				length = assemble_tuple(reader, &row_header,
-										desc->first_row + index, index, true,
-										&buffer);
-				index++;
-
-				if (unlikely(upper < lower + MAXALIGN(length)))
-					omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-									   "The rows of a block do not fit on a page.");
-				upper -= MAXALIGN(length);
-				memcpy(page + upper, buffer.bytes, length);
-				ItemIdSetNormal(item, upper, length);
+				offsets[nrows++] = offnum;
 				break;
 			case LP_REDIRECT:
 				ItemIdSetRedirect(item, value);
@@ -296,14 +438,60 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 				ItemIdSetDead(item);
 				break;
 			default:
-				ItemIdSetUnused(item);
 				PageSetHasFreeLinePointers(page);
 				break;
 		}
 	}
+	if (unlikely(nrows != desc->nrows))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A block has fewer line pointers than rows.");
 
-	header->pd_lower = lower;
-	header->pd_upper = upper;
+	decode_block(reader, desc);
+
+	/* A tuple, at least its header, and room for stores that pass its end */
+	stride = MAXALIGN(Max(desc->max_length,
+						  SizeofHeapTupleHeader + BITMAPLEN(reader->natts))) +
+		MAXIMUM_ALIGNOF;
+	by_column = nrows * stride <= BLOCK_TUPLES_SIZE;
+	if (by_column)
+	{
+		if (reader->block_tuples == NULL)
+			reader->block_tuples = MemoryContextAlloc(reader->mcxt,
+													  BLOCK_TUPLES_SIZE);
+		assemble_block(reader, block, stride, offsets, ends);
+	}
+
+	for (r = 0; r < nrows; r++)
+	{
+		TupleBuffer buffer;
+		const char *tuple;
+		uint32		length;
+
+		if (by_column)
+		{
+			tuple = reader->block_tuples + r * stride;
+			length = ends[r];
+		}
+		else
+		{
+			RowHeader	header;
+
+			get_block_header(reader, block, offsets[r], r, &header);
+			length = assemble_tuple(reader, &header, desc->first_row + r, r,
+									true, &buffer);
+			tuple = buffer.bytes;
+		}
+
+		if (unlikely(upper < lower + MAXALIGN(length)))
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "The rows of a block do not fit on a page.");
+		upper -= MAXALIGN(length);
+		memcpy(page + upper, tuple, length);
+		ItemIdSetNormal(&page_header->pd_linp[offsets[r] - 1], upper, length);
+	}
+
+	page_header->pd_lower = lower;
+	page_header->pd_upper = upper;
 }
 
 /*
