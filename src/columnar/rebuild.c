@@ -197,12 +197,29 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 	return pos;
 }
 
-/* Make room for the decoded rows of any block */
-static uint64 *
-alloc_block_ints(OmenSegmentReader *reader)
+/*
+ * Decode an integer array for the rows of a block, n values from first on, into
+ * *values.  A constant is written once, for any block.
+ */
+static void
+decode_rows(OmenSegmentReader *reader, const OmenInts *ints, uint32 first,
+			uint32 n, uint64 **values)
 {
-	return MemoryContextAlloc(reader->mcxt, sizeof(uint64) *
-							  (reader->max_block_rows + 1));
+	if (*values == NULL)
+	{
+		/* One more for the end of the last variable-width value */
+		*values = MemoryContextAlloc(reader->mcxt, sizeof(uint64) *
+									 (reader->max_block_rows + 1));
+		if (ints->vectors == NULL)
+		{
+			int			i;
+
+			for (i = 0; i <= reader->max_block_rows; i++)
+				(*values)[i] = ints->base;
+		}
+	}
+	if (ints->vectors != NULL)
+		omen_ints_decode(ints, first, n, *values);
 }
 
 /*
@@ -218,17 +235,14 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	int			i;
 
 	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
-	{
-		if (reader->block_fields[i] == NULL)
-			reader->block_fields[i] = alloc_block_ints(reader);
-		omen_ints_decode(&reader->fields[i], desc->first_row, nrows,
-						 reader->block_fields[i]);
-	}
+		decode_rows(reader, &reader->fields[i], desc->first_row, nrows,
+					&reader->block_fields[i]);
 	for (row = 0; row < nrows; row++)
 	{
-		int			row_natts = reader->block_fields[OMEN_SYS_INFOMASK2][row] &
-		HEAP_NATTS_MASK;
+		int			row_natts;
 
+		row_natts = reader->block_fields[OMEN_SYS_INFOMASK2][row] &
+			HEAP_NATTS_MASK;
 		natts = Max(natts, row_natts);
 	}
 
@@ -236,15 +250,10 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	{
 		OmenColumn *column = omen_column(reader, i);
 
-		if (column->all_null || column->encoding == OMEN_ENC_FIXED)
-			continue;
-		if (column->block_ints == NULL)
-			column->block_ints = alloc_block_ints(reader);
-
-		/* Of variable-width values we need the end of the last one too */
-		omen_ints_decode(&column->ints, desc->first_row,
-						 nrows + (column->encoding == OMEN_ENC_VAR ? 1 : 0),
-						 column->block_ints);
+		if (!column->all_null && column->encoding != OMEN_ENC_FIXED)
+			decode_rows(reader, &column->ints, desc->first_row,
+						nrows + (column->encoding == OMEN_ENC_VAR ? 1 : 0),
+						&column->block_ints);
 	}
 }
 
@@ -391,34 +400,27 @@ assemble_block(OmenSegmentReader *reader, int block, uint32 stride,
 }
 
 /*
- * omen_segment_rebuild_page: see columnar.h.
+ * Set the line pointers of a block that have no storage; offsets[] gets the
+ * line pointer of each row.
  */
-void
-omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
-						  BlockNumber block_number, Page page)
+static void
+put_line_pointers(OmenSegmentReader *reader, int block, Page page,
+				  OffsetNumber *offsets)
 {
-	PageHeader	page_header = (PageHeader) page;
-	const OmenBlockDesc *desc;
-	OffsetNumber offsets[OMEN_BLOCK_MAX_LINES];
-	uint32		ends[OMEN_BLOCK_MAX_LINES];
-	uint32		stride;
-	uint32		lower;
-	uint32		upper = BLCKSZ;
+	const OmenBlockDesc *desc = &reader->blocks[block];
 	uint32		nrows = 0;
-	uint32		r;
 	int			offnum;
-	bool		by_column;
 
-	if (!omen_segment_has_block(reader, block))
-		elog(ERROR, "block %d is not in the segment", block);
-	desc = &reader->blocks[block];
+	if ((desc->flags & OMEN_BLOCK_MAPPED) == 0)
+	{
+		for (; nrows < desc->nrows; nrows++)
+			offsets[nrows] = nrows + FirstOffsetNumber;
+		return;
+	}
 
-	PageInit(page, BLCKSZ, 0);
-	PageSetAllVisible(page);
-	lower = SizeOfPageHeaderData + desc->nlines * sizeof(ItemIdData);
 	for (offnum = FirstOffsetNumber; offnum <= desc->nlines; offnum++)
 	{
-		ItemId		item = &page_header->pd_linp[offnum - 1];
+		ItemId		item = &((PageHeader) page)->pd_linp[offnum - 1];
 		int			value;
 
 		switch (omen_reader_line(reader, block, offnum, &value))
@@ -445,8 +447,36 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 	if (unlikely(nrows != desc->nrows))
 		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 						   "A block has fewer line pointers than rows.");
+}
 
+/*
+ * omen_segment_rebuild_page: see columnar.h.
+ */
+void
+omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
+						  BlockNumber block_number, Page page)
+{
+	PageHeader	page_header = (PageHeader) page;
+	const OmenBlockDesc *desc;
+	OffsetNumber offsets[OMEN_BLOCK_MAX_LINES];
+	uint32		ends[OMEN_BLOCK_MAX_LINES];
+	uint32		stride;
+	uint32		lower;
+	uint32		upper = BLCKSZ;
+	uint32		nrows;
+	uint32		r;
+	bool		by_column;
+
+	if (!omen_segment_has_block(reader, block))
+		elog(ERROR, "block %d is not in the segment", block);
+	desc = &reader->blocks[block];
+
+	PageInit(page, BLCKSZ, 0);
+	PageSetAllVisible(page);
+	put_line_pointers(reader, block, page, offsets);
 	decode_block(reader, desc);
+	nrows = desc->nrows;
+	lower = SizeOfPageHeaderData + desc->nlines * sizeof(ItemIdData);
 
 	/* A tuple, at least its header, and room for stores that pass its end */
 	stride = MAXALIGN(Max(desc->max_length,
