@@ -249,12 +249,9 @@ variable_length(const ColumnBuilder *column, const char *p, uint32 room,
 		length = VARSIZE_1B(p);
 	else
 	{
-		uint32		header;
-
 		if (!aligned || room < VARHDRSZ)
 			return 0;
-		memcpy(&header, p, sizeof(header));
-		length = VARSIZE_4B(&header);
+		length = omen_varsize_4b(p);
 		if (length < VARHDRSZ)
 			return 0;
 	}

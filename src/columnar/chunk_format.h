@@ -180,4 +180,18 @@ StaticAssertDecl(MaxHeapTuplesPerPage < 0x4000, "line pointer map entries");
 
 #define OMEN_ALIGN8(x)	TYPEALIGN(8, (x))
 
+/* VARSIZE_4B of a varlena that may be shorter, or less aligned, than that */
+static inline uint32
+omen_varsize_4b(const char *p)
+{
+	uint32		header;
+
+	memcpy(&header, p, sizeof(header));
+#ifdef WORDS_BIGENDIAN
+	return header & 0x3FFFFFFF;
+#else
+	return (header >> 2) & 0x3FFFFFFF;
+#endif
+}
+
 #endif							/* OMENDB_CHUNK_FORMAT_H */

@@ -366,15 +366,8 @@ omen_column_check(const OmenColumn *column, uint64 start, uint64 end)
 			VARTAG_1B_E(value) == VARTAG_ONDISK;
 	else if (VARATT_IS_1B(value))
 		good = len == VARSIZE_1B(value);
-	else if (len >= VARHDRSZ)
-	{
-		uint32		header;
-
-		memcpy(&header, value, sizeof(header));
-		good = len == VARSIZE_4B(&header);
-	}
 	else
-		good = false;
+		good = len >= VARHDRSZ && len == omen_varsize_4b(value);
 	if (!good)
 		omen_chunk_damaged(column->attno, "A value has the wrong length.");
 	return value;

@@ -113,7 +113,7 @@ make_relation(Relation *rel)
 
 		att->attlen = lens[rnd_below(lengthof(lens))];
 		att->attalign = aligns[rnd_below(4)];
-		if (att->attlen == -1 && !one_in(10))
+		if (att->attlen == -1)	/* as TypeCreate wants it */
 			att->attalign = one_in(3) ? TYPALIGN_DOUBLE : TYPALIGN_INT;
 		att->attbyval = att->attlen > 0 && att->attlen <= 8;
 		rel->pattern[i] = rnd_below(NUM_PATTERNS);
@@ -238,7 +238,7 @@ make_tuple(Relation *rel, char *p, int block, int offnum)
 	for (i = 0; i < natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(rel->tupdesc, i);
-		char		value[4096];
+		char		value[4096] pg_attribute_aligned(8);
 		int			len = att->attlen;
 		int			start;
 		int			k;

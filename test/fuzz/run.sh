@@ -13,7 +13,7 @@ CC=${CC:-gcc}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 sources="test/fuzz/columnar_fuzz.c test/fuzz/shim.c src/columnar/*.c"
-flags="-I$("$PG_CONFIG" --includedir-server) -Isrc -D_GNU_SOURCE
+flags="-isystem $("$PG_CONFIG" --includedir-server) -Isrc -D_GNU_SOURCE
 	-fno-strict-aliasing -fwrapv -Wall -Wextra -Wno-unused-parameter
 	-Wno-sign-compare -Wno-missing-field-initializers"
 
