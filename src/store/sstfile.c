@@ -196,7 +196,7 @@ omen_file_put(OmenFileWriter *writer, uint16 attno, uint16 segment,
 
 /*
  * Log the file and give it its permanent name.  The caller delays checkpoints.
- * *closed is set as soon as a standby may have the file.
+ * *closed is set as soon as somebody may have the file.
  */
 static uint64
 log_and_rename(OmenFileWriter *writer, volatile bool *closed)
@@ -228,6 +228,7 @@ log_and_rename(OmenFileWriter *writer, volatile bool *closed)
 		COMP_CRC32C(crc, buffer, n);
 		omen_log_file_data(&writer->id, &writer->owner, size, buffer, n);
 		size += n;
+		OMEN_STOP_EVENT("file-between-records");
 	}
 	FIN_CRC32C(crc);
 	CloseTransientFile(fd);
@@ -246,8 +247,11 @@ log_and_rename(OmenFileWriter *writer, volatile bool *closed)
 }
 
 /*
- * Publish the file; see store.h.  If the store cannot take it the file stays
- * behind as garbage that nothing refers to.
+ * Publish the file; see store.h.
+ *
+ * After an error nothing will ever refer to the file, yet it may exist here and
+ * on standbys: it is dropped.  (What a process leaves that dies here is found
+ * by the garbage collector.)
  */
 uint64
 omen_file_publish(OmenFileWriter *writer)
@@ -274,27 +278,20 @@ omen_file_publish(OmenFileWriter *writer)
 	{
 		OMEN_STOP_EVENT("file-before-log");
 		size = log_and_rename(writer, &closed);
+		MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
+		OMEN_STOP_EVENT("file-before-ingest");
+		omen_store_ingest(&id, &owner);
 	}
 	PG_CATCH();
 	{
 		MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
-
-		/*
-		 * Standbys may have the file, and so may we after the rename.  Nothing
-		 * will ever refer to it: say so in WAL, and leave ours to the garbage
-		 * collector.
-		 */
-		if (closed)
-			omen_log_drop(&id, 1);
 		MemoryContextDelete(writer->context);
+		if (closed)
+			omen_store_drop(&id, 1);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
 	MemoryContextDelete(writer->context);
-
-	OMEN_STOP_EVENT("file-before-ingest");
-	omen_store_ingest(&id, &owner);
 	return size;
 }
 

@@ -171,6 +171,24 @@ open_rocksdb(void)
 	return copy;
 }
 
+/*
+ * Does an error in opening say something about the moment rather than about
+ * what is on disk?  Making RocksDB again would not help then.
+ */
+static bool
+is_transient(const char *err)
+{
+	static const char *const signs[] = {
+		"lock ", "LOCK", "No space left", "Too many open files",
+		"Cannot allocate memory", "Disk quota"
+	};
+
+	for (int i = 0; i < (int) lengthof(signs); i++)
+		if (strstr(err, signs[i]) != NULL)
+			return true;
+	return false;
+}
+
 /* Whose RocksDB is this?  False if it is not ours or there is none. */
 static bool
 check_owner_file(void)
@@ -345,6 +363,13 @@ omen_db_open(OmenFailure *failure)
 	}
 	remove_stale_links();
 	err = open_rocksdb();
+	if (err != NULL && is_transient(err))
+	{
+		fill_failure(failure, ERRCODE_IO_ERROR, "could not open RocksDB: %s",
+					 err);
+		pfree(err);
+		return false;
+	}
 	if (err != NULL)
 	{
 		ereport(WARNING,

@@ -1,0 +1,289 @@
+# Damage and bad input: each costs what it must, says so, and the server lives.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf(
+	'postgresql.conf', q{
+shared_preload_libraries = 'omendb'
+omendb.stop_events = on
+log_min_messages = warning
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+my $data = $node->data_dir;
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub sql_error
+{
+	my ($ret, $out, $err) = $node->psql('postgres',
+		'\set VERBOSITY verbose' . "\n" . $_[0]);
+	return $err;
+}
+
+sub write_file { return sql('SELECT omendb.test_file_write(20, 50000)'); }
+sub read_file { return sql("SELECT omendb.test_file_read('$_[0]', 20, 50000)"); }
+
+sub read_error
+{
+	return sql_error("SELECT omendb.test_file_read('$_[0]', 20, 50000)");
+}
+
+sub sst_path
+{
+	my ($id) = @_;
+	my @found = glob("$data/omendb/sst/$id-*.sst");
+	return $found[0];
+}
+
+# Overwrite bytes in place: RocksDB's link sees it too.
+sub overwrite
+{
+	my ($path, $offset, $bytes) = @_;
+	open(my $fh, '+<:raw', $path) or die "$path: $!";
+	seek($fh, $offset, 0);
+	print $fh $bytes;
+	close $fh;
+}
+
+sub flip
+{
+	my ($path, $offset) = @_;
+	open(my $fh, '<:raw', $path) or die "$path: $!";
+	seek($fh, $offset, 0);
+	read($fh, my $byte, 1);
+	close $fh;
+	overwrite($path, $offset, chr(ord($byte) ^ 0x10));
+}
+
+my $log_offset = 0;
+
+sub new_log
+{
+	my $log = slurp_file($node->logfile, $log_offset);
+	$log_offset = -s $node->logfile;
+	return $log;
+}
+
+my @ids = map { write_file() } 1 .. 8;
+my $good = shift @ids;
+
+# -- a flipped byte: that chunk is lost, its row group named
+my $flipped = shift @ids;
+my $path = sst_path($flipped);
+flip($path, int((-s $path) / 2));
+$node->restart;
+my $error = read_error($flipped);
+like($error, qr/ERROR:  XX001: could not read row group $flipped of relation/,
+	'flipped byte: error');
+like($error, qr/omendb\/sst\/$flipped-.*checksum/s,
+	'flipped byte: file and reason');
+is(sql("SELECT omendb.test_file_read('$flipped', 2, 50000)"),
+	2, 'flipped byte: other chunks of the file are fine');
+is(read_file($good), 20, 'flipped byte: other files are fine');
+
+# every region of a file, one byte at a time: error or right, never else
+my $victim = shift @ids;
+$path = sst_path($victim);
+my $size = -s $path;
+my %outcome = (error => 0, right => 0);
+for my $i (0 .. 40)
+{
+	# the tail, with index, properties and footer, more closely
+	my $offset =
+	  $i < 15 ? int($size * $i / 15) : $size - 1 - ($i - 15) * 53;
+	flip($path, $offset);
+	sql('SELECT omendb.cache_reset()');
+	$node->psql('postgres',
+		'SELECT pg_terminate_backend((SELECT pid FROM omendb.store_stats()))')
+	  if $i % 5 == 0;
+	my ($ret, $out, $err) = $node->psql('postgres',
+		"SELECT omendb.test_file_read('$victim', 20, 50000)");
+	if ($ret == 0)
+	{
+		$outcome{right}++;
+		is($out, '20', "byte $offset: right") if $out ne '20';
+	}
+	else
+	{
+		$outcome{error}++;
+		like($err, qr/$victim/, "byte $offset: error") if $err !~ /$victim/;
+	}
+	flip($path, $offset);
+}
+cmp_ok($outcome{error}, '>', 10, "flipped bytes are noticed ($outcome{error} errors, $outcome{right} harmless)");
+is(read_file($good), 20, 'other files are fine');
+$node->restart;
+is(read_file($victim), 20, 'put right, readable again');
+
+# -- truncated files
+new_log();
+my $short = shift @ids;
+my $empty = shift @ids;
+$node->stop;
+my $short_path = sst_path($short);
+truncate($short_path, int((-s $short_path) / 2));
+truncate(sst_path($empty), 0);
+$node->start;
+is(read_file($good), 20, 'truncated: other files are fine');
+for my $id ($short, $empty)
+{
+	$error = read_error($id);
+	like($error, qr/ERROR:  XX001: could not read row group $id of relation/,
+		'truncated: error');
+	like($error, qr/omendb\/sst\/$id-/, 'truncated: file');
+}
+my $log = new_log();
+like($log, qr/RocksDB in "omendb\/pgsql_tmp_rocksdb" could not be opened/,
+	'truncated: log says that RocksDB is made again');
+like($log, qr/row group $short is damaged and left out/, 'truncated: log names it');
+is(sql('SELECT damaged_row_groups FROM omendb.store_stats()'),
+	2, 'truncated: counted');
+# dropping it gets rid of it
+sql("SELECT omendb.test_file_drop('$short'), omendb.test_file_drop('$empty')");
+$node->poll_query_until('postgres',
+	'SELECT damaged_row_groups = 0 FROM omendb.store_stats()');
+ok(!-e $short_path, 'a damaged row group can be dropped');
+
+# -- the permanent file is lost, RocksDB has its link
+my $lost = shift @ids;
+$node->stop;
+unlink(sst_path($lost)) or die;
+$node->start;
+is(read_file($lost), 20, 'lost file: served from RocksDB');
+like(new_log(), qr/the file of row group $lost is missing from "omendb\/sst"/,
+	'lost file: warning');
+
+# -- both are lost
+$node->stop;
+system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb");
+$node->start;
+is(sql("SELECT omendb.test_file_read('$lost', 20, 50000)"),
+	-1, 'lost file: missing');
+is(read_file($good), 20, 'RocksDB lost: made again');
+
+# -- RocksDB damaged in several ways
+for my $damage (
+	[ 'CURRENT', sub { overwrite($_[0], 0, "garbage garbage\n") } ],
+	[ 'MANIFEST-*', sub { truncate($_[0], 10) } ],
+	[ '*.sst', sub { unlink($_[0]) } ],
+	[ 'omendb.owner', sub { overwrite($_[0], 0, "1 12345\n") } ])
+{
+	my ($pattern, $action) = @$damage;
+	$node->stop;
+	my @found = glob("$data/omendb/pgsql_tmp_rocksdb/$pattern");
+	$action->($found[-1]);
+	$node->start;
+	is(read_file($good), 20, "RocksDB's $pattern damaged: still served");
+	is(read_file($victim), 20, "RocksDB's $pattern damaged: still served");
+}
+
+# -- unreadable folder
+$node->stop;
+chmod 0000, "$data/omendb/sst";
+$node->start;
+$error = read_error($good);
+like($error, qr/could not read row group $good.*the omendb store cannot be used: could not open directory "omendb\/sst": Permission denied/s,
+	'unreadable: reading');
+$error = sql_error('SELECT omendb.test_file_write(1, 1)');
+like($error, qr/ERROR:  58030: the omendb store cannot be used: could not open directory "omendb\/sst": Permission denied/,
+	'unreadable: writing');
+is(sql("SELECT state || ': ' || reason FROM omendb.store_stats()"),
+	'refused: could not open directory "omendb/sst": Permission denied',
+	'unreadable: statistics');
+is(sql('CREATE TABLE h AS SELECT 1 AS a; SELECT a FROM h'),
+	1, 'unreadable: heap tables are fine');
+chmod 0700, "$data/omendb/sst";
+$node->poll_query_until('postgres',
+	"SELECT state = 'ready' FROM omendb.store_stats()");
+is(read_file($good), 20, 'readable again, without a restart');
+
+# -- missing folder
+$node->stop;
+rename("$data/omendb/sst", "$data/omendb/elsewhere") or die;
+$node->start;
+like(sql_error('SELECT omendb.test_file_write(1, 1)'),
+	qr/the omendb store cannot be used: could not open directory "omendb\/sst": No such file/,
+	'missing folder');
+$node->stop;
+rename("$data/omendb/elsewhere", "$data/omendb/sst") or die;
+
+# -- another cluster's store, another format, no or a malformed control file
+my $control = "$data/omendb/omendb.control";
+my $text = slurp_file($control);
+for my $case (
+	[ sub { $_[0] =~ s/(system_identifier = )\d+/${1}7/ }, qr/belongs to the database system 7, this is \d+/ ],
+	[ sub { $_[0] =~ s/(format_version = )1/${1}9/ }, qr/format version 9, this version of omendb reads 1/ ],
+	[ sub { $_[0] =~ s/row_group.*//s }, qr/file "omendb\/omendb.control" is malformed/ ],
+	[ sub { $_[0] = undef }, qr/file "omendb\/omendb.control" is missing/ ])
+{
+	my ($change, $message) = @$case;
+	my $changed = $text;
+	$change->($changed);
+	unlink $control;
+	if (defined $changed)
+	{
+		open(my $fh, '>', $control) or die;
+		print $fh $changed;
+		close $fh;
+	}
+	$node->start;
+	like(sql_error('SELECT omendb.test_file_write(1, 1)'),
+		$message, "writing: $message");
+	like(read_error($good), $message, "reading: $message");
+	is(sql('SELECT a FROM h'), 1, 'the server lives');
+	$node->stop;
+}
+open(my $fh, '>', $control) or die;
+print $fh $text;
+close $fh;
+
+# -- another row group size
+$node->append_conf('postgresql.conf', 'omendb.row_group_blocks = 16');
+new_log();
+ok(!$node->start(fail_ok => 1), 'another row group size: no start');
+$log = new_log();
+like($log,
+	qr/FATAL:  the omendb store was created with row groups of 1024 blocks, but omendb.row_group_blocks is 16/,
+	'another row group size: message');
+like($log, qr/HINT:  Set omendb.row_group_blocks = 1024/, 'hint');
+$node->append_conf('postgresql.conf', 'omendb.row_group_blocks = 1024');
+
+# -- no room for the worker
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->start;
+like(read_error($good),
+	qr/ERROR:  55000: the background worker "omendb store" is not running.*HINT:  .*max_worker_processes \(now 0\)/s,
+	'max_worker_processes too small: reading');
+like(sql_error('SELECT omendb.test_file_write(1, 1)'),
+	qr/the background worker "omendb store" is not running/,
+	'max_worker_processes too small: writing');
+is(sql('SELECT a FROM h'), 1, 'the server lives');
+$node->stop;
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+
+# -- single-user mode
+my ($stdout, $stderr);
+IPC::Run::run(
+	[
+		'postgres', '--single', '-D', $data, 'postgres'
+	],
+	'<',
+	\"SELECT omendb.test_file_read('$good', 1, 50000)\n",
+	'>',
+	\$stdout,
+	'2>',
+	\$stderr);
+like($stderr, qr/the omendb store is not available in single-user mode/,
+	'single-user mode');
+
+$node->start;
+is(read_file($good), 20, 'all is well again');
+$node->stop;
+done_testing();
