@@ -387,6 +387,7 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 	bool		found = false;
 
 	omen_group_copy_init(&copy);
+	copy.snapshot = snapshot;
 	for (int tries = 0;; tries++)
 	{
 		LockBuffer(buf, BUFFER_LOCK_SHARE);

@@ -108,6 +108,9 @@ omen_endscan(TableScanDesc sscan)
 bool
 omen_scan_load_copy(OmenScanDesc scan, BlockNumber blk)
 {
+	/* where heapam checks for old snapshots, so do we: not in bitmap scans */
+	if (!(scan->heap.rs_base.rs_flags & SO_TYPE_BITMAPSCAN))
+		scan->copy.snapshot = scan->heap.rs_base.rs_snapshot;
 	omen_group_copy_load(&scan->copy, scan->heap.rs_base.rs_rd, blk,
 						 scan->heap.rs_strategy);
 	return omen_group_copy_is_cold(&scan->copy, blk);
