@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "columnar.h"
+#include "dictionary.h"
 #include "ints.h"
 
 #include "access/tupmacs.h"
@@ -580,6 +581,98 @@ append_nulls(StringInfo buf, const uint8 *missing, uint32 nrows)
 	pad8(buf);
 }
 
+/*
+ * Append the values of a column without a dictionary.
+ */
+static OmenEncoding
+append_plain(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
+			 uint32 nrows)
+{
+	const uint8 *missing = header->nnulls ? column->missing : NULL;
+
+	header->ints = header->data = header->datalen = 0;
+	if (column->is_int)
+	{
+		header->ints = buf->len;
+		omen_ints_encode(buf, column->ints, missing, nrows);
+		return OMEN_ENC_INTS;
+	}
+
+	if (column->attlen < 0)
+	{
+		header->ints = buf->len;
+		omen_ints_encode(buf, column->ints, NULL, nrows + 1);
+	}
+	header->data = buf->len;
+	header->datalen = column->data.len;
+	appendBinaryStringInfo(buf, column->data.data, column->data.len);
+	pad8(buf);
+	return column->attlen < 0 ? OMEN_ENC_VAR : OMEN_ENC_FIXED;
+}
+
+/*
+ * Append the values of a column as a dictionary and codes.
+ */
+static OmenEncoding
+append_dictionary(StringInfo buf, OmenColumnHeader *header,
+				  ColumnBuilder *column, uint32 nrows,
+				  const OmenDictionary *dictionary)
+{
+	uint32		n = dictionary->nentries;
+	uint64	   *entries = palloc(sizeof(uint64) * (n + 1));
+	uint32		i;
+
+	header->ints = buf->len;
+	omen_ints_encode(buf, dictionary->codes,
+					 header->nnulls ? column->missing : NULL, nrows);
+	header->ndict = n;
+	header->data = header->datalen = 0;
+
+	if (column->is_int)
+	{
+		for (i = 0; i < n; i++)
+			entries[i] = column->ints[dictionary->rows[i]];
+		header->dict = buf->len;
+		omen_ints_encode(buf, entries, NULL, n);
+	}
+	else
+	{
+		header->data = buf->len;
+		for (i = 0; i < n; i++)
+		{
+			uint32		row = dictionary->rows[i];
+
+			entries[i] = buf->len - header->data;
+			appendBinaryStringInfo(buf,
+								   column->data.data + column->ints[row],
+								   column->ints[row + 1] - column->ints[row]);
+		}
+		header->datalen = entries[n] = buf->len - header->data;
+		pad8(buf);
+		if (column->attlen < 0)
+		{
+			header->dict = buf->len;
+			omen_ints_encode(buf, entries, NULL, n + 1);
+		}
+	}
+	pfree(entries);
+	return OMEN_ENC_DICT;
+}
+
+/*
+ * Most distinct values for which a dictionary is tried, 0 = it is not.
+ *
+ * Bytes gain from few repetitions.  Integers must be wide and have few distinct
+ * values: at rest the packed form of a sequence that repeats is smaller.
+ */
+static uint32
+dictionary_limit(const ColumnBuilder *column, uint32 nvalues, uint32 plain_size)
+{
+	if (!column->is_int)
+		return nvalues * 5 / 8;
+	return plain_size / nvalues >= 2 ? nvalues / 8 : 0;
+}
+
 /* Encode one attribute; *all_null is set if no row has a value */
 static StringInfo
 encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
@@ -587,7 +680,7 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 	ColumnBuilder *column = &builder->columns[attno - 1];
 	StringInfo	buf = begin_chunk(builder, sizeof(OmenColumnHeader));
 	OmenColumnHeader header;
-	OmenEncoding encoding;
+	OmenEncoding encoding = OMEN_ENC_ALL_NULL;
 	uint32		nrows = builder->nrows;
 	uint32		nnulls = 0;
 	uint32		i;
@@ -604,29 +697,41 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 		append_nulls(buf, column->missing, nrows);
 	}
 
-	if (*all_null)
-		encoding = OMEN_ENC_ALL_NULL;
-	else if (column->is_int)
+	if (!*all_null)
 	{
-		encoding = OMEN_ENC_INTS;
-		header.ints = buf->len;
-		omen_ints_encode(buf, column->ints, nnulls ? column->missing : NULL,
-						 nrows);
-	}
-	else
-	{
-		if (column->attlen > 0)
-			encoding = OMEN_ENC_FIXED;
-		else
+		OmenColumnHeader plain = header;
+		int			start = buf->len;
+		int			plain_size;
+		uint32		limit;
+		OmenValues	values;
+		OmenDictionary dictionary;
+
+		column->ints[nrows] = column->data.len;
+		values.count = nrows;
+		values.missing = column->missing;
+		values.ints = column->ints;
+		values.data = column->is_int ? NULL : column->data.data;
+
+		encoding = append_plain(buf, &plain, column, nrows);
+		plain_size = buf->len - start;
+		limit = dictionary_limit(column, nrows - nnulls, plain_size);
+		if (limit > 0 && omen_dictionary_build(&dictionary, &values, limit))
 		{
-			encoding = OMEN_ENC_VAR;
-			column->ints[nrows] = column->data.len;
-			header.ints = buf->len;
-			omen_ints_encode(buf, column->ints, NULL, nrows + 1);
+			buf->len = start;
+			encoding = append_dictionary(buf, &header, column, nrows,
+										 &dictionary);
+			omen_dictionary_free(&dictionary);
+
+			/* It must save a fifth to be worth the extra step */
+			if (buf->len - start > plain_size - plain_size / 5)
+			{
+				buf->len = start;
+				header = plain;
+				encoding = append_plain(buf, &header, column, nrows);
+			}
 		}
-		header.data = buf->len;
-		header.datalen = column->data.len;
-		appendBinaryStringInfo(buf, column->data.data, column->data.len);
+		else
+			header = plain;
 	}
 
 	header.common = ((OmenColumnHeader *) buf->data)->common;

@@ -73,8 +73,8 @@ typedef struct OmenColumnHeader
 	uint32		data;			/* bytes of values */
 	uint32		datalen;
 	uint32		ndict;			/* DICT: number of distinct values */
-	uint32		dict;			/* DICT of variable width: ndict + 1 offsets
-								 * into data */
+	uint32		dict;			/* DICT: ndict ascending integers, or for
+								 * variable width ndict + 1 offsets into data */
 } OmenColumnHeader;
 
 /* Tuple header fields, each an integer array */

@@ -215,6 +215,8 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 	{
 		OmenColumn *column = &reader->columns[i];
 
+		if (column->dict_ints)
+			pfree(column->dict_ints);
 		if (column->block_ints)
 			pfree(column->block_ints);
 		if (column->vector_ints)
@@ -321,18 +323,16 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 				omen_chunk_damaged(attno, "Its offsets are not readable.");
 			break;
 		case OMEN_ENC_DICT:
-			if (omen_column_is_int(column))
-				omen_chunk_damaged(attno, "Its encoding does not fit.");
 			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
 								reader->nrows))
 				omen_chunk_damaged(attno, "Its codes are not readable.");
 			column->ndict = header->ndict;
 			if (column->ndict > reader->nrows)
 				omen_chunk_damaged(attno, "Its dictionary is too large.");
-			if (by_offset ?
+			if (column->kind == COLUMN_FIXED ?
+				column->datalen != (Size) column->ndict * column->attlen :
 				!omen_ints_open(&column->dict, chunk, length, header->dict,
-								column->ndict + 1) :
-				column->datalen != (Size) column->ndict * column->attlen)
+								column->ndict + (by_offset ? 1 : 0)))
 				omen_chunk_damaged(attno, "Its dictionary is not readable.");
 			break;
 		default:
@@ -374,6 +374,47 @@ omen_column_check(const OmenColumn *column, uint64 start, uint64 end)
 }
 
 /*
+ * omen_column_decode_ints: omen_column_int of n rows from start on.
+ *
+ * Decodes the dictionary too, as this is how many rows are read.
+ */
+void
+omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
+						uint32 start, uint32 n, uint64 *values)
+{
+	uint32		ndict = column->ndict;
+	bool		bad = false;
+	uint32		i;
+
+	omen_ints_decode(&column->ints, start, n, values);
+	if (column->encoding != OMEN_ENC_DICT || column->kind == COLUMN_FIXED ||
+		n == 0)
+		return;
+
+	if (ndict == 0)
+		omen_chunk_damaged(column->attno, "Its dictionary is empty.");
+	if (column->dict_ints == NULL)
+	{
+		column->dict_ints = MemoryContextAlloc(reader->mcxt, sizeof(uint64) *
+											   column->dict.count);
+		omen_ints_decode(&column->dict, 0, column->dict.count,
+						 column->dict_ints);
+	}
+	if (!omen_column_is_int(column))
+		return;
+
+	for (i = 0; i < n; i++)
+	{
+		uint64		code = values[i];
+
+		bad |= code >= ndict;
+		values[i] = column->dict_ints[code < ndict ? code : 0];
+	}
+	if (unlikely(bad))
+		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
+}
+
+/*
  * omen_column_entry: an entry of the dictionary.
  */
 const char *
@@ -386,6 +427,9 @@ omen_column_entry(const OmenColumn *column, uint64 code, uint32 *length)
 		*length = column->attlen;
 		return column->data + code * column->attlen;
 	}
+	if (column->dict_ints)
+		return omen_column_bytes(column, column->dict_ints[code],
+								 column->dict_ints[code + 1], length);
 	return omen_column_bytes(column, omen_ints_get(&column->dict, code),
 							 omen_ints_get(&column->dict, code + 1), length);
 }

@@ -45,6 +45,7 @@ typedef struct OmenColumn
 	uint32		datalen;
 	uint32		ndict;
 	OmenInts	dict;
+	uint64	   *dict_ints;		/* decoded; NULL until many rows are */
 
 	/* Decoded rows of the block being rebuilt */
 	uint64	   *block_ints;
@@ -109,6 +110,9 @@ extern int	omen_reader_line(OmenSegmentReader *reader, int block,
 							 OffsetNumber offnum, int *value);
 extern const char *omen_column_check(const OmenColumn *column, uint64 start,
 									 uint64 end);
+extern void omen_column_decode_ints(OmenSegmentReader *reader,
+									OmenColumn *column, uint32 start, uint32 n,
+									uint64 *values);
 extern const char *omen_column_entry(const OmenColumn *column, uint64 code,
 									 uint32 *length);
 
@@ -130,6 +134,25 @@ omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
 			   VARSIZE_1B(column->data + start) == end - start))
 		return column->data + start;
 	return omen_column_check(column, start, end);
+}
+
+/*
+ * The integer of a row: of an integer column the value, otherwise the offset or
+ * code.
+ */
+static inline uint64
+omen_column_int(const OmenColumn *column, uint32 row)
+{
+	uint64		number = omen_ints_get(&column->ints, row);
+
+	if (column->encoding == OMEN_ENC_DICT && omen_column_is_int(column))
+	{
+		if (unlikely(number >= column->ndict))
+			omen_chunk_damaged(column->attno,
+							   "A code is not in its dictionary.");
+		number = omen_ints_get(&column->dict, number);
+	}
+	return number;
 }
 
 #endif							/* OMENDB_READER_H */

@@ -168,7 +168,7 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 
 		if (column->encoding != OMEN_ENC_FIXED)
 			number = from_block ? column->block_ints[index] :
-				omen_ints_get(&column->ints, row);
+				omen_column_int(column, row);
 		if (column->encoding == OMEN_ENC_VAR)
 			next = from_block ? column->block_ints[index + 1] :
 				omen_ints_get(&column->ints, row + 1);
@@ -198,12 +198,12 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 }
 
 /*
- * Decode an integer array for the rows of a block, n values from first on, into
- * *values.  A constant is written once, for any block.
+ * Make room for the integers of any block's rows.  A constant is filled in once
+ * for all of them; returns false if that is all there is to do.
  */
-static void
-decode_rows(OmenSegmentReader *reader, const OmenInts *ints, uint32 first,
-			uint32 n, uint64 **values)
+static bool
+prepare_block_ints(OmenSegmentReader *reader, const OmenInts *ints,
+				   uint64 **values)
 {
 	if (*values == NULL)
 	{
@@ -218,8 +218,7 @@ decode_rows(OmenSegmentReader *reader, const OmenInts *ints, uint32 first,
 				(*values)[i] = ints->base;
 		}
 	}
-	if (ints->vectors != NULL)
-		omen_ints_decode(ints, first, n, *values);
+	return ints->vectors != NULL;
 }
 
 /*
@@ -235,8 +234,10 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	int			i;
 
 	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
-		decode_rows(reader, &reader->fields[i], desc->first_row, nrows,
-					&reader->block_fields[i]);
+		if (prepare_block_ints(reader, &reader->fields[i],
+							   &reader->block_fields[i]))
+			omen_ints_decode(&reader->fields[i], desc->first_row, nrows,
+							 reader->block_fields[i]);
 	for (row = 0; row < nrows; row++)
 	{
 		int			row_natts;
@@ -250,10 +251,14 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	{
 		OmenColumn *column = omen_column(reader, i);
 
-		if (!column->all_null && column->encoding != OMEN_ENC_FIXED)
-			decode_rows(reader, &column->ints, desc->first_row,
-						nrows + (column->encoding == OMEN_ENC_VAR ? 1 : 0),
-						&column->block_ints);
+		if (column->all_null || column->encoding == OMEN_ENC_FIXED)
+			continue;
+		if (prepare_block_ints(reader, &column->ints, &column->block_ints) ||
+			column->encoding == OMEN_ENC_DICT)
+			omen_column_decode_ints(reader, column, desc->first_row,
+									nrows +
+									(column->encoding == OMEN_ENC_VAR ? 1 : 0),
+									column->block_ints);
 	}
 }
 

@@ -69,7 +69,8 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 	if (omen_column_is_int(column))
 	{
 		if (!column->all_null)
-			omen_ints_decode(&column->ints, first, result->nrows, ints);
+			omen_column_decode_ints(reader, column, first, result->nrows,
+									ints);
 		result->ints = column->vector_ints;
 		return;
 	}
@@ -79,9 +80,10 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 			MemoryContextAlloc(reader->mcxt, sizeof(char *) *
 							   OMEN_VECTOR_ROWS);
 	if (!column->all_null && column->encoding != OMEN_ENC_FIXED)
-		omen_ints_decode(&column->ints, first,
-						 result->nrows +
-						 (column->encoding == OMEN_ENC_VAR ? 1 : 0), ints);
+		omen_column_decode_ints(reader, column, first,
+								result->nrows +
+								(column->encoding == OMEN_ENC_VAR ? 1 : 0),
+								ints);
 	for (i = 0; i < result->nrows; i++)
 	{
 		const char *value = NULL;
@@ -133,5 +135,16 @@ omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 		zone->has_range = (ints->vectors[vector].flags & OMEN_INTS_EMPTY) == 0;
 		zone->min = ints->vectors[vector].min;
 		zone->max = ints->vectors[vector].max;
+	}
+
+	/* Codes are in the order of the values */
+	if (column->encoding == OMEN_ENC_DICT && zone->has_range)
+	{
+		if (zone->min < 0 || zone->min >= column->ndict ||
+			zone->max < 0 || zone->max >= column->ndict)
+			omen_chunk_damaged(column->attno,
+							   "A code is not in its dictionary.");
+		zone->min = (int64) omen_ints_get(&column->dict, zone->min);
+		zone->max = (int64) omen_ints_get(&column->dict, zone->max);
 	}
 }

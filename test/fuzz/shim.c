@@ -225,6 +225,14 @@ PageInit(Page page, Size pageSize, Size specialSize)
 	PageSetPageSizeAndVersion(page, pageSize, PG_PAGE_LAYOUT_VERSION);
 }
 
+void
+pg_qsort(void *base, size_t nel, size_t elsize,
+		 int (*cmp) (const void *, const void *))
+{
+#undef qsort
+	qsort(base, nel, elsize, cmp);
+}
+
 /* ---- errors ---- */
 
 bool

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * dictionary.h
+ *	  Finding the distinct values of a column.  Private to src/columnar.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_DICTIONARY_H
+#define OMENDB_DICTIONARY_H
+
+#include "postgres.h"
+
+/* The values of a column, as its builder holds them */
+typedef struct OmenValues
+{
+	uint32		count;
+	const uint8 *missing;		/* per value */
+	const uint64 *ints;			/* the values, or where they start in data */
+	const char *data;			/* NULL: the values are integers */
+} OmenValues;
+
+typedef struct OmenDictionary
+{
+	uint32		nentries;
+	uint32	   *rows;			/* per entry: a row with that value */
+	uint64	   *codes;			/* per row; free where it is missing */
+} OmenDictionary;
+
+extern bool omen_dictionary_build(OmenDictionary *dictionary,
+								  const OmenValues *values,
+								  uint32 max_entries);
+extern void omen_dictionary_free(OmenDictionary *dictionary);
+
+#endif							/* OMENDB_DICTIONARY_H */
