@@ -594,14 +594,14 @@ append_plain(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 	if (column->is_int)
 	{
 		header->ints = buf->len;
-		omen_ints_encode(buf, column->ints, missing, nrows);
+		omen_ints_encode(buf, column->ints, missing, nrows, true);
 		return OMEN_ENC_INTS;
 	}
 
 	if (column->attlen < 0)
 	{
 		header->ints = buf->len;
-		omen_ints_encode(buf, column->ints, NULL, nrows + 1);
+		omen_ints_encode(buf, column->ints, NULL, nrows + 1, true);
 	}
 	header->data = buf->len;
 	header->datalen = column->data.len;
@@ -622,9 +622,10 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
 	uint64	   *entries = palloc(sizeof(uint64) * (n + 1));
 	uint32		i;
 
+	/* Where a row has no value its code must be a valid one all the same */
 	header->ints = buf->len;
 	omen_ints_encode(buf, dictionary->codes,
-					 header->nnulls ? column->missing : NULL, nrows);
+					 header->nnulls ? column->missing : NULL, nrows, false);
 	header->ndict = n;
 	header->data = header->datalen = 0;
 
@@ -633,7 +634,7 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
 		for (i = 0; i < n; i++)
 			entries[i] = column->ints[dictionary->rows[i]];
 		header->dict = buf->len;
-		omen_ints_encode(buf, entries, NULL, n);
+		omen_ints_encode(buf, entries, NULL, n, true);
 	}
 	else
 	{
@@ -652,7 +653,7 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
 		if (column->attlen < 0)
 		{
 			header->dict = buf->len;
-			omen_ints_encode(buf, entries, NULL, n + 1);
+			omen_ints_encode(buf, entries, NULL, n + 1, true);
 		}
 	}
 	pfree(entries);
@@ -784,7 +785,7 @@ encode_system(OmenSegmentBuilder *builder, const bool *all_null)
 	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
 	{
 		header.fields[i] = buf->len;
-		omen_ints_encode(buf, builder->fields[i], NULL, builder->nrows);
+		omen_ints_encode(buf, builder->fields[i], NULL, builder->nrows, true);
 	}
 
 	memcpy(buf->data, &header, sizeof(header));

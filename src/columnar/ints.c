@@ -64,7 +64,7 @@ line_range(const uint64 *values, const uint8 *missing, uint32 n, uint32 step,
 /* Choose base, slope and bits of a vector; set its zone map */
 static void
 choose_vector(OmenIntsVector *vector, const uint64 *values,
-			  const uint8 *missing, uint32 n)
+			  const uint8 *missing, uint32 n, bool slopes)
 {
 	int64		min = PG_INT64_MAX;
 	int64		max = PG_INT64_MIN;
@@ -111,7 +111,7 @@ choose_vector(OmenIntsVector *vector, const uint64 *values,
 	vector->base = (uint64) min;
 	vector->bits = bits_needed((uint64) max - (uint64) min);
 
-	if (vector->bits > 0 && last > first)
+	if (slopes && vector->bits > 0 && last > first)
 	{
 		int64		rise = (int64) (values[last] - values[first]);
 		uint64		slope = (uint64) (rise / (int64) (last - first));
@@ -193,12 +193,13 @@ pack_vector(char *p, const OmenIntsVector *vector, const uint64 *values,
  * omen_ints_encode: append count values to buf as an integer array.
  *
  * missing: count flags, or NULL if every value is present; the values at
- * missing places are free and do not come back.  buf->len must be a multiple
- * of 8, and is again on return.
+ * missing places are free and do not come back.  Without slopes they come back
+ * as the smallest value of their vector, or 0 if it has none.  buf->len must be
+ * a multiple of 8, and is again on return.
  */
 void
 omen_ints_encode(StringInfo buf, const uint64 *values, const uint8 *missing,
-				 uint32 count)
+				 uint32 count, bool slopes)
 {
 	uint32		nvectors = (count + OMEN_VECTOR_ROWS - 1) >> OMEN_VECTOR_SHIFT;
 	Size		bits_at = sizeof(OmenIntsHeader) +
@@ -226,7 +227,7 @@ omen_ints_encode(StringInfo buf, const uint64 *values, const uint8 *missing,
 		uint32		n = Min(count - start, OMEN_VECTOR_ROWS);
 		const uint8 *gone = missing ? missing + start : NULL;
 
-		choose_vector(vector, values + start, gone, n);
+		choose_vector(vector, values + start, gone, n, slopes);
 		vector->offset = (uint32) length;
 		if (vector->bits != 0)
 		{

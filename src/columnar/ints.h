@@ -74,7 +74,7 @@ omen_ints_get(const OmenInts *ints, uint32 index)
 }
 
 extern void omen_ints_encode(StringInfo buf, const uint64 *values,
-							 const uint8 *missing, uint32 count);
+							 const uint8 *missing, uint32 count, bool slopes);
 extern bool omen_ints_open(OmenInts *ints, const char *chunk, Size length,
 						   uint32 offset, uint32 count);
 extern void omen_ints_decode(const OmenInts *ints, uint32 start, uint32 n,

@@ -19,7 +19,7 @@
 #include <time.h>
 
 #include "columnar/columnar.h"
-#include "columnar/chunk_format.h"
+#include "columnar/ints.h"
 
 #include "access/tupmacs.h"
 
@@ -336,6 +336,64 @@ make_page(Relation *rel, int block)
 	return page;
 }
 
+/* ---- integer arrays on their own: every width, with and without a slope ---- */
+
+static void
+check_ints(void)
+{
+	int			width;
+
+	for (width = 0; width <= 64; width++)
+	{
+		uint32		count = 1 + rnd_below(3000);
+		uint64	   *values = malloc(sizeof(uint64) * count);
+		uint64	   *decoded = malloc(sizeof(uint64) * count);
+		uint8	   *missing = calloc(count, 1);
+		bool		nulls = one_in(3);
+		bool		slopes = one_in(2);
+		uint64		base = rnd();
+		uint64		slope = one_in(2) ? 0 : one_in(2) ? rnd() : rnd() % 1000;
+		uint64		mask = width == 64 ? ~UINT64CONST(0) :
+			(UINT64CONST(1) << width) - 1;
+		StringInfoData buf;
+		OmenInts	ints;
+		char	   *chunk;
+		bool		good = true;
+		uint32		i;
+		int			k;
+
+		for (i = 0; i < count; i++)
+		{
+			values[i] = base + slope * i + (rnd() & mask);
+			missing[i] = nulls && one_in(4);
+		}
+		initStringInfo(&buf);
+		omen_ints_encode(&buf, values, nulls ? missing : NULL, count, slopes);
+		chunk = malloc(buf.len);
+		memcpy(chunk, buf.data, buf.len);
+		CHECK(omen_ints_open(&ints, chunk, buf.len, 0, count));
+		for (i = 0; i < count; i++)
+			good &= missing[i] || omen_ints_get(&ints, i) == values[i];
+		for (k = 0; k < 20; k++)
+		{
+			uint32		start = rnd_below(count);
+			uint32		n = rnd_below(count - start + 1);
+
+			omen_ints_decode(&ints, start, n, decoded);
+			for (i = 0; i < n; i++)
+				good &= decoded[i] == omen_ints_get(&ints, start + i);
+		}
+		CHECK(good);
+		CHECK(!omen_ints_open(&ints, chunk, buf.len - 8, 0, count));
+		CHECK(!omen_ints_open(&ints, chunk, buf.len, 0, count + 1));
+		pfree(buf.data);
+		free(chunk);
+		free(values);
+		free(decoded);
+		free(missing);
+	}
+}
+
 /* ---- segments ---- */
 
 typedef struct Segment
@@ -526,6 +584,9 @@ check_segment(Relation *rel, Segment *segment)
 		CHECK(omen_segment_max_offset(reader, block) ==
 			  (int) PageGetMaxOffsetNumber(original));
 		CHECK(omen_segment_first_row(reader, block) == row);
+		CHECK(block == OMEN_SEGMENT_BLOCKS - 1 ||
+			  omen_segment_first_row(reader, block + 1) ==
+			  row + omen_segment_block_rows(reader, block));
 
 		memset(page, 0x5A, BLCKSZ);
 		omen_segment_rebuild_page(reader, block, 1000 + block, page);
@@ -892,6 +953,8 @@ fuzz(int iterations)
 		Segment		segment;
 
 		MemoryContextSwitchTo(context);
+		if (i % 10 == 0)
+			check_ints();
 		make_relation(&rel);
 		CHECK(omen_columnar_supports(rel.tupdesc));
 		build_segment(&rel, &segment, one_in(3));
