@@ -1,0 +1,380 @@
+# What the TAP tests of omendb share: servers with the library loaded, killing
+# one whole, comparing an omendb table with its heap twin, and looking at what
+# the store holds.
+
+package OmenTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IPC::Run ();
+use Time::HiRes qw(usleep);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(
+  omen_node omen_conf omen_helpers seal_all compare_twins check_indexes
+  kill_server children_of stored_ids referenced_ids check_store start_load
+  stop_load make_twins twin_scripts server_pid crash_free
+);
+
+# Settings that every server of these tests starts with.
+sub omen_conf
+{
+	my (%set) = @_;
+	my %conf = (
+		'shared_preload_libraries' => "'omendb'",
+		'omendb.row_group_blocks' => 4,
+		'omendb.stop_events' => 'on',
+		'omendb.seal' => 'off',
+		'omendb.seal_delay' => 0,
+		'max_connections' => 40,
+		'max_worker_processes' => 16,
+		'shared_buffers' => "'8MB'",
+		'log_statement' => 'none',
+		'jit' => 'off',
+		%set);
+	return join("\n", map { "$_ = $conf{$_}" } sort keys %conf) . "\n";
+}
+
+# omen_node(name, setting => value, ...): initialised and started, extension made
+sub omen_node
+{
+	my ($name, %set) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(allows_streaming => 1);
+	$node->append_conf('postgresql.conf', omen_conf(%set));
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+	omen_helpers($node);
+	return $node;
+}
+
+# Procedures that the tests call
+sub omen_helpers
+{
+	my ($node) = @_;
+	$node->safe_psql(
+		'postgres', q{
+CREATE PROCEDURE seal_all(t regclass) LANGUAGE plpgsql AS
+$$
+DECLARE
+	total bigint;
+	cold bigint;
+BEGIN
+	FOR attempt IN 1..400 LOOP
+		PERFORM omendb.seal(t, true);
+		EXECUTE format('SELECT count(*) FROM %s', t) INTO total;
+		SELECT coalesce(sum(cold_rows), 0) INTO cold FROM omendb.row_groups(t);
+		IF cold = total THEN
+			RETURN;
+		END IF;
+		COMMIT;
+		PERFORM pg_sleep(0.025);
+		COMMIT;
+	END LOOP;
+	RAISE EXCEPTION '% of % rows of % are sealed', cold, total, t;
+END
+$$;
+CREATE FUNCTION cold_rows(t regclass) RETURNS bigint LANGUAGE sql AS
+$$ SELECT coalesce(sum(cold_rows), 0)::bigint FROM omendb.row_groups(t) $$;
+});
+	return;
+}
+
+sub seal_all
+{
+	my ($node, $table) = @_;
+	return $node->safe_psql('postgres', "CALL seal_all('$table')");
+}
+
+# make_twins(node, rows): table acct (omendb) and acct_heap with equal rows
+sub make_twins
+{
+	my ($node, $rows) = @_;
+	$node->safe_psql(
+		'postgres', qq{
+CREATE TABLE acct (id bigint PRIMARY KEY, v int NOT NULL, note text, stamp timestamptz, amount numeric) USING omendb;
+CREATE INDEX acct_v ON acct (v);
+CREATE TABLE acct_heap (LIKE acct INCLUDING ALL) USING heap;
+CREATE SEQUENCE acct_id START 1000000;
+INSERT INTO acct SELECT g, g % 1000, repeat(md5(g::text), 1 + g % 4), timestamptz '2024-01-01' + g * interval '1 min', g / 7.0
+	FROM generate_series(1, $rows) g;
+INSERT INTO acct_heap SELECT * FROM acct;
+ANALYZE acct, acct_heap;
+});
+	return;
+}
+
+# pgbench scripts that change both twins in one transaction, and one that
+# maintains them; REPEATABLE READ keeps both halves of a transaction in step
+sub twin_scripts
+{
+	my ($dir, $rows) = @_;
+	my %script = (
+		'change.sql' => qq{
+\\set id random(1, $rows)
+\\set k random(1, 100)
+\\set w random(1, 1000)
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+\\if :k <= 35
+UPDATE acct SET v = v + :w, note = left(note || :w, 150) WHERE id = :id;
+UPDATE acct_heap SET v = v + :w, note = left(note || :w, 150) WHERE id = :id;
+\\elif :k <= 50
+DELETE FROM acct WHERE id = :id;
+DELETE FROM acct_heap WHERE id = :id;
+\\elif :k <= 75
+SELECT nextval('acct_id') AS newid \\gset
+INSERT INTO acct VALUES (:newid, :w, repeat('n', :k), '2025-01-01', :w / 3.0);
+INSERT INTO acct_heap VALUES (:newid, :w, repeat('n', :k), '2025-01-01', :w / 3.0);
+\\elif :k <= 83
+INSERT INTO acct VALUES (:id, :w, 'again') ON CONFLICT (id) DO UPDATE SET v = acct.v - 1;
+INSERT INTO acct_heap VALUES (:id, :w, 'again') ON CONFLICT (id) DO UPDATE SET v = acct_heap.v - 1;
+\\elif :k <= 90
+UPDATE acct SET amount = amount + 1 WHERE id BETWEEN :id AND :id + 8;
+UPDATE acct_heap SET amount = amount + 1 WHERE id BETWEEN :id AND :id + 8;
+\\elif :k <= 94
+SELECT * FROM acct WHERE id = :id FOR UPDATE;
+\\elif :k <= 97
+SELECT * FROM acct WHERE id = :id FOR KEY SHARE;
+\\else
+SELECT count(*) FROM acct WHERE v = :w;
+\\endif
+\\if :k = 1 or :k = 40 or :k = 60
+ROLLBACK;
+\\else
+COMMIT;
+\\endif
+},
+		'maintain.sql' => q{
+\set k random(1, 10)
+\if :k <= 5
+SELECT omendb.seal('acct', true);
+\elif :k <= 6
+SELECT omendb.unseal('acct');
+\elif :k <= 7
+VACUUM acct;
+\elif :k <= 8
+VACUUM (FREEZE) acct;
+\else
+SELECT omendb.gc();
+\endif
+\sleep 5 ms
+},
+		'checkpoint.sql' => q{
+CHECKPOINT;
+\sleep 300 ms
+},
+		'read.sql' => qq{
+\\set id random(1, $rows)
+\\set k random(1, 3)
+\\if :k = 1
+SELECT count(*), sum(v) FROM acct;
+\\elif :k = 2
+SELECT * FROM acct WHERE id BETWEEN :id AND :id + 50;
+\\else
+SELECT sum(length(note)) FROM acct WHERE v BETWEEN :id % 1000 AND :id % 1000 + 10;
+\\endif
+});
+	foreach my $name (keys %script)
+	{
+		append_to_file("$dir/$name", $script{$name});
+	}
+	return;
+}
+
+# start_load(node, seconds, [script, clients], ...): pgbench in the background
+sub start_load
+{
+	my ($node, $seconds, @scripts) = @_;
+	my @running;
+	foreach my $part (@scripts)
+	{
+		my ($script, $clients) = @$part;
+		my $out = '';
+		my $handle = IPC::Run::start(
+			[
+				'pgbench', '-n', '-f', $script, '-c', $clients, '-j', 1,
+				'-T', $seconds, '-h', $node->host, '-p', $node->port,
+				'-U', $ENV{PGUSER} // (getpwuid($<))[0], 'postgres'
+			],
+			'<', \undef, '>', \$out, '2>', \$out);
+		push @running, { handle => $handle, out => \$out, script => $script };
+	}
+	return \@running;
+}
+
+# Wait for pgbench to end (killed servers make it end early); returns its output.
+sub stop_load
+{
+	my ($running) = @_;
+	my $all = '';
+	foreach my $part (@$running)
+	{
+		eval { IPC::Run::finish($part->{handle}); };
+		$all .= "$part->{script}:\n${$part->{out}}\n";
+	}
+	return $all;
+}
+
+sub server_pid
+{
+	my ($node) = @_;
+	my ($pid) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	return $pid;
+}
+
+# Processes whose parent is $pid, from /proc
+sub children_of
+{
+	my ($pid) = @_;
+	my @children;
+	foreach my $stat (glob('/proc/[0-9]*/stat'))
+	{
+		open(my $fh, '<', $stat) or next;
+		my $line = <$fh>;
+		close $fh;
+		next unless defined $line && $line =~ /^(\d+) \(.*\) \S (\d+)/s;
+		push @children, $1 if $2 == $pid;
+	}
+	return @children;
+}
+
+# SIGKILL for the postmaster and all its children at once, as a power cut
+# would end them (but for what the kernel still holds).
+sub kill_server
+{
+	my ($node) = @_;
+	my $pid = server_pid($node);
+	kill 'STOP', $pid;
+	my @children = children_of($pid);
+	kill 'KILL', @children;
+	kill 'KILL', $pid;
+	$node->{_pid} = undef;
+	# they are gone when the kernel says so: the next start needs that
+	for (1 .. 3000)
+	{
+		my $left = grep { kill(0, $_) && process_lives($_) } ($pid, @children);
+		return if $left == 0;
+		usleep(10_000);
+	}
+	die "server processes survived SIGKILL";
+}
+
+sub process_lives
+{
+	my ($pid) = @_;
+	open(my $fh, '<', "/proc/$pid/stat") or return 0;
+	my $line = <$fh>;
+	close $fh;
+	return defined $line && $line !~ /^\d+ \(.*\) Z/s;
+}
+
+# The twins hold the same rows; read by sequential and by index scans.
+sub compare_twins
+{
+	my ($node, $what, $table, $twin) = @_;
+	$table //= 'acct';
+	$twin //= 'acct_heap';
+	my $n = $node->safe_psql(
+		'postgres', qq{
+SELECT (SELECT count(*) FROM (TABLE $table EXCEPT ALL TABLE $twin) a)
+	|| ' ' || (SELECT count(*) FROM (TABLE $twin EXCEPT ALL TABLE $table) b)});
+	return is($n, '0 0', "$what: the rows are those of the heap twin");
+}
+
+# What indexes give is what sequential scans give; and amcheck agrees.
+sub check_indexes
+{
+	my ($node, $what, $table) = @_;
+	$table //= 'acct';
+	my $seq = $node->safe_psql(
+		'postgres', qq{
+SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;
+SELECT count(*), sum(v), sum(hashtext(id || ' ' || v || coalesce(note, '~'))::bigint) FROM $table WHERE id > 0;
+SELECT count(*), sum(id) FROM $table WHERE v BETWEEN 100 AND 300;});
+	my $index = $node->safe_psql(
+		'postgres', qq{
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;
+SELECT count(*), sum(v), sum(hashtext(id || ' ' || v || coalesce(note, '~'))::bigint) FROM $table WHERE id > 0;
+SELECT count(*), sum(id) FROM $table WHERE v BETWEEN 100 AND 300;});
+	my $bitmap = $node->safe_psql(
+		'postgres', qq{
+SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off;
+SELECT count(*), sum(v), sum(hashtext(id || ' ' || v || coalesce(note, '~'))::bigint) FROM $table WHERE id > 0;
+SELECT count(*), sum(id) FROM $table WHERE v BETWEEN 100 AND 300;});
+	my $ok = is($index, $seq, "$what: index scans agree with sequential scans");
+	$ok = is($bitmap, $seq, "$what: bitmap scans agree with sequential scans") && $ok;
+	my ($rc, $out, $err) = $node->psql(
+		'postgres', qq{
+CREATE EXTENSION IF NOT EXISTS amcheck;
+SELECT bt_index_check(c.oid, true) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+	WHERE i.indrelid = '$table'::regclass AND a.amname = 'btree'});
+	$ok = is($rc, 0, "$what: every row has its index entries") && $ok;
+	diag($err) if $rc != 0;
+	return $ok;
+}
+
+# Ids of the row groups whose files lie in the store
+sub stored_ids
+{
+	my ($node) = @_;
+	my %ids;
+	opendir(my $dh, $node->data_dir . '/omendb/sst') or return ();
+	foreach my $name (readdir $dh)
+	{
+		$ids{$1}++ if $name =~ /^([0-9a-f]{32})/;
+	}
+	closedir $dh;
+	my @ids = sort keys %ids;
+	return @ids;
+}
+
+# Ids that the tables' headers name
+sub referenced_ids
+{
+	my ($node, @tables) = @_;
+	my %ids;
+	foreach my $table (@tables)
+	{
+		my $out = $node->safe_psql('postgres',
+			"SELECT DISTINCT id FROM omendb.row_groups('$table') WHERE id IS NOT NULL AND state <> 'reserved'");
+		$ids{$_}++ for split /\n/, $out;
+	}
+	my @ids = sort keys %ids;
+	return @ids;
+}
+
+# Nothing leaks, nothing is missing: after garbage collection the files in the
+# store are those that the tables refer to.
+sub check_store
+{
+	my ($node, $what, @tables) = @_;
+	my (@want, @have);
+	for (1 .. 100)
+	{
+		$node->safe_psql('postgres', 'SELECT omendb.gc()');
+		@want = referenced_ids($node, @tables);
+		@have = stored_ids($node);
+		last if "@want" eq "@have";
+		usleep(200_000);
+	}
+	return is("@have", "@want",
+		"$what: the store holds the files of the row groups in use ("
+		  . scalar(@want)
+		  . "), no other");
+}
+
+# No process of the server has crashed, but for those we killed.
+sub crash_free
+{
+	my ($node, $what) = @_;
+	my $log = slurp_file($node->logfile);
+	my @lines = grep { /PANIC|TRAP:|terminated by signal (?!9:)|inconsistent page found/ } split /\n/, $log;
+	diag($_) for @lines[0 .. ($#lines > 9 ? 9 : $#lines)];
+	return is(scalar @lines, 0, "$what: no process has crashed");
+}
+
+1;
