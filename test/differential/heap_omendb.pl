@@ -9,7 +9,7 @@
 #
 # System columns: both twins are changed in one transaction, so that xmin is
 # the same.  cmin counts the commands of the transaction, of which each pair
-# takes two, hence cmin / 2 (rows that ALTER TABLE rewrote excepted); xmax of a visible row is a locker or an aborted
+# takes two, hence cmin / 2 (rows that ALTER TABLE rewrote, and combo ids, excepted); xmax of a visible row is a locker or an aborted
 # changer, which freezing may clear in one twin earlier than in the other, so
 # it must be equal or cleared (or a multixact, which each twin has of its own; or both aborted).  ctid is not compared: a row group keeps its
 # first block for its header, so rows lie elsewhere; but each row must be found
@@ -32,7 +32,7 @@ srand($seed);
 my $node = omen_node('diff', 'omendb.row_group_blocks' => $blocks, 'autovacuum_naptime' => 1,
 	'omendb.eager_naptime' => 50);
 my $dir = PostgreSQL::Test::Utils::tempdir;
-$node->safe_psql('postgres', 'CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE rewrites (x xid) USING heap');
+$node->safe_psql('postgres', 'CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE no_cmin (x xid) USING heap; CREATE TABLE restarts (x xid) USING heap; INSERT INTO restarts VALUES (pg_current_xact_id()::xid)');
 my $max_id = 3000;
 
 sub pick { return $_[ int(rand(@_)) ]; }
@@ -345,7 +345,7 @@ sub compare_sql
 	return "SELECT count(*), count(*) FILTER (WHERE h.id IS NULL OR o.id IS NULL) AS alone,"
 	  . " count(*) FILTER (WHERE NOT (h.r *= o.r)) AS rows_differ,"
 	  . " count(*) FILTER (WHERE h.xmin <> o.xmin) AS xmin_differs,"
-	  . " count(*) FILTER (WHERE h.cmin::text::int / 2 <> o.cmin::text::int / 2 AND h.xmin::text NOT IN (SELECT xmin::text FROM rewrites)) AS cmin_differs,"
+	  . " count(*) FILTER (WHERE h.cmin::text::int / 2 <> o.cmin::text::int / 2 AND h.xmin::text NOT IN (SELECT x::text FROM no_cmin) AND h.xmin::text::bigint > (SELECT max(x::text::bigint) FROM restarts)) AS cmin_differs,"
 	  . " count(*) FILTER (WHERE h.xmax <> o.xmax AND h.xmax <> 0 AND o.xmax <> 0"
 	  . " AND least(h.xmax::text::bigint, o.xmax::text::bigint) > mxid_age('1'::xid) + 1"
 	  . " AND (pg_xact_status(h.xmax::text::xid8) <> 'aborted' OR pg_xact_status(o.xmax::text::xid8) <> 'aborted')) AS xmax_differs"
@@ -377,10 +377,15 @@ sub make_batch
 		{
 			my $end = pick('COMMIT', 'COMMIT', 'COMMIT', 'COMMIT', 'ROLLBACK');
 			$s .= "BEGIN;\n";
-			foreach my $i (1 .. pick(1, 1, 1, 2, 4))
+			my $length = pick(1, 1, 1, 2, 4);
+			my $saver = rnd(1, $length);
+			foreach my $i (1 .. $length)
 			{
-				my $save = rnd(1, 8) == 1;
-				$s .= "SAVEPOINT s;\n" if $save;
+				# one at most: a row that is changed in a subtransaction rolled
+				# back may keep a combo command id, for which cmin is not compared
+				my $save = $i == $saver && rnd(1, 3) == 1;
+				# (twice, as every command of the transaction comes twice)
+				$s .= "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 . "SAVEPOINT s;\n" if $save;
 				$s .= both($p, dml($p));
 				$s .= pick("ROLLBACK TO s;\n", "RELEASE s;\n") if $save;
 				$s .= both($p, query($p)) if rnd(1, 6) == 1;
@@ -406,9 +411,9 @@ sub make_batch
 		elsif ($k <= 78)
 		{
 			my $sql = ddl($p);
-			# what rewrites a table gives its rows the transaction's xmin
+			# what rewrites a table gives its rows this xmin and a cmin of its own
 			$s .= $sql =~ /^VACUUM/ ? both($p, $sql)
-			  : "BEGIN;\nINSERT INTO rewrites VALUES (pg_current_xact_id()::xid);\n" . both($p, $sql) . "COMMIT;\n";
+			  : "BEGIN;\nINSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" . both($p, $sql) . "COMMIT;\n";
 		}
 		elsif ($k <= 96) { $s .= "\\echo \@\@ 0 m\n" . maintenance($p) . ";\n\\echo \@\@ 0 x\n"; }
 		elsif ($k <= 97) { $s .= 'VACUUM ' . pick('', '(FREEZE) ') . "h_$p->{n};\n"; }
@@ -483,6 +488,8 @@ while ($statements < $wanted)
 	{
 		kill_server($node);
 		$node->start;
+		# replay of a heap insert does not restore cmin
+		$node->safe_psql('postgres', 'INSERT INTO restarts VALUES (pg_current_xact_id()::xid)');
 	}
 }
 note("$statements statements in $batch batches");
