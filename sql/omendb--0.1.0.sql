@@ -159,3 +159,118 @@ REVOKE ALL ON FUNCTION omendb.test_process_threads() FROM PUBLIC;
 ---------------------------------------------------------------------------
 -- index access method alex
 ---------------------------------------------------------------------------
+CREATE FUNCTION omendb.alex_handler(internal)
+RETURNS index_am_handler AS 'MODULE_PATHNAME', 'omen_alex_handler'
+LANGUAGE C STRICT VOLATILE;
+CREATE ACCESS METHOD alex TYPE INDEX HANDLER omendb.alex_handler;
+COMMENT ON ACCESS METHOD alex IS 'updatable learned index access method';
+
+-- Operator families and classes are btree's, for the types with 8-byte images.
+
+CREATE OPERATOR FAMILY omendb.integer_ops USING alex;
+CREATE OPERATOR FAMILY omendb.float_ops USING alex;
+CREATE OPERATOR FAMILY omendb.datetime_ops USING alex;
+CREATE OPERATOR FAMILY omendb.oid_ops USING alex;
+CREATE OPERATOR FAMILY omendb.char_ops USING alex;
+CREATE OPERATOR FAMILY omendb.bool_ops USING alex;
+CREATE OPERATOR FAMILY omendb.time_ops USING alex;
+
+CREATE OPERATOR CLASS omendb.int2_ops DEFAULT FOR TYPE int2 USING alex FAMILY omendb.integer_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btint2cmp(int2, int2);
+
+CREATE OPERATOR CLASS omendb.int4_ops DEFAULT FOR TYPE int4 USING alex FAMILY omendb.integer_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btint4cmp(int4, int4);
+
+CREATE OPERATOR CLASS omendb.int8_ops DEFAULT FOR TYPE int8 USING alex FAMILY omendb.integer_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btint8cmp(int8, int8);
+
+CREATE OPERATOR CLASS omendb.oid_ops DEFAULT FOR TYPE oid USING alex FAMILY omendb.oid_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btoidcmp(oid, oid);
+
+CREATE OPERATOR CLASS omendb.float4_ops DEFAULT FOR TYPE float4 USING alex FAMILY omendb.float_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btfloat4cmp(float4, float4);
+
+CREATE OPERATOR CLASS omendb.float8_ops DEFAULT FOR TYPE float8 USING alex FAMILY omendb.float_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btfloat8cmp(float8, float8);
+
+CREATE OPERATOR CLASS omendb.date_ops DEFAULT FOR TYPE date USING alex FAMILY omendb.datetime_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 date_cmp(date, date);
+
+CREATE OPERATOR CLASS omendb.timestamp_ops DEFAULT FOR TYPE timestamp USING alex FAMILY omendb.datetime_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 timestamp_cmp(timestamp, timestamp);
+
+CREATE OPERATOR CLASS omendb.timestamptz_ops DEFAULT FOR TYPE timestamptz USING alex FAMILY omendb.datetime_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 timestamptz_cmp(timestamptz, timestamptz);
+
+CREATE OPERATOR CLASS omendb.time_ops DEFAULT FOR TYPE time USING alex FAMILY omendb.time_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 time_cmp(time, time);
+
+CREATE OPERATOR CLASS omendb.char_ops DEFAULT FOR TYPE "char" USING alex FAMILY omendb.char_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btcharcmp("char", "char");
+
+CREATE OPERATOR CLASS omendb.bool_ops DEFAULT FOR TYPE bool USING alex FAMILY omendb.bool_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btboolcmp(bool, bool);
+
+ALTER OPERATOR FAMILY omendb.integer_ops USING alex ADD
+  OPERATOR 1 < (int2, int4), OPERATOR 2 <= (int2, int4), OPERATOR 3 = (int2, int4), OPERATOR 4 >= (int2, int4), OPERATOR 5 > (int2, int4),
+  FUNCTION 1 (int2, int4) btint24cmp(int2, int4),
+  OPERATOR 1 < (int2, int8), OPERATOR 2 <= (int2, int8), OPERATOR 3 = (int2, int8), OPERATOR 4 >= (int2, int8), OPERATOR 5 > (int2, int8),
+  FUNCTION 1 (int2, int8) btint28cmp(int2, int8),
+  OPERATOR 1 < (int4, int2), OPERATOR 2 <= (int4, int2), OPERATOR 3 = (int4, int2), OPERATOR 4 >= (int4, int2), OPERATOR 5 > (int4, int2),
+  FUNCTION 1 (int4, int2) btint42cmp(int4, int2),
+  OPERATOR 1 < (int4, int8), OPERATOR 2 <= (int4, int8), OPERATOR 3 = (int4, int8), OPERATOR 4 >= (int4, int8), OPERATOR 5 > (int4, int8),
+  FUNCTION 1 (int4, int8) btint48cmp(int4, int8),
+  OPERATOR 1 < (int8, int2), OPERATOR 2 <= (int8, int2), OPERATOR 3 = (int8, int2), OPERATOR 4 >= (int8, int2), OPERATOR 5 > (int8, int2),
+  FUNCTION 1 (int8, int2) btint82cmp(int8, int2),
+  OPERATOR 1 < (int8, int4), OPERATOR 2 <= (int8, int4), OPERATOR 3 = (int8, int4), OPERATOR 4 >= (int8, int4), OPERATOR 5 > (int8, int4),
+  FUNCTION 1 (int8, int4) btint84cmp(int8, int4);
+
+ALTER OPERATOR FAMILY omendb.float_ops USING alex ADD
+  OPERATOR 1 < (float4, float8), OPERATOR 2 <= (float4, float8), OPERATOR 3 = (float4, float8), OPERATOR 4 >= (float4, float8), OPERATOR 5 > (float4, float8),
+  FUNCTION 1 (float4, float8) btfloat48cmp(float4, float8),
+  OPERATOR 1 < (float8, float4), OPERATOR 2 <= (float8, float4), OPERATOR 3 = (float8, float4), OPERATOR 4 >= (float8, float4), OPERATOR 5 > (float8, float4),
+  FUNCTION 1 (float8, float4) btfloat84cmp(float8, float4);
+
+ALTER OPERATOR FAMILY omendb.datetime_ops USING alex ADD
+  OPERATOR 1 < (date, timestamp), OPERATOR 2 <= (date, timestamp), OPERATOR 3 = (date, timestamp), OPERATOR 4 >= (date, timestamp), OPERATOR 5 > (date, timestamp),
+  FUNCTION 1 (date, timestamp) date_cmp_timestamp(date, timestamp),
+  OPERATOR 1 < (date, timestamptz), OPERATOR 2 <= (date, timestamptz), OPERATOR 3 = (date, timestamptz), OPERATOR 4 >= (date, timestamptz), OPERATOR 5 > (date, timestamptz),
+  FUNCTION 1 (date, timestamptz) date_cmp_timestamptz(date, timestamptz),
+  OPERATOR 1 < (timestamp, date), OPERATOR 2 <= (timestamp, date), OPERATOR 3 = (timestamp, date), OPERATOR 4 >= (timestamp, date), OPERATOR 5 > (timestamp, date),
+  FUNCTION 1 (timestamp, date) timestamp_cmp_date(timestamp, date),
+  OPERATOR 1 < (timestamp, timestamptz), OPERATOR 2 <= (timestamp, timestamptz), OPERATOR 3 = (timestamp, timestamptz), OPERATOR 4 >= (timestamp, timestamptz), OPERATOR 5 > (timestamp, timestamptz),
+  FUNCTION 1 (timestamp, timestamptz) timestamp_cmp_timestamptz(timestamp, timestamptz),
+  OPERATOR 1 < (timestamptz, date), OPERATOR 2 <= (timestamptz, date), OPERATOR 3 = (timestamptz, date), OPERATOR 4 >= (timestamptz, date), OPERATOR 5 > (timestamptz, date),
+  FUNCTION 1 (timestamptz, date) timestamptz_cmp_date(timestamptz, date),
+  OPERATOR 1 < (timestamptz, timestamp), OPERATOR 2 <= (timestamptz, timestamp), OPERATOR 3 = (timestamptz, timestamp), OPERATOR 4 >= (timestamptz, timestamp), OPERATOR 5 > (timestamptz, timestamp),
+  FUNCTION 1 (timestamptz, timestamp) timestamptz_cmp_timestamp(timestamptz, timestamp);
+
+CREATE FUNCTION omendb.alex_stats(index regclass,
+  OUT version int, OUT height int, OUT pages bigint, OUT inner_pages bigint,
+  OUT leaf_pages bigint, OUT deleted_pages bigint, OUT empty_pages bigint,
+  OUT entries bigint, OUT killed bigint, OUT slots bigint, OUT payload_bytes bigint,
+  OUT avg_density float8, OUT avg_error float8, OUT max_error int,
+  OUT exact_hits float8, OUT directory_entries bigint)
+RETURNS record AS 'MODULE_PATHNAME', 'omen_alex_stats'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION omendb.alex_stats(regclass) IS
+  'shape of an alex index and accuracy of its models';
+
+CREATE FUNCTION omendb.alex_check(index regclass, heapallindexed boolean DEFAULT false)
+RETURNS void AS 'MODULE_PATHNAME', 'omen_alex_check'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION omendb.alex_check(regclass, boolean) IS
+  'verify an alex index: raises an error if it is corrupt';
+REVOKE ALL ON FUNCTION omendb.alex_check(regclass, boolean) FROM PUBLIC;

@@ -7,35 +7,54 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "alex/alex_public.h"
+#include "alex/alex.h"
+
+#include "utils/guc.h"
 
 void
 alex_define_settings(void)
 {
+	DefineCustomIntVariable("omendb.alex_directory_size",
+							"Shared memory for the directory of alex indexes' leaves.",
+							"0 does without the directory: every search descends the inner pages.",
+							&alex_directory_size_kb, 64 * 1024, 0, MAX_KILOBYTES,
+							PGC_POSTMASTER, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.alex_directory_stale",
+							 "Let the directory of alex indexes give wrong answers (for tests).",
+							 NULL,
+							 &alex_directory_stale, false,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	alex_init_options();
 }
 
 void
 alex_register_rmgr(void)
 {
+	alex_rmgr_register();
 }
 
 Size
 alex_shmem_size(void)
 {
-	return 0;
+	return alex_dir_shmem_size();
 }
 
 void
 alex_shmem_request(void)
 {
+	alex_dir_shmem_request();
 }
 
 void
 alex_shmem_init(void)
 {
+	alex_dir_shmem_init();
 }
 
 void
 alex_install_hooks(void)
 {
+	alex_hooks_install();
 }

@@ -1,0 +1,743 @@
+/*-------------------------------------------------------------------------
+ *
+ * alex.h
+ *	  Page formats, WAL records and prototypes of the index access method
+ *	  alex.  See README.md in this folder for the whole picture.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ALEX_H
+#define ALEX_H
+
+#include "alex/alex_public.h"
+
+#include "access/amapi.h"
+#include "access/genam.h"
+#include "access/itup.h"
+#include "access/relscan.h"
+#include "access/transam.h"
+#include "access/xlogreader.h"
+#include "nodes/execnodes.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
+#include "utils/rel.h"
+
+#ifndef USE_FLOAT8_BYVAL
+#error "alex needs 8-byte datums passed by value"
+#endif
+
+/* Support procedures and strategies (the strategies are btree's) */
+#define ALEX_CMP_PROC			1
+#define ALEX_NPROCS				1
+#define ALEX_NSTRATEGIES		5
+
+#define ALEX_MAGIC				0x414C4558	/* "ALEX" */
+#define ALEX_VERSION			1	/* of the whole on-disk format */
+#define ALEX_PAGE_ID			0xFFA1	/* last two bytes of every page */
+
+#define ALEX_META_BLOCK			0
+
+#define ALEX_DEFAULT_FILLFACTOR	80
+#define ALEX_MIN_FILLFACTOR		50
+
+/* ----------------------------------------------------------------
+ * Keys
+ *
+ * Everything in the index is ordered by (class, image, TID).  The image is an
+ * order-preserving 64-bit form of the key; equal images are equal keys of the
+ * operator class.  The class places NULLs before or after all values, and
+ * gives bounds below and above everything.
+ * ----------------------------------------------------------------
+ */
+typedef struct AlexKey
+{
+	uint64		image;
+	uint64		rest;			/* class << 48 | block << 16 | offset */
+} AlexKey;
+
+#define ALEX_CLASS_SHIFT		48
+#define ALEX_TID_MASK			((UINT64CONST(1) << ALEX_CLASS_SHIFT) - 1)
+
+#define ALEX_CLASS_LOW			0	/* below every entry */
+#define ALEX_CLASS_NULL_FIRST	1
+#define ALEX_CLASS_VALUE		2
+#define ALEX_CLASS_NULL_LAST	3
+#define ALEX_CLASS_HIGH			0xFFFF	/* above every entry */
+
+static inline AlexKey
+alex_key(uint16 class, uint64 image, uint64 tid)
+{
+	AlexKey		key;
+
+	key.image = image;
+	key.rest = ((uint64) class << ALEX_CLASS_SHIFT) | tid;
+	return key;
+}
+
+#define ALEX_KEY_LOW		alex_key(ALEX_CLASS_LOW, 0, 0)
+#define ALEX_KEY_HIGH		alex_key(ALEX_CLASS_HIGH, 0, 0)
+
+static inline uint16
+alex_key_class(AlexKey key)
+{
+	return (uint16) (key.rest >> ALEX_CLASS_SHIFT);
+}
+
+static inline uint64
+alex_key_tid(AlexKey key)
+{
+	return key.rest & ALEX_TID_MASK;
+}
+
+/* Is a < b? */
+static inline bool
+alex_key_lt(AlexKey a, AlexKey b)
+{
+	uint16		ca = alex_key_class(a);
+	uint16		cb = alex_key_class(b);
+
+	if (ca != cb)
+		return ca < cb;
+	if (a.image != b.image)
+		return a.image < b.image;
+	return a.rest < b.rest;
+}
+
+static inline bool
+alex_key_eq(AlexKey a, AlexKey b)
+{
+	return a.image == b.image && a.rest == b.rest;
+}
+
+static inline AlexKey
+alex_key_max(AlexKey a, AlexKey b)
+{
+	return alex_key_lt(a, b) ? b : a;
+}
+
+static inline AlexKey
+alex_key_min(AlexKey a, AlexKey b)
+{
+	return alex_key_lt(a, b) ? a : b;
+}
+
+static inline uint64
+alex_tid_pack(const ItemPointerData *tid)
+{
+	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
+		ItemPointerGetOffsetNumberNoCheck(tid);
+}
+
+static inline void
+alex_tid_unpack(uint64 packed, ItemPointer tid)
+{
+	ItemPointerSet(tid, (BlockNumber) ((packed >> 16) & 0xFFFFFFFF),
+				   (OffsetNumber) (packed & 0xFFFF));
+}
+
+/* How a type maps to images; recorded in the meta page */
+typedef enum AlexKind
+{
+	ALEX_KIND_INVALID = 0,
+	ALEX_KIND_INT2,
+	ALEX_KIND_INT4,
+	ALEX_KIND_INT8,				/* also time, timestamp, timestamptz */
+	ALEX_KIND_OID,
+	ALEX_KIND_CHAR,
+	ALEX_KIND_BOOL,
+	ALEX_KIND_DATE,
+	ALEX_KIND_FLOAT4,
+	ALEX_KIND_FLOAT8
+} AlexKind;
+
+/* ----------------------------------------------------------------
+ * Pages
+ *
+ * Every page but the meta page starts (at PageGetContents) with an
+ * AlexPageHeader and ends with an AlexOpaque.  A page covers the keys k with
+ * low <= k < high.
+ * ----------------------------------------------------------------
+ */
+typedef struct AlexOpaque
+{
+	BlockNumber left;			/* sibling, or InvalidBlockNumber */
+	BlockNumber right;
+	uint8		level;			/* 0 for leaves */
+	uint8		kind;			/* AlexPageKind */
+	uint16		flags;
+	uint16		cycleid;		/* vacuum cycle of the latest split */
+	uint16		page_id;		/* ALEX_PAGE_ID, for pg_filedump */
+} AlexOpaque;
+
+typedef enum AlexPageKind
+{
+	ALEX_PAGE_META = 1,
+	ALEX_PAGE_INNER = 2,
+	ALEX_PAGE_GAPPED = 3		/* leaf, gapped array */
+	/* 4 and up: leaves of other formats */
+} AlexPageKind;
+
+#define ALEX_DELETED			0x0001	/* unlinked, waits for recycling */
+#define ALEX_INCOMPLETE_SPLIT	0x0002	/* right sibling has no downlink yet */
+#define ALEX_SPLIT_END			0x0004	/* right half of the cycle's last split */
+
+typedef struct AlexPageHeader
+{
+	AlexKey		low;			/* inclusive */
+	AlexKey		high;			/* exclusive; the right sibling's low */
+	uint64		incarnation;	/* unique for each initialisation of a block */
+	FullTransactionId safexid;	/* of a deleted page: see README, recycling */
+} AlexPageHeader;
+
+/* Predicted slot = slope * (image - base) + intercept */
+typedef struct AlexModel
+{
+	uint64		base;
+	double		slope;
+	double		intercept;
+} AlexModel;
+
+/*
+ * A gapped leaf.  After the header follow
+ *	  uint64 used[nwords]	occupancy bitmap
+ *	  uint64 dead[nwords]	kill hints, never logged
+ *	  uint64 image[nslots]
+ *	  ItemPointerData tid[nslots]
+ *	  uint16 payload[nslots]	only with ALEX_LEAF_PAYLOAD; 0: none
+ * A gap repeats image and TID of the next entry to its right (all ones after
+ * the last), so that search never looks at the bitmap.  Payloads are index
+ * tuples that hold what the image does not: INCLUDE columns, or the original
+ * of a key whose image stands for several bit patterns.  They grow down from
+ * the special space.  Everything in a leaf is of one class.
+ */
+typedef struct AlexLeafHeader
+{
+	AlexPageHeader common;
+	AlexModel	model;
+	uint16		nslots;
+	uint16		nitems;
+	uint16		class;
+	uint16		flags;
+	uint32		payload_bytes;	/* of live payloads */
+	uint32		reserved;
+} AlexLeafHeader;
+
+#define ALEX_LEAF_PAYLOAD		0x0001
+
+/*
+ * An inner page: nitems sorted (key, child) pairs, kept as arrays of fixed
+ * places.  The first key equals the page's low key.
+ */
+typedef struct AlexInnerHeader
+{
+	AlexPageHeader common;
+	uint16		nitems;
+	uint16		reserved[3];
+} AlexInnerHeader;
+
+typedef struct AlexMeta
+{
+	uint32		magic;
+	uint32		version;
+	uint64		buildid;		/* incarnation of the whole index */
+	BlockNumber root;
+	uint32		level;			/* of the root, at least 1 */
+	uint32		kind;			/* AlexKind of the key */
+	uint32		last_deleted;	/* deleted pages after the last vacuum */
+} AlexMeta;
+
+#define ALEX_OPAQUE_SIZE	MAXALIGN(sizeof(AlexOpaque))
+#define ALEX_CONTENTS		MAXALIGN(SizeOfPageHeaderData)
+#define ALEX_SPECIAL		(BLCKSZ - ALEX_OPAQUE_SIZE)
+#define ALEX_LEAF_START		(ALEX_CONTENTS + sizeof(AlexLeafHeader))
+#define ALEX_LEAF_SPACE		(ALEX_SPECIAL - ALEX_LEAF_START)
+
+/* Slots of a leaf without payload: 14 bytes and two bits each */
+#define ALEX_MAX_SLOTS \
+	((ALEX_LEAF_SPACE - 2 * sizeof(uint64) * \
+	  ((ALEX_LEAF_SPACE / 14 + 63) / 64)) / 14)
+#define ALEX_MAX_WORDS		((ALEX_MAX_SLOTS + 63) / 64)
+#define ALEX_MIN_SLOTS		64
+
+/* Largest payload: three must fit on a page */
+#define ALEX_MAX_PAYLOAD	MAXALIGN_DOWN((ALEX_LEAF_SPACE - 16 - 4 * 17) / 3)
+
+#define ALEX_MAX_INNER \
+	((ALEX_SPECIAL - ALEX_CONTENTS - sizeof(AlexInnerHeader)) / 20)
+
+static inline AlexOpaque *
+alex_opaque(Page page)
+{
+	return (AlexOpaque *) ((char *) page + ALEX_SPECIAL);
+}
+
+static inline AlexPageHeader *
+alex_header(Page page)
+{
+	return (AlexPageHeader *) PageGetContents(page);
+}
+
+static inline AlexLeafHeader *
+alex_leaf(Page page)
+{
+	return (AlexLeafHeader *) PageGetContents(page);
+}
+
+static inline AlexInnerHeader *
+alex_inner(Page page)
+{
+	return (AlexInnerHeader *) PageGetContents(page);
+}
+
+static inline AlexMeta *
+alex_meta(Page page)
+{
+	return (AlexMeta *) PageGetContents(page);
+}
+
+static inline bool
+alex_is_leaf(Page page)
+{
+	return alex_opaque(page)->kind == ALEX_PAGE_GAPPED;
+}
+
+static inline bool
+alex_is_deleted(Page page)
+{
+	return (alex_opaque(page)->flags & ALEX_DELETED) != 0;
+}
+
+static inline int
+alex_words(int nslots)
+{
+	return (nslots + 63) / 64;
+}
+
+static inline uint64 *
+alex_used(Page page)
+{
+	return (uint64 *) ((char *) page + ALEX_LEAF_START);
+}
+
+static inline uint64 *
+alex_dead(Page page)
+{
+	return alex_used(page) + alex_words(alex_leaf(page)->nslots);
+}
+
+static inline uint64 *
+alex_images(Page page)
+{
+	return alex_used(page) + 2 * alex_words(alex_leaf(page)->nslots);
+}
+
+static inline ItemPointerData *
+alex_tids(Page page)
+{
+	return (ItemPointerData *)
+		(alex_images(page) + alex_leaf(page)->nslots);
+}
+
+static inline uint16 *
+alex_payloads(Page page)
+{
+	return (uint16 *) (alex_tids(page) + alex_leaf(page)->nslots);
+}
+
+static inline bool
+alex_bit(const uint64 *words, int slot)
+{
+	return (words[slot >> 6] >> (slot & 63)) & 1;
+}
+
+static inline void
+alex_bit_set(uint64 *words, int slot)
+{
+	words[slot >> 6] |= UINT64CONST(1) << (slot & 63);
+}
+
+static inline void
+alex_bit_clear(uint64 *words, int slot)
+{
+	words[slot >> 6] &= ~(UINT64CONST(1) << (slot & 63));
+}
+
+static inline uint64 *
+alex_inner_images(Page page)
+{
+	return (uint64 *) ((char *) alex_inner(page) + sizeof(AlexInnerHeader));
+}
+
+static inline uint64 *
+alex_inner_rests(Page page)
+{
+	return alex_inner_images(page) + ALEX_MAX_INNER;
+}
+
+static inline BlockNumber *
+alex_inner_children(Page page)
+{
+	return (BlockNumber *) (alex_inner_rests(page) + ALEX_MAX_INNER);
+}
+
+static inline AlexKey
+alex_inner_key(Page page, int i)
+{
+	AlexKey		key;
+
+	key.image = alex_inner_images(page)[i];
+	key.rest = alex_inner_rests(page)[i];
+	return key;
+}
+
+/* One leaf entry in memory */
+typedef struct AlexItem
+{
+	uint64		image;
+	uint64		tid;			/* packed */
+	IndexTuple	payload;		/* or NULL */
+	bool		dead;			/* kill hint */
+} AlexItem;
+
+/* Where a new entry goes in a leaf; carried in WAL as it is */
+typedef struct AlexPlace
+{
+	uint16		start;			/* first gap before slot to repeat the entry */
+	uint16		slot;			/* the entry's slot afterwards */
+	uint16		gap;			/* the gap that is used up */
+} AlexPlace;
+
+/* How a leaf's entries are spread over its slots; carried in WAL too */
+typedef struct AlexLayout
+{
+	AlexModel	model;
+	uint16		nslots;
+	uint16		flags;			/* ALEX_LEAF_PAYLOAD */
+	uint16		nitems;
+	uint16		reserved;
+	uint64		used[ALEX_MAX_WORDS];
+} AlexLayout;
+
+#define ALEX_LAYOUT_SIZE(nslots) \
+	(offsetof(AlexLayout, used) + alex_words(nslots) * sizeof(uint64))
+
+typedef enum AlexSpread
+{
+	ALEX_SPREAD_MODEL,			/* as the model predicts */
+	ALEX_SPREAD_EVEN,			/* gaps everywhere alike */
+	ALEX_SPREAD_APPEND			/* all gaps at the end */
+} AlexSpread;
+
+/*
+ * What a backend knows about an index, in rd_amcache.  Copy it before doing
+ * anything that could process invalidations.
+ */
+typedef struct AlexRel
+{
+	uint64		buildid;
+	BlockNumber root;
+	uint32		level;
+	uint64		root_incarnation;
+	AlexKind	kind;
+	bool		desc;
+	uint16		null_class;
+	bool		has_include;
+	int			dirslot;		/* directory slot, or -1 */
+	uint32		dirgen;
+} AlexRel;
+
+typedef struct AlexOptions
+{
+	int32		vl_len_;
+	int			fillfactor;
+} AlexOptions;
+
+/* A candidate leaf from the directory */
+typedef struct AlexDirHit
+{
+	BlockNumber block;
+	uint64		incarnation;
+	AlexModel	model;
+	uint32		nslots;
+	Buffer		recent;			/* buffer hint, or InvalidBuffer */
+	volatile int32 *hint;		/* where the hint lives, to correct it */
+} AlexDirHit;
+
+/* ----------------------------------------------------------------
+ * WAL
+ * ----------------------------------------------------------------
+ */
+#define XLOG_ALEX_INSERT		0x00	/* entry into a leaf */
+#define XLOG_ALEX_REBUILD		0x10	/* leaf laid out anew */
+#define XLOG_ALEX_SPLIT_LEAF	0x20
+#define XLOG_ALEX_SPLIT_INNER	0x30
+#define XLOG_ALEX_INSERT_INNER	0x40	/* downlink; completes a split */
+#define XLOG_ALEX_NEWROOT		0x50	/* completes a split of the root */
+#define XLOG_ALEX_VACUUM		0x60	/* entries removed by VACUUM */
+#define XLOG_ALEX_DELETE		0x70	/* killed entries removed */
+#define XLOG_ALEX_UNLINK		0x80	/* empty leaf unlinked */
+#define XLOG_ALEX_REUSE			0x90	/* deleted page recycled */
+#define XLOG_ALEX_META			0xA0	/* meta page, cleanup information */
+
+typedef struct xl_alex_insert
+{
+	AlexPlace	place;
+	ItemPointerData tid;
+	uint16		payload_len;	/* payload follows, 0: none */
+	uint16		unused;
+	uint64		image;
+} xl_alex_insert;
+
+/* XLOG_ALEX_REBUILD: block data is an AlexLayout cut to its size */
+
+typedef struct xl_alex_split
+{
+	AlexKey		sep;			/* high of left, low of right */
+	AlexKey		high;			/* high of right */
+	uint64		incarnation;	/* of right */
+	BlockNumber left;			/* block numbers of the three siblings */
+	BlockNumber right;
+	BlockNumber farright;		/* or InvalidBlockNumber */
+	uint16		firstright;		/* entries that stay left */
+	uint16		class;			/* leaf only */
+	uint16		level;
+	uint16		unused;
+} xl_alex_split;
+
+/*
+ * Block 0 is left (leaf: data is the new AlexLayout), block 1 right (leaf:
+ * AlexLayout, images, TIDs, and with payload for each entry a length and the
+ * tuple; inner: images, rests, children), block 2 the old right sibling.
+ */
+
+typedef struct xl_alex_insert_inner
+{
+	AlexKey		key;
+	BlockNumber child;
+	uint16		pos;
+	uint16		unused;
+} xl_alex_insert_inner;
+
+/* block 0 the inner page, block 1 the child whose split is complete now */
+
+typedef struct xl_alex_newroot
+{
+	AlexKey		sep;
+	BlockNumber left;
+	BlockNumber right;
+	uint64		incarnation;
+	uint32		level;
+	uint32		unused;
+	AlexMeta	meta;
+} xl_alex_newroot;
+
+/* block 0 the new root, block 1 the left child, block 2 the meta page */
+
+typedef struct xl_alex_remove
+{
+	TransactionId latestRemovedXid; /* XLOG_ALEX_DELETE only */
+	uint16		nslots;			/* uint16 slots follow in block 0's data */
+	uint16		unused;
+} xl_alex_remove;
+
+typedef struct xl_alex_unlink
+{
+	FullTransactionId safexid;
+	AlexKey		low;			/* of target, now of the right sibling */
+	BlockNumber leftsib;		/* or InvalidBlockNumber */
+	BlockNumber target;
+	BlockNumber rightsib;
+	uint16		pos;			/* target's item in the parent */
+	uint16		unused;
+} xl_alex_unlink;
+
+/* blocks 0 target, 1 right sibling, 2 parent, 3 left sibling if any */
+
+typedef struct xl_alex_reuse
+{
+	RelFileNode node;
+	BlockNumber block;
+	FullTransactionId latestRemovedFullXid;
+} xl_alex_reuse;
+
+/* ----------------------------------------------------------------
+ * Settings
+ * ----------------------------------------------------------------
+ */
+extern int	alex_directory_size_kb;
+extern bool alex_directory_stale;
+
+/* alexutils.c */
+extern bytea *alexoptions(Datum reloptions, bool validate);
+extern void alex_init_options(void);
+extern bool alexproperty(Oid index_oid, int attno, IndexAMProperty prop,
+						 const char *propname, bool *res, bool *isnull);
+extern char *alexbuildphasename(int64 phasenum);
+extern bool alexcanreturn(Relation index, int attno);
+extern int	alex_fillfactor(Relation rel);
+extern AlexKind alex_kind_of_type(Oid type);
+extern uint64 alex_image(AlexKind kind, bool desc, Datum value);
+extern Datum alex_image_datum(AlexKind kind, bool desc, uint64 image);
+extern bool alex_image_lossy(AlexKind kind, bool desc, Datum value,
+							 uint64 image);
+extern IndexTuple alex_form_payload(Relation rel, const AlexRel *info,
+									Datum *values, bool *isnull,
+									const ItemPointerData *tid,
+									uint64 image);
+
+/* alexvalidate.c */
+extern bool alexvalidate(Oid opclassoid);
+
+/* alexpage.c */
+extern void alex_page_init(Page page, AlexPageKind kind, int level,
+						   uint64 incarnation);
+extern void alex_meta_init(Page page, AlexKind kind, uint64 buildid,
+						   BlockNumber root, uint32 level);
+extern void alex_check_page(Relation rel, Buffer buf);
+extern Buffer alex_get_buffer(Relation rel, BlockNumber block, int lockmode);
+extern Buffer alex_new_buffer(Relation rel);
+extern bool alex_page_recyclable(Page page);
+extern uint64 alex_new_incarnation(Relation rel);
+extern AlexRel *alex_rel(Relation rel);
+extern void alex_refresh_root(Relation rel);
+extern void alex_forget_rel(Relation rel);
+extern void alex_page_replace(Page page, const char *image);
+
+/* alexleaf.c */
+extern int	alex_leaf_bytes(int nslots, bool payload);
+extern int	alex_leaf_predict(Page page, uint64 image);
+extern int	alex_leaf_lower_bound(Page page, uint64 image, uint64 tid);
+extern int	alex_leaf_next_used(Page page, int slot);
+extern int	alex_leaf_prev_used(Page page, int slot);
+extern IndexTuple alex_leaf_payload(Page page, int slot);
+extern int	alex_leaf_free_payload(Page page);
+extern bool alex_leaf_has_dead(Page page);
+extern int	alex_leaf_gather(Page page, AlexItem *items);
+extern int	alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
+								   double density);
+extern void alex_leaf_plan(const AlexItem *items, int nitems, int nslots,
+						   bool payload, AlexSpread spread,
+						   AlexLayout *layout);
+extern void alex_leaf_fill(Page page, const AlexLayout *layout,
+						   const AlexItem *items);
+extern int	alex_leaf_place(Page page, uint64 image, uint64 tid, bool append,
+							AlexPlace *place);
+extern void alex_leaf_insert(Page page, const AlexPlace *place, uint64 image,
+							 uint64 tid, IndexTuple payload);
+extern void alex_leaf_remove(Page page, const uint16 *slots, int nslots);
+
+/* alexinner.c */
+extern int	alex_inner_search(Page page, AlexKey key, bool before);
+extern void alex_inner_add(Page page, int pos, AlexKey key,
+						   BlockNumber child);
+extern void alex_inner_unlink(Page page, int pos);
+extern Buffer alex_find_inner(Relation rel, AlexKey key, int level);
+extern void alex_finish_split(Relation rel, Buffer lbuf);
+
+/* alexsearch.c */
+extern Buffer alex_find_leaf(Relation rel, AlexKey key, bool before,
+							 int lockmode, BlockNumber hint);
+extern bool alex_leaf_covers(Page page, AlexKey key, bool before);
+extern BlockNumber alex_descend(Relation rel, AlexKey key, bool before,
+								int level);
+
+/* alexinsert.c */
+extern bool alexinsert(Relation rel, Datum *values, bool *isnull,
+					   ItemPointer ht_ctid, Relation heapRel,
+					   IndexUniqueCheck checkUnique, bool indexUnchanged,
+					   IndexInfo *indexInfo);
+
+/* alexsplit.c */
+extern AlexKey alex_separator(uint16 class, uint64 limage, uint64 rimage,
+							  uint64 rtid);
+extern char *alex_pack_items(const AlexLayout *layout, const AlexItem *items,
+							 Size *size);
+extern Buffer alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
+							  Size newpayload);
+extern void alex_rebuild_leaf(Relation rel, Buffer buf, int nslots,
+							  bool payload, AlexSpread spread);
+extern void alex_delete_killed(Relation rel, Relation heapRel, Buffer buf);
+extern void alex_remove_items(Relation rel, Buffer buf, uint16 *slots,
+							  int nslots, bool vacuum,
+							  TransactionId latestRemovedXid);
+
+/* alexbuild.c */
+extern IndexBuildResult *alexbuild(Relation heap, Relation index,
+								   IndexInfo *indexInfo);
+extern void alexbuildempty(Relation index);
+
+/* alexsort.c */
+typedef struct AlexSort AlexSort;
+typedef struct AlexSortItem
+{
+	AlexKey		key;
+	bool		alive;
+	IndexTuple	payload;		/* valid until the next call, or NULL */
+} AlexSortItem;
+extern AlexSort *alex_sort_begin(int workmem_kb);
+extern void alex_sort_put(AlexSort *sort, AlexKey key, bool alive,
+						  IndexTuple payload);
+extern void alex_sort_perform(AlexSort *sort);
+extern bool alex_sort_get(AlexSort *sort, AlexSortItem *item);
+extern void alex_sort_end(AlexSort *sort);
+
+/* alexscan.c */
+extern IndexScanDesc alexbeginscan(Relation rel, int nkeys, int norderbys);
+extern void alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
+					   ScanKey orderbys, int norderbys);
+extern bool alexgettuple(IndexScanDesc scan, ScanDirection dir);
+extern int64 alexgetbitmap(IndexScanDesc scan, TIDBitmap *tbm);
+extern void alexendscan(IndexScanDesc scan);
+extern void alexmarkpos(IndexScanDesc scan);
+extern void alexrestrpos(IndexScanDesc scan);
+extern Size alexestimateparallelscan(void);
+extern void alexinitparallelscan(void *target);
+extern void alexparallelrescan(IndexScanDesc scan);
+
+/* alexkeys.c */
+typedef struct AlexRange
+{
+	uint16		class;
+	uint64		first;			/* images, both ends inclusive */
+	uint64		last;
+} AlexRange;
+extern AlexRange *alex_scan_ranges(IndexScanDesc scan, const AlexRel *info,
+								   AlexRange *room, int *nranges);
+
+/* alexvacuum.c */
+extern IndexBulkDeleteResult *alexbulkdelete(IndexVacuumInfo *info,
+											 IndexBulkDeleteResult *stats,
+											 IndexBulkDeleteCallback callback,
+											 void *callback_state);
+extern IndexBulkDeleteResult *alexvacuumcleanup(IndexVacuumInfo *info,
+												IndexBulkDeleteResult *stats);
+
+/* alexcost.c */
+extern void alexcostestimate(struct PlannerInfo *root, struct IndexPath *path,
+							 double loop_count, Cost *indexStartupCost,
+							 Cost *indexTotalCost,
+							 Selectivity *indexSelectivity,
+							 double *indexCorrelation, double *indexPages);
+
+/* alexdir.c */
+extern Size alex_dir_shmem_size(void);
+extern void alex_dir_shmem_request(void);
+extern void alex_dir_shmem_init(void);
+extern void alex_dir_attach(Relation rel, AlexRel *info);
+extern bool alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key,
+							bool before, AlexDirHit *hit);
+extern void alex_dir_enter(Relation rel, AlexRel *info, Buffer buf);
+extern void alex_dir_remove(Relation rel, AlexRel *info, AlexKey low,
+							BlockNumber block);
+extern void alex_dir_forget(const RelFileNode *node);
+extern int64 alex_dir_entries(Relation rel, AlexRel *info);
+
+/* alexxlog.c */
+extern void alex_rmgr_register(void);
+
+/* alexhooks.c */
+extern void alex_hooks_install(void);
+
+#endif							/* ALEX_H */

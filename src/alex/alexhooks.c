@@ -1,0 +1,315 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexhooks.c
+ *	  What PostgreSQL reserves to btree: made to work, or refused clearly.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+static ExecutorStart_hook_type prev_executor_start = NULL;
+static ExecutorRun_hook_type prev_executor_run = NULL;
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/* core's message, which no user can make sense of */
+#define CORE_SPECULATIVE_ERROR "unexpected non-btree speculative unique index"
+
+/* Is the index an alex index?  By its routines: no catalog access. */
+static bool
+is_alex(Relation index)
+{
+	return index->rd_indam != NULL && index->rd_indam->ambuild == alexbuild;
+}
+
+/*
+ * Fill in what speculative insertion needs to know of a unique index, as
+ * BuildSpeculativeIndexInfo does for btree only.
+ */
+static void
+speculative_index_info(Relation index, IndexInfo *ii)
+{
+	Oid			opno;
+
+	if (!is_alex(index))
+	{
+		BuildSpeculativeIndexInfo(index, ii);
+		return;
+	}
+	opno = get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
+							   index->rd_opcintype[0], 3);
+	if (!OidIsValid(opno))
+		elog(ERROR, "missing operator 3(%u,%u) in opfamily %u",
+			 index->rd_opcintype[0], index->rd_opcintype[0],
+			 index->rd_opfamily[0]);
+	ii->ii_UniqueOps = palloc(sizeof(Oid));
+	ii->ii_UniqueProcs = palloc(sizeof(Oid));
+	ii->ii_UniqueStrats = palloc(sizeof(uint16));
+	ii->ii_UniqueOps[0] = opno;
+	ii->ii_UniqueProcs[0] = get_opcode(opno);
+	ii->ii_UniqueStrats[0] = 3;
+}
+
+/*
+ * Open the indexes of an INSERT ... ON CONFLICT's target before the executor
+ * does, if one of them is a unique alex index.
+ */
+static void
+open_indexes(ResultRelInfo *rri)
+{
+	Relation	rel = rri->ri_RelationDesc;
+	List	   *indexes;
+	ListCell   *lc;
+	bool		found = false;
+
+	if (!rel->rd_rel->relhasindex || rri->ri_IndexRelationDescs != NULL ||
+		rel->rd_rel->relkind != RELKIND_RELATION)
+		return;
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+
+		found |= is_alex(index) && index->rd_index->indisunique;
+		index_close(index, NoLock);
+	}
+	list_free(indexes);
+	if (!found)
+		return;
+
+	ExecOpenIndices(rri, false);
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		IndexInfo  *ii = rri->ri_IndexRelationInfo[i];
+
+		if (ii->ii_Unique)
+			speculative_index_info(rri->ri_IndexRelationDescs[i], ii);
+	}
+}
+
+/* Does the node insert with ON CONFLICT? */
+static bool
+is_on_conflict(PlanState *ps)
+{
+	return ps != NULL && IsA(ps, ModifyTableState) &&
+		((ModifyTable *) ps->plan)->onConflictAction != ONCONFLICT_NONE;
+}
+
+static void
+prepare_node(PlanState *ps)
+{
+	ModifyTableState *mts;
+
+	if (!is_on_conflict(ps))
+		return;
+	mts = (ModifyTableState *) ps;
+	for (int i = 0; i < mts->mt_nrels; i++)
+		open_indexes(&mts->resultRelInfo[i]);
+}
+
+static void
+alex_executor_start(QueryDesc *queryDesc, int eflags)
+{
+	EState	   *estate;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (prev_executor_start)
+		prev_executor_start(queryDesc, eflags);
+	else
+		standard_ExecutorStart(queryDesc, eflags);
+
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+		(queryDesc->operation != CMD_INSERT &&
+		 !queryDesc->plannedstmt->hasModifyingCTE))
+		return;
+
+	estate = queryDesc->estate;
+	old = MemoryContextSwitchTo(estate->es_query_cxt);
+	prepare_node(queryDesc->planstate);
+	foreach(lc, estate->es_auxmodifytables)
+		prepare_node((PlanState *) lfirst(lc));
+	MemoryContextSwitchTo(old);
+}
+
+/* Does the query insert into a partitioned table with ON CONFLICT? */
+static bool
+routes_on_conflict(QueryDesc *queryDesc)
+{
+	ListCell   *lc;
+
+	if (queryDesc->operation != CMD_INSERT &&
+		!queryDesc->plannedstmt->hasModifyingCTE)
+		return false;
+	if (is_on_conflict(queryDesc->planstate) &&
+		((ModifyTableState *) queryDesc->planstate)->resultRelInfo->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		return true;
+	foreach(lc, queryDesc->estate->es_auxmodifytables)
+	{
+		PlanState  *ps = (PlanState *) lfirst(lc);
+
+		if (is_on_conflict(ps) &&
+			((ModifyTableState *) ps)->resultRelInfo->ri_RelationDesc->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+			return true;
+	}
+	return false;
+}
+
+static void
+call_executor_run(QueryDesc *queryDesc, ScanDirection direction, uint64 count,
+				  bool execute_once)
+{
+	if (prev_executor_run)
+		prev_executor_run(queryDesc, direction, count, execute_once);
+	else
+		standard_ExecutorRun(queryDesc, direction, count, execute_once);
+}
+
+/*
+ * A routed partition opens its indexes inside of the executor, where we have
+ * no say: replace core's internal error by one that helps.
+ */
+static void
+alex_executor_run(QueryDesc *queryDesc, ScanDirection direction, uint64 count,
+				  bool execute_once)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!routes_on_conflict(queryDesc))
+	{
+		call_executor_run(queryDesc, direction, count, execute_once);
+		return;
+	}
+
+	PG_TRY();
+	{
+		call_executor_run(queryDesc, direction, count, execute_once);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		if (edata->sqlerrcode == ERRCODE_INTERNAL_ERROR && edata->message &&
+			strcmp(edata->message, CORE_SPECULATIVE_ERROR) == 0)
+		{
+			FlushErrorState();
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("ON CONFLICT is not supported for a partition with a unique alex index when inserting through the partitioned table"),
+					 errdetail("PostgreSQL opens the indexes of routed partitions for btree only."),
+					 errhint("Insert into the partition itself, or use a btree index.")));
+		}
+		FreeErrorData(edata);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Warn when a unique alex index may be the first that a later foreign key
+ * finds: PostgreSQL takes the oldest unique index on the referenced columns
+ * and refuses it if it is not a btree.
+ */
+static void
+warn_unique(IndexStmt *stmt)
+{
+	IndexElem  *elem;
+	Oid			relid;
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *lc;
+	AttrNumber	attno;
+	bool		have_btree = false;
+
+	if (!stmt->unique || stmt->whereClause != NULL ||
+		stmt->accessMethod == NULL || strcmp(stmt->accessMethod, "alex") != 0 ||
+		list_length(stmt->indexParams) != 1 || stmt->relation == NULL)
+		return;
+	elem = linitial_node(IndexElem, stmt->indexParams);
+	if (elem->name == NULL)
+		return;
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel == NULL)
+		return;
+	attno = get_attnum(relid, elem->name);
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		attno != InvalidAttrNumber)
+	{
+		indexes = RelationGetIndexList(rel);
+		foreach(lc, indexes)
+		{
+			Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+			Form_pg_index form = index->rd_index;
+
+			if (form->indisunique && form->indisvalid &&
+				index->rd_rel->relam == BTREE_AM_OID &&
+				form->indnkeyatts == 1 && form->indkey.values[0] == attno &&
+				heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred,
+							   NULL))
+				have_btree = true;
+			index_close(index, AccessShareLock);
+		}
+		list_free(indexes);
+		if (!have_btree)
+			ereport(WARNING,
+					(errmsg("a unique alex index cannot be referenced by foreign keys"),
+					 errdetail("A foreign key to column \"%s\" uses the oldest unique index on it and requires that to be a btree.",
+							   elem->name),
+					 errhint("If \"%s\" is to be referenced, create its PRIMARY KEY or UNIQUE constraint before this index.",
+							 elem->name)));
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+static void
+alex_process_utility(PlannedStmt *pstmt, const char *queryString,
+					 bool readOnlyTree, ProcessUtilityContext context,
+					 ParamListInfo params, QueryEnvironment *queryEnv,
+					 DestReceiver *dest, QueryCompletion *qc)
+{
+	bool		index_stmt = IsA(pstmt->utilityStmt, IndexStmt);
+
+	if (prev_process_utility)
+		prev_process_utility(pstmt, queryString, readOnlyTree, context,
+							 params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+								params, queryEnv, dest, qc);
+
+	if (index_stmt && IsTransactionState())
+		warn_unique((IndexStmt *) pstmt->utilityStmt);
+}
+
+void
+alex_hooks_install(void)
+{
+	prev_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = alex_executor_start;
+	prev_executor_run = ExecutorRun_hook;
+	ExecutorRun_hook = alex_executor_run;
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = alex_process_utility;
+}

@@ -1,0 +1,450 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexinner.c
+ *	  Inner pages: search, downlinks, completing splits upwards.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "access/xloginsert.h"
+
+/*
+ * The item to follow for a key: the last whose key is <= the given one
+ * (before: < it), the first item if there is none.
+ */
+int
+alex_inner_search(Page page, AlexKey key, bool before)
+{
+	int			lo = 1;
+	int			hi = alex_inner(page)->nitems;
+
+	/* items before lo qualify, items from hi on do not */
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+		AlexKey		mk = alex_inner_key(page, mid);
+
+		if (before ? alex_key_lt(mk, key) : !alex_key_lt(key, mk))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo - 1;
+}
+
+/* Insert an item at a position; the page has room.  Used by redo too. */
+void
+alex_inner_add(Page page, int pos, AlexKey key, BlockNumber child)
+{
+	AlexInnerHeader *inner = alex_inner(page);
+	uint64	   *images = alex_inner_images(page);
+	uint64	   *rests = alex_inner_rests(page);
+	BlockNumber *children = alex_inner_children(page);
+	int			n = inner->nitems - pos;
+
+	Assert(inner->nitems < ALEX_MAX_INNER && n >= 0);
+	memmove(&images[pos + 1], &images[pos], n * sizeof(uint64));
+	memmove(&rests[pos + 1], &rests[pos], n * sizeof(uint64));
+	memmove(&children[pos + 1], &children[pos], n * sizeof(BlockNumber));
+	images[pos] = key.image;
+	rests[pos] = key.rest;
+	children[pos] = child;
+	inner->nitems++;
+}
+
+/*
+ * Take out the child at pos: its key range goes to the next child, as the
+ * child itself leaves its range to its right sibling.  Used by redo too.
+ */
+void
+alex_inner_unlink(Page page, int pos)
+{
+	AlexInnerHeader *inner = alex_inner(page);
+	uint64	   *images = alex_inner_images(page);
+	uint64	   *rests = alex_inner_rests(page);
+	BlockNumber *children = alex_inner_children(page);
+	int			n = inner->nitems - pos - 2;
+
+	Assert(pos + 1 < inner->nitems);
+	children[pos] = children[pos + 1];
+	memmove(&images[pos + 1], &images[pos + 2], n * sizeof(uint64));
+	memmove(&rests[pos + 1], &rests[pos + 2], n * sizeof(uint64));
+	memmove(&children[pos + 1], &children[pos + 2], n * sizeof(BlockNumber));
+	inner->nitems--;
+	/* deterministic bytes behind the last item */
+	images[inner->nitems] = 0;
+	rests[inner->nitems] = 0;
+	children[inner->nitems] = 0;
+}
+
+/*
+ * Find and exclusively lock the inner page of the given level that covers
+ * key.  The caller may hold locks on pages of lower levels: everything that
+ * waits here waits upwards or to the right, never down.  Incomplete splits
+ * met on the level are completed.
+ */
+Buffer
+alex_find_inner(Relation rel, AlexKey key, int level)
+{
+	BlockNumber block;
+	Buffer		buf;
+	Page		page;
+
+restart:
+	block = alex_descend(rel, key, false, level);
+	buf = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
+	for (;;)
+	{
+		page = BufferGetPage(buf);
+		if (alex_opaque(page)->level != level ||
+			alex_opaque(page)->kind != ALEX_PAGE_INNER ||
+			alex_key_lt(key, alex_header(page)->low))
+		{
+			UnlockReleaseBuffer(buf);
+			goto restart;
+		}
+		if (!alex_is_deleted(page) && alex_key_lt(key, alex_header(page)->high))
+			return buf;
+		if (!alex_is_deleted(page) &&
+			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+		{
+			alex_finish_split(rel, buf);
+			goto restart;
+		}
+		block = alex_opaque(page)->right;
+		UnlockReleaseBuffer(buf);
+		if (block == InvalidBlockNumber)
+			elog(ERROR, "fell off the end of index \"%s\"",
+				 RelationGetRelationName(rel));
+		CHECK_FOR_INTERRUPTS();
+		buf = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
+	}
+}
+
+/*
+ * Split an inner page that is exclusively locked; the new right page is
+ * returned exclusively locked too.  newpos is where an item will be added,
+ * which only matters for the choice of the split point.
+ */
+static Buffer
+split_inner(Relation rel, Buffer buf, int newpos)
+{
+	Page		page = BufferGetPage(buf);
+	AlexOpaque *opaque = alex_opaque(page);
+	int			nitems = alex_inner(page)->nitems;
+	Buffer		rbuf;
+	Buffer		fbuf = InvalidBuffer;
+	PGAlignedBlock rimage;
+	Page		rpage = (Page) rimage.data;
+	int			firstright;
+	int			nright;
+	xl_alex_split xlrec;
+
+	/* ascending loads leave full pages behind */
+	if (opaque->right == InvalidBlockNumber && newpos == nitems)
+		firstright = nitems - nitems / 10;
+	else
+		firstright = nitems / 2;
+	nright = nitems - firstright;
+
+	rbuf = alex_new_buffer(rel);
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.sep = alex_inner_key(page, firstright);
+	xlrec.high = alex_header(page)->high;
+	xlrec.incarnation = alex_new_incarnation(rel);
+	xlrec.left = BufferGetBlockNumber(buf);
+	xlrec.right = BufferGetBlockNumber(rbuf);
+	xlrec.farright = opaque->right;
+	xlrec.firstright = firstright;
+	xlrec.level = opaque->level;
+
+	memset(rimage.data, 0, BLCKSZ);
+	alex_page_init(rpage, ALEX_PAGE_INNER, opaque->level, xlrec.incarnation);
+	alex_header(rpage)->low = xlrec.sep;
+	alex_header(rpage)->high = xlrec.high;
+	alex_opaque(rpage)->left = xlrec.left;
+	alex_opaque(rpage)->right = xlrec.farright;
+	alex_inner(rpage)->nitems = nright;
+	memcpy(alex_inner_images(rpage), alex_inner_images(page) + firstright,
+		   nright * sizeof(uint64));
+	memcpy(alex_inner_rests(rpage), alex_inner_rests(page) + firstright,
+		   nright * sizeof(uint64));
+	memcpy(alex_inner_children(rpage), alex_inner_children(page) + firstright,
+		   nright * sizeof(BlockNumber));
+
+	if (opaque->right != InvalidBlockNumber)
+	{
+		fbuf = alex_get_buffer(rel, opaque->right, BUFFER_LOCK_EXCLUSIVE);
+		if (alex_opaque(BufferGetPage(fbuf))->left != xlrec.left)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("right sibling's left link does not match: block %u links to %u instead of expected %u in index \"%s\"",
+							opaque->right,
+							alex_opaque(BufferGetPage(fbuf))->left,
+							xlrec.left, RelationGetRelationName(rel))));
+	}
+
+	START_CRIT_SECTION();
+	alex_page_replace(BufferGetPage(rbuf), rimage.data);
+	memset(alex_inner_images(page) + firstright, 0, nright * sizeof(uint64));
+	memset(alex_inner_rests(page) + firstright, 0, nright * sizeof(uint64));
+	memset(alex_inner_children(page) + firstright, 0,
+		   nright * sizeof(BlockNumber));
+	alex_inner(page)->nitems = firstright;
+	alex_header(page)->high = xlrec.sep;
+	opaque->right = xlrec.right;
+	opaque->flags |= ALEX_INCOMPLETE_SPLIT;
+	MarkBufferDirty(buf);
+	MarkBufferDirty(rbuf);
+	if (BufferIsValid(fbuf))
+	{
+		alex_opaque(BufferGetPage(fbuf))->left = xlrec.right;
+		MarkBufferDirty(fbuf);
+	}
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
+		XLogRegisterBuffer(1, rbuf, REGBUF_WILL_INIT);
+		XLogRegisterBufData(1, (char *) alex_inner_images(rpage),
+							nright * sizeof(uint64));
+		XLogRegisterBufData(1, (char *) alex_inner_rests(rpage),
+							nright * sizeof(uint64));
+		XLogRegisterBufData(1, (char *) alex_inner_children(rpage),
+							nright * sizeof(BlockNumber));
+		if (BufferIsValid(fbuf))
+			XLogRegisterBuffer(2, fbuf, REGBUF_STANDARD);
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_SPLIT_INNER);
+		PageSetLSN(page, lsn);
+		PageSetLSN(BufferGetPage(rbuf), lsn);
+		if (BufferIsValid(fbuf))
+			PageSetLSN(BufferGetPage(fbuf), lsn);
+	}
+	END_CRIT_SECTION();
+
+	if (BufferIsValid(fbuf))
+		UnlockReleaseBuffer(fbuf);
+	return rbuf;
+}
+
+/*
+ * Make a new root above lbuf, the incompletely split old root, which is
+ * exclusively locked.  Returns false if it is not the root any more.
+ */
+static bool
+new_root(Relation rel, Buffer lbuf)
+{
+	Page		lpage = BufferGetPage(lbuf);
+	Buffer		metabuf;
+	Buffer		rootbuf;
+	AlexMeta	meta;
+	PGAlignedBlock image;
+	Page		root = (Page) image.data;
+	xl_alex_newroot xlrec;
+
+	metabuf = alex_get_buffer(rel, ALEX_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
+	meta = *alex_meta(BufferGetPage(metabuf));
+	if (meta.root != BufferGetBlockNumber(lbuf))
+	{
+		UnlockReleaseBuffer(metabuf);
+		return false;
+	}
+	if (meta.level >= PG_UINT8_MAX)
+		elog(ERROR, "index \"%s\" is too deep", RelationGetRelationName(rel));
+	rootbuf = alex_new_buffer(rel);
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.sep = alex_header(lpage)->high;
+	xlrec.left = BufferGetBlockNumber(lbuf);
+	xlrec.right = alex_opaque(lpage)->right;
+	xlrec.incarnation = alex_new_incarnation(rel);
+	xlrec.level = meta.level + 1;
+	meta.root = BufferGetBlockNumber(rootbuf);
+	meta.level++;
+	xlrec.meta = meta;
+
+	memset(image.data, 0, BLCKSZ);
+	alex_page_init(root, ALEX_PAGE_INNER, xlrec.level, xlrec.incarnation);
+	alex_header(root)->low = ALEX_KEY_LOW;
+	alex_header(root)->high = ALEX_KEY_HIGH;
+	alex_inner_add(root, 0, ALEX_KEY_LOW, xlrec.left);
+	alex_inner_add(root, 1, xlrec.sep, xlrec.right);
+
+	START_CRIT_SECTION();
+	alex_page_replace(BufferGetPage(rootbuf), image.data);
+	*alex_meta(BufferGetPage(metabuf)) = meta;
+	alex_opaque(lpage)->flags &= ~ALEX_INCOMPLETE_SPLIT;
+	MarkBufferDirty(rootbuf);
+	MarkBufferDirty(metabuf);
+	MarkBufferDirty(lbuf);
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		XLogRegisterBuffer(0, rootbuf, REGBUF_WILL_INIT);
+		XLogRegisterBuffer(1, lbuf, REGBUF_STANDARD);
+		XLogRegisterBuffer(2, metabuf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_NEWROOT);
+		PageSetLSN(BufferGetPage(rootbuf), lsn);
+		PageSetLSN(lpage, lsn);
+		PageSetLSN(BufferGetPage(metabuf), lsn);
+	}
+	END_CRIT_SECTION();
+
+	UnlockReleaseBuffer(rootbuf);
+	UnlockReleaseBuffer(metabuf);
+	return true;
+}
+
+/*
+ * Complete the split of lbuf, which the caller holds exclusively: give its
+ * right sibling a downlink.  Releases lbuf.  Does nothing if somebody else
+ * was faster.
+ *
+ * The separator and the right sibling are read off lbuf itself, which keeps
+ * its lock until the downlink is in: the flag is cleared in the same record.
+ */
+void
+alex_finish_split(Relation rel, Buffer lbuf)
+{
+	for (;;)
+	{
+		Page		lpage = BufferGetPage(lbuf);
+		int			level = alex_opaque(lpage)->level;
+		AlexKey		sep = alex_header(lpage)->high;
+		BlockNumber rblock = alex_opaque(lpage)->right;
+		AlexRel    *info;
+		Buffer		pbuf;
+		Buffer		pright = InvalidBuffer;
+		Buffer		target;
+		Page		ppage;
+		int			pos;
+		xl_alex_insert_inner xlrec;
+
+		if (alex_is_deleted(lpage) ||
+			(alex_opaque(lpage)->flags & ALEX_INCOMPLETE_SPLIT) == 0)
+		{
+			UnlockReleaseBuffer(lbuf);
+			return;
+		}
+
+		if (rel->rd_amcache == NULL)
+		{
+			/* reading the root must not meet our own lock */
+			LockBuffer(lbuf, BUFFER_LOCK_UNLOCK);
+			(void) alex_rel(rel);
+			LockBuffer(lbuf, BUFFER_LOCK_EXCLUSIVE);
+			continue;
+		}
+		info = alex_rel(rel);
+		if (info->level <= level)
+		{
+			/* the level above may be newer than our idea of the tree */
+			Buffer		metabuf = alex_get_buffer(rel, ALEX_META_BLOCK,
+												  BUFFER_LOCK_SHARE);
+			AlexMeta	meta = *alex_meta(BufferGetPage(metabuf));
+
+			UnlockReleaseBuffer(metabuf);
+			if (meta.level <= level)
+			{
+				Buffer		rootbuf;
+
+				if (new_root(rel, lbuf))
+				{
+					UnlockReleaseBuffer(lbuf);
+					alex_refresh_root(rel);
+					return;
+				}
+
+				/*
+				 * We are right of a root whose own split was never
+				 * completed.  It must come first; and it lies to the left,
+				 * so give up our lock before taking it.
+				 */
+				LockBuffer(lbuf, BUFFER_LOCK_UNLOCK);
+				rootbuf = alex_get_buffer(rel, meta.root,
+										  BUFFER_LOCK_EXCLUSIVE);
+				alex_finish_split(rel, rootbuf);
+				LockBuffer(lbuf, BUFFER_LOCK_EXCLUSIVE);
+				continue;
+			}
+			LockBuffer(lbuf, BUFFER_LOCK_UNLOCK);
+			alex_refresh_root(rel);
+			LockBuffer(lbuf, BUFFER_LOCK_EXCLUSIVE);
+			continue;
+		}
+
+		OMEN_STOP_EVENT("alex-split-before-downlink");
+
+		pbuf = alex_find_inner(rel, sep, level + 1);
+		target = pbuf;
+		ppage = BufferGetPage(pbuf);
+		pos = alex_inner_search(ppage, sep, false) + 1;
+		if (alex_key_eq(alex_inner_key(ppage, pos - 1), sep))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("inner page %u of index \"%s\" already has a downlink for the incomplete split of page %u",
+							BufferGetBlockNumber(pbuf),
+							RelationGetRelationName(rel),
+							BufferGetBlockNumber(lbuf))));
+		if (alex_inner(ppage)->nitems >= ALEX_MAX_INNER)
+		{
+			if ((alex_opaque(ppage)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+			{
+				/* its own split comes before another one */
+				alex_finish_split(rel, pbuf);
+				continue;
+			}
+			pright = split_inner(rel, pbuf, pos);
+			OMEN_STOP_EVENT("alex-split-inner");
+			if (!alex_key_lt(sep, alex_header(ppage)->high))
+				target = pright;
+			ppage = BufferGetPage(target);
+			pos = alex_inner_search(ppage, sep, false) + 1;
+		}
+
+		memset(&xlrec, 0, sizeof(xlrec));
+		xlrec.key = sep;
+		xlrec.child = rblock;
+		xlrec.pos = pos;
+
+		START_CRIT_SECTION();
+		alex_inner_add(ppage, pos, sep, rblock);
+		alex_opaque(lpage)->flags &= ~ALEX_INCOMPLETE_SPLIT;
+		MarkBufferDirty(target);
+		MarkBufferDirty(lbuf);
+		if (RelationNeedsWAL(rel))
+		{
+			XLogRecPtr	lsn;
+
+			XLogBeginInsert();
+			XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+			XLogRegisterBuffer(0, target, REGBUF_STANDARD);
+			XLogRegisterBuffer(1, lbuf, REGBUF_STANDARD);
+			lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_INSERT_INNER);
+			PageSetLSN(ppage, lsn);
+			PageSetLSN(lpage, lsn);
+		}
+		END_CRIT_SECTION();
+
+		UnlockReleaseBuffer(lbuf);
+		if (BufferIsValid(pright))
+		{
+			/* now the parent itself is split incompletely */
+			UnlockReleaseBuffer(pright);
+			lbuf = pbuf;
+			continue;
+		}
+		UnlockReleaseBuffer(pbuf);
+		return;
+	}
+}

@@ -1,0 +1,483 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexinsert.c
+ *	  Insertion of index entries and the uniqueness check.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xloginsert.h"
+#include "storage/lmgr.h"
+#include "storage/predicate.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/*
+ * Densities, refitted from ALEX (0.8 before, 0.6 after an expansion) to pages
+ * of bounded size: a leaf that can still grow does so at 0.8; one that cannot
+ * is filled almost up before it is split, since shifting within a page is
+ * cheap compared with a page more.
+ */
+#define EXPAND_AT(nslots)	((nslots) * 4 / 5)
+#define EXPAND_TO			0.6
+#define SPLIT_AT(nslots)	((nslots) - (nslots) / 32)
+
+/* An insert that moves more slots than this has the leaf spread out anew. */
+#define SHIFT_LIMIT			64
+
+/* A payload page is laid out anew only if that frees so many bytes more. */
+#define WORTHWHILE			(ALEX_LEAF_SPACE / 16)
+
+/*
+ * Look for conflicts with the values to be inserted, starting at the
+ * exclusively locked leaf buf, which is the first that could hold an equal
+ * key; pages further right are share-locked one after the other.
+ *
+ * Returns InvalidTransactionId if the caller may go on (*is_unique tells the
+ * result of a partial check), else the transaction to wait for, with its
+ * speculative token if that is what to wait for.  Reports a definite
+ * conflict, releasing everything.
+ */
+static TransactionId
+check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
+			 Datum *values, bool *isnull, ItemPointer ht_ctid,
+			 IndexUniqueCheck checkUnique, bool *is_unique,
+			 uint32 *speculativeToken)
+{
+	uint16		class = alex_key_class(key);
+	SnapshotData SnapshotDirty;
+	Buffer		curbuf = buf;
+	Page		page = BufferGetPage(curbuf);
+	bool		found = false;
+	int			slot;
+
+	*is_unique = true;
+	InitDirtySnapshot(SnapshotDirty);
+
+	slot = alex_leaf_next_used(page,
+							   alex_leaf_lower_bound(page, key.image, 0));
+	for (;;)
+	{
+		int			nslots = alex_leaf(page)->nslots;
+		AlexKey		high;
+
+		for (; slot < nslots; slot = alex_leaf_next_used(page, slot + 1))
+		{
+			ItemPointerData htid;
+			bool		all_dead = false;
+
+			if (alex_images(page)[slot] != key.image)
+				goto done;
+			if (alex_bit(alex_dead(page), slot))
+				continue;
+			htid = alex_tids(page)[slot];
+
+			if (checkUnique == UNIQUE_CHECK_EXISTING &&
+				ItemPointerEquals(&htid, ht_ctid))
+			{
+				/* the row that is rechecked */
+				found = true;
+			}
+			else if (table_index_fetch_tuple_check(heapRel, &htid,
+												   &SnapshotDirty, &all_dead))
+			{
+				TransactionId xwait;
+
+				if (checkUnique == UNIQUE_CHECK_PARTIAL)
+				{
+					/* a possible conflict; it is checked in full later */
+					if (curbuf != buf)
+						UnlockReleaseBuffer(curbuf);
+					*is_unique = false;
+					return InvalidTransactionId;
+				}
+
+				xwait = TransactionIdIsValid(SnapshotDirty.xmin) ?
+					SnapshotDirty.xmin : SnapshotDirty.xmax;
+				if (TransactionIdIsValid(xwait))
+				{
+					if (curbuf != buf)
+						UnlockReleaseBuffer(curbuf);
+					*speculativeToken = SnapshotDirty.speculativeToken;
+					return xwait;
+				}
+
+				/*
+				 * A definite conflict, unless the row that we want to index
+				 * is dead itself by now: CREATE INDEX CONCURRENTLY inserts
+				 * entries for rows that may be deleted meanwhile.
+				 */
+				htid = *ht_ctid;
+				if (!table_index_fetch_tuple_check(heapRel, &htid,
+												   SnapshotSelf, NULL))
+					goto done;
+
+				/* report a serialization conflict first, if there is one */
+				CheckForSerializableConflictIn(rel, NULL,
+											   BufferGetBlockNumber(buf));
+
+				/* forming the message may look into this very index */
+				if (curbuf != buf)
+					UnlockReleaseBuffer(curbuf);
+				UnlockReleaseBuffer(buf);
+				{
+					char	   *key_desc = BuildIndexValueDescription(rel,
+																	  values,
+																	  isnull);
+
+					ereport(ERROR,
+							(errcode(ERRCODE_UNIQUE_VIOLATION),
+							 errmsg("duplicate key value violates unique constraint \"%s\"",
+									RelationGetRelationName(rel)),
+							 key_desc ? errdetail("Key %s already exists.",
+												  key_desc) : 0,
+							 errtableconstraint(heapRel,
+												RelationGetRelationName(rel))));
+				}
+			}
+			else if (all_dead)
+			{
+				alex_bit_set(alex_dead(page), slot);
+				MarkBufferDirtyHint(curbuf, true);
+			}
+		}
+
+		/* equal keys may go on to the right */
+		high = alex_header(page)->high;
+		if (alex_key_class(high) != class || high.image != key.image ||
+			alex_key_tid(high) == 0)
+			break;
+		do
+		{
+			BlockNumber next = alex_opaque(page)->right;
+			Buffer		nbuf;
+
+			if (next == InvalidBlockNumber)
+				elog(ERROR, "fell off the end of index \"%s\"",
+					 RelationGetRelationName(rel));
+			nbuf = alex_get_buffer(rel, next, BUFFER_LOCK_SHARE);
+			if (curbuf != buf)
+				UnlockReleaseBuffer(curbuf);
+			curbuf = nbuf;
+			page = BufferGetPage(curbuf);
+		} while (alex_is_deleted(page));
+		slot = alex_leaf_next_used(page, 0);
+	}
+
+done:
+	if (curbuf != buf)
+		UnlockReleaseBuffer(curbuf);
+	if (checkUnique == UNIQUE_CHECK_EXISTING && !found)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("failed to re-find tuple within index \"%s\"",
+						RelationGetRelationName(rel)),
+				 errhint("This may be because of a non-immutable index expression."),
+				 errtableconstraint(heapRel, RelationGetRelationName(rel))));
+	return InvalidTransactionId;
+}
+
+/* Does an entry with a payload of the given size fit as the leaf is? */
+static bool
+payload_fits(Page page, Size payload)
+{
+	return payload == 0 ||
+		((alex_leaf(page)->flags & ALEX_LEAF_PAYLOAD) != 0 &&
+		 alex_leaf_free_payload(page) >= payload);
+}
+
+/*
+ * Can the leaf be laid out anew so that one more entry fits?  Returns the
+ * number of slots to give it, or 0.
+ */
+static int
+rebuild_slots(Page page, Size payload)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+	bool		want_payload = payload > 0 || leaf->payload_bytes > 0;
+	Size		total = leaf->payload_bytes + payload;
+	int			nslots;
+
+	nslots = alex_leaf_choose_slots(leaf->nitems + 1, total, want_payload,
+									EXPAND_TO);
+	if (nslots == 0 || leaf->nitems + 1 > SPLIT_AT(nslots))
+		return 0;
+	if (payload_fits(page, payload))
+	{
+		/* more slots are wanted: worth it only if they are many */
+		return nslots >= leaf->nslots + leaf->nslots / 8 ? nslots : 0;
+	}
+	if ((leaf->flags & ALEX_LEAF_PAYLOAD) != 0 &&
+		ALEX_LEAF_SPACE - alex_leaf_bytes(nslots, true) < total + WORTHWHILE)
+		return 0;
+	return nslots;
+}
+
+/*
+ * Put an entry into the exclusively locked leaf that covers it; the leaf has
+ * a gap and room for the payload.  Retrains and spreads out the leaf before
+ * if the entry would move too many others.
+ */
+static void
+insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
+			 IndexTuple payload)
+{
+	Page		page = BufferGetPage(buf);
+	AlexLeafHeader *leaf = alex_leaf(page);
+	bool		last_leaf;
+	AlexPlace	place;
+	int			moved;
+	xl_alex_insert xlrec;
+
+	last_leaf = alex_key_class(leaf->common.high) != leaf->class;
+	moved = alex_leaf_place(page, image, tid, last_leaf, &place);
+	if (moved > SHIFT_LIMIT && leaf->nitems < leaf->nslots * 9 / 10)
+	{
+		alex_rebuild_leaf(rel, buf, leaf->nslots,
+						  (leaf->flags & ALEX_LEAF_PAYLOAD) != 0,
+						  ALEX_SPREAD_EVEN);
+		moved = alex_leaf_place(page, image, tid, last_leaf, &place);
+	}
+	if (moved < 0)
+		elog(ERROR, "no gap in leaf %u of index \"%s\"",
+			 BufferGetBlockNumber(buf), RelationGetRelationName(rel));
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.place = place;
+	alex_tid_unpack(tid, &xlrec.tid);
+	xlrec.payload_len = payload ? IndexTupleSize(payload) : 0;
+	xlrec.image = image;
+
+	START_CRIT_SECTION();
+	alex_leaf_insert(page, &place, image, tid, payload);
+	MarkBufferDirty(buf);
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
+		XLogRegisterBufData(0, (char *) &xlrec, sizeof(xlrec));
+		if (payload)
+			XLogRegisterBufData(0, (char *) payload, xlrec.payload_len);
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_INSERT);
+		PageSetLSN(page, lsn);
+	}
+	END_CRIT_SECTION();
+}
+
+/*
+ * Insert into the exclusively locked leaf buf, making room as needed.  guard
+ * is another locked leaf (or invalid) that keeps out inserters of the same
+ * key.  Releases both.  Returns false if the leaf had to be split and the
+ * entry has to be inserted from the start.
+ */
+static bool
+insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
+			   AlexKey key, IndexTuple payload)
+{
+	Page		page = BufferGetPage(buf);
+	AlexLeafHeader *leaf = alex_leaf(page);
+	uint64		tid = alex_key_tid(key);
+	Size		size = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
+	bool		tried_delete = false;
+	Buffer		rbuf;
+	Buffer		target;
+	bool		done = false;
+
+	for (;;)
+	{
+		int			nslots;
+
+		if (leaf->nitems < EXPAND_AT(leaf->nslots) && payload_fits(page, size))
+			break;
+		if (!tried_delete && alex_leaf_has_dead(page))
+		{
+			tried_delete = true;
+			alex_delete_killed(rel, heapRel, buf);
+			continue;
+		}
+		nslots = rebuild_slots(page, size);
+		if (nslots > 0)
+		{
+			bool		append;
+
+			append = alex_key_class(leaf->common.high) != leaf->class &&
+				alex_leaf_lower_bound(page, key.image, tid) >
+				alex_leaf_prev_used(page, leaf->nslots - 1);
+			alex_rebuild_leaf(rel, buf, nslots,
+							  size > 0 || leaf->payload_bytes > 0,
+							  append ? ALEX_SPREAD_APPEND :
+							  ALEX_SPREAD_MODEL);
+			Assert(payload_fits(page, size));
+			break;
+		}
+		if (leaf->nitems < SPLIT_AT(leaf->nslots) && payload_fits(page, size))
+			break;
+
+		/* split; a split that was not completed before comes first */
+		if ((alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+		{
+			if (BufferIsValid(guard))
+				UnlockReleaseBuffer(guard);
+			alex_finish_split(rel, buf);
+			return false;
+		}
+		OMEN_STOP_EVENT("alex-split-before");
+		rbuf = alex_split_leaf(rel, buf, key, size);
+		target = alex_key_lt(key, alex_header(page)->high) ? buf : rbuf;
+		page = BufferGetPage(target);
+		if (alex_leaf(page)->nitems < SPLIT_AT(alex_leaf(page)->nslots) &&
+			payload_fits(page, size))
+		{
+			insert_entry(rel, target, key.image, tid, payload);
+			done = true;
+		}
+		if (BufferIsValid(guard))
+			UnlockReleaseBuffer(guard);
+		UnlockReleaseBuffer(rbuf);
+		alex_finish_split(rel, buf);
+		return done;
+	}
+
+	insert_entry(rel, buf, key.image, tid, payload);
+	if (BufferIsValid(guard))
+		UnlockReleaseBuffer(guard);
+	UnlockReleaseBuffer(buf);
+	return true;
+}
+
+/*
+ * Insert one entry.
+ */
+static bool
+do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
+		  Datum *values, bool *isnull, ItemPointer ht_ctid,
+		  IndexUniqueCheck checkUnique, bool unique)
+{
+	AlexKey		start = key;
+	bool		is_unique = true;
+
+	/*
+	 * A uniqueness check begins at the first leaf that may hold an equal key,
+	 * whatever its TID; the leaf stays locked until the entry is in, so
+	 * inserters of equal keys queue up there.
+	 */
+	if (unique)
+		start.rest &= ~ALEX_TID_MASK;
+
+	for (;;)
+	{
+		Buffer		buf = alex_find_leaf(rel, start, false,
+										 BUFFER_LOCK_EXCLUSIVE,
+										 InvalidBlockNumber);
+		Buffer		guard = InvalidBuffer;
+		bool		restart = false;
+
+		if (unique)
+		{
+			uint32		token = 0;
+			TransactionId xwait;
+
+			xwait = check_unique(rel, heapRel, buf, key, values, isnull,
+								 ht_ctid, checkUnique, &is_unique, &token);
+			if (TransactionIdIsValid(xwait))
+			{
+				UnlockReleaseBuffer(buf);
+				if (token != 0)
+					SpeculativeInsertionWait(xwait, token);
+				else
+					XactLockTableWait(xwait, rel, ht_ctid, XLTW_InsertIndex);
+				continue;
+			}
+			if (checkUnique == UNIQUE_CHECK_EXISTING)
+			{
+				UnlockReleaseBuffer(buf);
+				return true;
+			}
+		}
+
+		CheckForSerializableConflictIn(rel, NULL, BufferGetBlockNumber(buf));
+
+		/* equal keys on several leaves: go on to the one for our TID */
+		while (!alex_leaf_covers(BufferGetPage(buf), key, false))
+		{
+			Page		page = BufferGetPage(buf);
+			Buffer		nbuf;
+
+			Assert(unique);
+			if ((alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+			{
+				if (BufferIsValid(guard))
+					UnlockReleaseBuffer(guard);
+				alex_finish_split(rel, buf);
+				restart = true;
+				break;
+			}
+			if (alex_opaque(page)->right == InvalidBlockNumber)
+				elog(ERROR, "fell off the end of index \"%s\"",
+					 RelationGetRelationName(rel));
+			nbuf = alex_get_buffer(rel, alex_opaque(page)->right,
+								   BUFFER_LOCK_EXCLUSIVE);
+			if (!BufferIsValid(guard))
+				guard = buf;
+			else
+				UnlockReleaseBuffer(buf);
+			buf = nbuf;
+			CheckForSerializableConflictIn(rel, NULL,
+										   BufferGetBlockNumber(buf));
+		}
+		if (restart)
+			continue;
+
+		if (insert_on_leaf(rel, heapRel, buf, guard, key, payload))
+			return is_unique;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * aminsert
+ */
+bool
+alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
+		   Relation heapRel, IndexUniqueCheck checkUnique,
+		   bool indexUnchanged, IndexInfo *indexInfo)
+{
+	/* by value: reading the heap may process invalidations */
+	AlexRel		info = *alex_rel(rel);
+	AlexKey		key;
+	IndexTuple	payload;
+	bool		unique = checkUnique != UNIQUE_CHECK_NO;
+	bool		result;
+	MemoryContext context;
+	MemoryContext old;
+
+	/* NULLs are unequal to everything unless the index says otherwise */
+	if (isnull[0])
+	{
+		key = alex_key(info.null_class, 0, alex_tid_pack(ht_ctid));
+		if (!rel->rd_index->indnullsnotdistinct)
+			unique = false;
+	}
+	else
+		key = alex_key(ALEX_CLASS_VALUE,
+					   alex_image(info.kind, info.desc, values[0]),
+					   alex_tid_pack(ht_ctid));
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "alex insert",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	payload = alex_form_payload(rel, &info, values, isnull, ht_ctid,
+								key.image);
+	result = do_insert(rel, heapRel, key, payload, values, isnull, ht_ctid,
+					   checkUnique, unique);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return result;
+}

@@ -1,0 +1,661 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexleaf.c
+ *	  Gapped-array leaves: search, insert, remove, lay out.
+ *
+ * The primary plans (with floating point), the plan goes into WAL, and both
+ * the primary and redo apply it with the same integer-only functions here.
+ *
+ * Nothing here locks or logs: the caller holds the page (shared for search,
+ * exclusively for changes) and, for changes, is in a critical section.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "port/pg_bitutils.h"
+
+/*
+ * A longer run of entries without a gap than this makes a model-based layout
+ * give way to an even one.  Counted in slots; refitted from ALEX's cost
+ * constants to pages: moving 64 slots is two 500-byte memmoves.
+ */
+#define ALEX_MAX_RUN	64
+
+/* Bytes that a leaf's arrays take. */
+int
+alex_leaf_bytes(int nslots, bool payload)
+{
+	return 2 * alex_words(nslots) * sizeof(uint64) +
+		nslots * (sizeof(uint64) + sizeof(ItemPointerData) +
+				  (payload ? sizeof(uint16) : 0));
+}
+
+/* Slot that the model predicts for an image, always within the page. */
+int
+alex_leaf_predict(Page page, uint64 image)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+	double		pos;
+
+	if (image <= leaf->model.base)
+		pos = leaf->model.intercept;
+	else
+		pos = leaf->model.slope * (double) (image - leaf->model.base) +
+			leaf->model.intercept;
+	/* written so that a NaN gives 0 */
+	if (!(pos > 0))
+		return 0;
+	if (pos >= leaf->nslots - 1)
+		return leaf->nslots - 1;
+	return (int) pos;
+}
+
+static inline bool
+slot_less(const uint64 *images, const ItemPointerData *tids, int slot,
+		  uint64 image, uint64 tid)
+{
+	if (images[slot] != image)
+		return images[slot] < image;
+	return tid != 0 && alex_tid_pack(&tids[slot]) < tid;
+}
+
+/*
+ * First slot whose (image, TID) is not less than the given one, nslots if
+ * there is none.  Exponential search from the predicted slot (ALEX, §4.1),
+ * then binary search within the bound that it found.
+ */
+int
+alex_leaf_lower_bound(Page page, uint64 image, uint64 tid)
+{
+	const uint64 *images = alex_images(page);
+	const ItemPointerData *tids = alex_tids(page);
+	int			nslots = alex_leaf(page)->nslots;
+	int			hint = alex_leaf_predict(page, image);
+	int			lo,
+				hi;				/* slots before lo are less, hi is not */
+	int			step = 1;
+
+	if (slot_less(images, tids, hint, image, tid))
+	{
+		lo = hint + 1;
+		hi = nslots;
+		while (hint + step < nslots)
+		{
+			if (!slot_less(images, tids, hint + step, image, tid))
+			{
+				hi = hint + step;
+				break;
+			}
+			lo = hint + step + 1;
+			step *= 2;
+		}
+	}
+	else
+	{
+		lo = 0;
+		hi = hint;
+		while (hint - step >= 0)
+		{
+			if (slot_less(images, tids, hint - step, image, tid))
+			{
+				lo = hint - step + 1;
+				break;
+			}
+			hi = hint - step;
+			step *= 2;
+		}
+	}
+
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+
+		if (slot_less(images, tids, mid, image, tid))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* First used slot >= slot, or nslots. */
+int
+alex_leaf_next_used(Page page, int slot)
+{
+	const uint64 *used = alex_used(page);
+	int			nslots = alex_leaf(page)->nslots;
+	int			nwords = alex_words(nslots);
+	int			w = slot >> 6;
+	uint64		word;
+
+	if (slot >= nslots)
+		return nslots;
+	word = used[w] & (~UINT64CONST(0) << (slot & 63));
+	while (word == 0)
+	{
+		if (++w >= nwords)
+			return nslots;
+		word = used[w];
+	}
+	return (w << 6) + pg_rightmost_one_pos64(word);
+}
+
+/* Last used slot <= slot, or -1. */
+int
+alex_leaf_prev_used(Page page, int slot)
+{
+	const uint64 *used = alex_used(page);
+	int			w;
+	uint64		word;
+
+	if (slot < 0)
+		return -1;
+	w = slot >> 6;
+	word = used[w] & (~UINT64CONST(0) >> (63 - (slot & 63)));
+	while (word == 0)
+	{
+		if (--w < 0)
+			return -1;
+		word = used[w];
+	}
+	return (w << 6) + pg_leftmost_one_pos64(word);
+}
+
+/* First gap >= slot, or nslots. */
+static int
+next_gap(Page page, int slot)
+{
+	const uint64 *used = alex_used(page);
+	int			nslots = alex_leaf(page)->nslots;
+	int			nwords = alex_words(nslots);
+	int			w = slot >> 6;
+	uint64		word;
+	int			found;
+
+	if (slot >= nslots)
+		return nslots;
+	word = ~used[w] & (~UINT64CONST(0) << (slot & 63));
+	while (word == 0)
+	{
+		if (++w >= nwords)
+			return nslots;
+		word = ~used[w];
+	}
+	found = (w << 6) + pg_rightmost_one_pos64(word);
+	return Min(found, nslots);
+}
+
+/* Last gap <= slot, or -1. */
+static int
+prev_gap(Page page, int slot)
+{
+	const uint64 *used = alex_used(page);
+	int			w;
+	uint64		word;
+
+	if (slot < 0)
+		return -1;
+	w = slot >> 6;
+	word = ~used[w] & (~UINT64CONST(0) >> (63 - (slot & 63)));
+	while (word == 0)
+	{
+		if (--w < 0)
+			return -1;
+		word = ~used[w];
+	}
+	return (w << 6) + pg_leftmost_one_pos64(word);
+}
+
+/* The payload of a used slot, or NULL. */
+IndexTuple
+alex_leaf_payload(Page page, int slot)
+{
+	uint16		off;
+
+	if ((alex_leaf(page)->flags & ALEX_LEAF_PAYLOAD) == 0)
+		return NULL;
+	off = alex_payloads(page)[slot];
+	if (off == 0)
+		return NULL;
+	if (off < ((PageHeader) page)->pd_upper ||
+		off + sizeof(IndexTupleData) > ALEX_SPECIAL ||
+		off + IndexTupleSize((IndexTuple) ((char *) page + off)) > ALEX_SPECIAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg_internal("payload offset %u out of range in alex leaf",
+								 off)));
+	return (IndexTuple) ((char *) page + off);
+}
+
+/* Bytes free for payloads without compaction. */
+int
+alex_leaf_free_payload(Page page)
+{
+	return ((PageHeader) page)->pd_upper - ((PageHeader) page)->pd_lower;
+}
+
+bool
+alex_leaf_has_dead(Page page)
+{
+	const uint64 *dead = alex_dead(page);
+	int			nwords = alex_words(alex_leaf(page)->nslots);
+
+	for (int w = 0; w < nwords; w++)
+	{
+		if (dead[w] != 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Copy a leaf's entries, in order, to items (room for ALEX_MAX_SLOTS).
+ * Payloads still point into the page.  Returns their number.
+ */
+int
+alex_leaf_gather(Page page, AlexItem *items)
+{
+	const uint64 *images = alex_images(page);
+	const ItemPointerData *tids = alex_tids(page);
+	const uint64 *dead = alex_dead(page);
+	int			nslots = alex_leaf(page)->nslots;
+	int			n = 0;
+
+	for (int s = alex_leaf_next_used(page, 0); s < nslots;
+		 s = alex_leaf_next_used(page, s + 1))
+	{
+		items[n].image = images[s];
+		items[n].tid = alex_tid_pack(&tids[s]);
+		items[n].payload = alex_leaf_payload(page, s);
+		items[n].dead = alex_bit(dead, s);
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Number of slots for nitems entries with payloads of the given total size,
+ * so that about the given density results; less dense pages leave a hole
+ * (smaller full page images) and expand later, denser ones come about when
+ * the page has no room for more slots.  Returns 0 if the entries do not fit
+ * at all.
+ */
+int
+alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
+					   double density)
+{
+	int			want = Max((int) (nitems / density), ALEX_MIN_SLOTS);
+	int			most = ALEX_MAX_SLOTS;
+
+	if (want_payload)
+	{
+		/* future entries will have payloads like those that are here */
+		double		avg = nitems > 0 ? (double) payload / nitems : 0;
+		double		most_d = (double) (ALEX_LEAF_SPACE - 16) / (16.25 + avg);
+
+		most = Min(most, (int) most_d);
+		while (most > 0 && alex_leaf_bytes(most, true) > ALEX_LEAF_SPACE)
+			most--;
+	}
+	if (want > most)
+		want = most;
+	if (want < nitems)
+		want = nitems;
+	if (alex_leaf_bytes(want, want_payload) + payload > ALEX_LEAF_SPACE ||
+		want > ALEX_MAX_SLOTS)
+		return 0;
+	return want;
+}
+
+/*
+ * Least squares fit of slot positions: pos(i) = scale * i + offset.  All
+ * differences are taken from the first image, in uint64, so that the full
+ * range of 64 bits neither overflows nor loses the low bits of close keys.
+ */
+static void
+fit_model(const AlexItem *items, int n, double scale, double offset,
+		  AlexModel *model)
+{
+	uint64		base = n > 0 ? items[0].image : 0;
+	double		mean_x = 0;
+	double		mean_i = (n - 1) / 2.0;
+	double		sxx = 0;
+	double		sxi = 0;
+
+	model->base = base;
+	model->slope = 0;
+	model->intercept = 0;
+	if (n == 0)
+		return;
+
+	for (int i = 0; i < n; i++)
+		mean_x += (double) (items[i].image - base) / n;
+	for (int i = 0; i < n; i++)
+	{
+		double		dx = (double) (items[i].image - base) - mean_x;
+
+		sxx += dx * dx;
+		sxi += dx * (i - mean_i);
+	}
+	if (sxx > 0)
+		model->slope = scale * sxi / sxx;
+	model->intercept = scale * mean_i + offset - model->slope * mean_x;
+}
+
+/*
+ * Plan where nitems sorted entries go among nslots slots, and the model that
+ * finds them.  Not in WAL's redo: floating point.
+ */
+void
+alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
+			   AlexSpread spread, AlexLayout *layout)
+{
+	double		scale = nitems > 0 ? (double) nslots / nitems : 1;
+	int			last = -1;
+
+	Assert(nitems <= nslots && nslots <= ALEX_MAX_SLOTS);
+
+	memset(layout, 0, sizeof(AlexLayout));
+	layout->nslots = nslots;
+	layout->nitems = nitems;
+	layout->flags = payload ? ALEX_LEAF_PAYLOAD : 0;
+
+	if (spread == ALEX_SPREAD_APPEND)
+	{
+		fit_model(items, nitems, 1.0, 0.5, &layout->model);
+		for (int i = 0; i < nitems; i++)
+			alex_bit_set(layout->used, i);
+		return;
+	}
+
+	fit_model(items, nitems, scale, 0.5, &layout->model);
+	if (spread == ALEX_SPREAD_MODEL)
+	{
+		int			run = 0;
+		int			longest = 0;
+
+		for (int i = 0; i < nitems; i++)
+		{
+			double		d = layout->model.slope *
+				(double) (items[i].image - layout->model.base) +
+				layout->model.intercept;
+			int			pos;
+
+			/* not before the last one, and leave slots for the rest */
+			if (!(d > 0))
+				d = 0;
+			pos = d >= nslots ? nslots - 1 : (int) d;
+			pos = Max(pos, last + 1);
+			pos = Min(pos, nslots - (nitems - i));
+			run = (pos == last + 1) ? run + 1 : 1;
+			longest = Max(longest, run);
+			alex_bit_set(layout->used, pos);
+			last = pos;
+		}
+		if (longest <= ALEX_MAX_RUN || nitems >= nslots)
+			return;
+		/* a bad fit: entries crowd, inserts would shift far */
+		memset(layout->used, 0, sizeof(layout->used));
+	}
+
+	for (int i = 0; i < nitems; i++)
+		alex_bit_set(layout->used, (int) ((int64) i * nslots / nitems));
+}
+
+/*
+ * Set gaps from what is in the used slots: each repeats its right neighbour.
+ */
+static void
+fill_gaps(Page page)
+{
+	const uint64 *used = alex_used(page);
+	uint64	   *images = alex_images(page);
+	ItemPointerData *tids = alex_tids(page);
+	uint64		image = PG_UINT64_MAX;
+	ItemPointerData tid;
+
+	memset(&tid, 0xFF, sizeof(tid));
+	for (int s = alex_leaf(page)->nslots - 1; s >= 0; s--)
+	{
+		if (alex_bit(used, s))
+		{
+			image = images[s];
+			tid = tids[s];
+		}
+		else
+		{
+			images[s] = image;
+			tids[s] = tid;
+		}
+	}
+}
+
+/*
+ * Lay out a leaf: the page is an initialised gapped page with its header's
+ * common part, class and opaque area set; everything else is written here.
+ * Payloads of items must not point into this page.
+ */
+void
+alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+	bool		payload = (layout->flags & ALEX_LEAF_PAYLOAD) != 0;
+	uint64	   *images;
+	ItemPointerData *tids;
+	int			upper = ALEX_SPECIAL;
+	int			i = 0;
+
+	memset((char *) page + ALEX_LEAF_START, 0, ALEX_LEAF_SPACE);
+	leaf->model = layout->model;
+	leaf->nslots = layout->nslots;
+	leaf->nitems = layout->nitems;
+	leaf->flags = layout->flags;
+	leaf->payload_bytes = 0;
+	leaf->reserved = 0;
+	memcpy(alex_used(page), layout->used,
+		   alex_words(layout->nslots) * sizeof(uint64));
+
+	images = alex_images(page);
+	tids = alex_tids(page);
+	for (int s = alex_leaf_next_used(page, 0); s < layout->nslots;
+		 s = alex_leaf_next_used(page, s + 1))
+	{
+		const AlexItem *item = &items[i++];
+
+		images[s] = item->image;
+		alex_tid_unpack(item->tid, &tids[s]);
+		if (item->dead)
+			alex_bit_set(alex_dead(page), s);
+		if (payload && item->payload != NULL)
+		{
+			Size		size = MAXALIGN(IndexTupleSize(item->payload));
+
+			upper -= size;
+			memcpy((char *) page + upper, item->payload,
+				   IndexTupleSize(item->payload));
+			alex_payloads(page)[s] = upper;
+			leaf->payload_bytes += size;
+		}
+	}
+	Assert(i == layout->nitems);
+	fill_gaps(page);
+	((PageHeader) page)->pd_lower = ALEX_LEAF_START +
+		alex_leaf_bytes(layout->nslots, payload);
+	((PageHeader) page)->pd_upper = upper;
+	Assert(((PageHeader) page)->pd_lower <= upper);
+}
+
+/*
+ * Find the place for a new entry (ALEX, §4.2): in the gaps before its
+ * successor as near to the predicted slot as they allow, else by shifting
+ * towards the nearest gap.  append: the leaf is the last of its class, so an
+ * entry after all others goes right behind them.  Returns the number of slots
+ * that have to move, or -1 if the page has no gap.
+ */
+int
+alex_leaf_place(Page page, uint64 image, uint64 tid, bool append,
+				AlexPlace *place)
+{
+	int			nslots = alex_leaf(page)->nslots;
+	int			first = alex_leaf_lower_bound(page, image, tid);
+	int			succ = alex_leaf_next_used(page, first);
+	int			left,
+				right;
+
+	if (first < succ)
+	{
+		/* gaps first .. succ - 1 precede the successor */
+		int			slot = first;
+
+		if (!(append && succ == nslots))
+		{
+			slot = alex_leaf_predict(page, image);
+			slot = Max(slot, first);
+			slot = Min(slot, succ - 1);
+		}
+		place->start = first;
+		place->slot = slot;
+		place->gap = slot;
+		return 0;
+	}
+
+	/* no gap there; first is used, or nslots */
+	right = next_gap(page, first);
+	left = prev_gap(page, first - 1);
+	if (right >= nslots && left < 0)
+		return -1;
+	if (left < 0 || (right < nslots && right - first <= first - 1 - left))
+	{
+		place->start = first;
+		place->slot = first;
+		place->gap = right;
+		return right - first;
+	}
+	place->start = first - 1;
+	place->slot = first - 1;
+	place->gap = left;
+	return first - 1 - left;
+}
+
+static void
+shift_bits(uint64 *words, int from, int to, int gap)
+{
+	if (gap >= to)
+	{
+		/* from .. gap-1 move one to the right */
+		for (int s = gap; s > from; s--)
+		{
+			if (alex_bit(words, s - 1))
+				alex_bit_set(words, s);
+			else
+				alex_bit_clear(words, s);
+		}
+	}
+	else
+	{
+		for (int s = gap; s < to; s++)
+		{
+			if (alex_bit(words, s + 1))
+				alex_bit_set(words, s);
+			else
+				alex_bit_clear(words, s);
+		}
+	}
+}
+
+/*
+ * Insert an entry at a place that alex_leaf_place found.  With a payload, the
+ * leaf must have the payload array and room.
+ */
+void
+alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
+				 IndexTuple payload)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+	uint64	   *images = alex_images(page);
+	ItemPointerData *tids = alex_tids(page);
+	uint16	   *payloads = (leaf->flags & ALEX_LEAF_PAYLOAD) ?
+		alex_payloads(page) : NULL;
+	uint64	   *dead = alex_dead(page);
+	int			slot = place->slot;
+	int			gap = place->gap;
+	ItemPointerData itid;
+
+	Assert(!alex_bit(alex_used(page), gap));
+	if (gap > slot)
+	{
+		int			n = gap - slot;
+
+		memmove(&images[slot + 1], &images[slot], n * sizeof(uint64));
+		memmove(&tids[slot + 1], &tids[slot], n * sizeof(ItemPointerData));
+		if (payloads)
+			memmove(&payloads[slot + 1], &payloads[slot], n * sizeof(uint16));
+		shift_bits(dead, slot, slot, gap);
+	}
+	else if (gap < slot)
+	{
+		int			n = slot - gap;
+
+		memmove(&images[gap], &images[gap + 1], n * sizeof(uint64));
+		memmove(&tids[gap], &tids[gap + 1], n * sizeof(ItemPointerData));
+		if (payloads)
+			memmove(&payloads[gap], &payloads[gap + 1], n * sizeof(uint16));
+		shift_bits(dead, gap, slot, gap);
+	}
+	alex_bit_set(alex_used(page), gap);
+	alex_bit_clear(dead, slot);
+
+	alex_tid_unpack(tid, &itid);
+	for (int s = place->start; s <= slot; s++)
+	{
+		images[s] = image;
+		tids[s] = itid;
+	}
+	if (payloads)
+		payloads[slot] = 0;
+	if (payload != NULL)
+	{
+		Size		size = MAXALIGN(IndexTupleSize(payload));
+		PageHeader	header = (PageHeader) page;
+
+		header->pd_upper -= size;
+		Assert(header->pd_upper >= header->pd_lower);
+		memset((char *) page + header->pd_upper, 0, size);
+		memcpy((char *) page + header->pd_upper, payload,
+			   IndexTupleSize(payload));
+		payloads[slot] = header->pd_upper;
+		leaf->payload_bytes += size;
+	}
+	leaf->nitems++;
+}
+
+/*
+ * Remove the entries in the given slots.
+ */
+void
+alex_leaf_remove(Page page, const uint16 *slots, int nslots)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+
+	for (int i = 0; i < nslots; i++)
+	{
+		int			s = slots[i];
+
+		Assert(s < leaf->nslots && alex_bit(alex_used(page), s));
+		if (leaf->flags & ALEX_LEAF_PAYLOAD)
+		{
+			IndexTuple	payload = alex_leaf_payload(page, s);
+
+			if (payload != NULL)
+				leaf->payload_bytes -= MAXALIGN(IndexTupleSize(payload));
+			alex_payloads(page)[s] = 0;
+		}
+		alex_bit_clear(alex_used(page), s);
+		alex_bit_clear(alex_dead(page), s);
+		leaf->nitems--;
+	}
+	fill_gaps(page);
+}

@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexpage.c
+ *	  Pages of an alex index: initialisation, checks, allocation, and what a
+ *	  backend remembers of the meta page.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "catalog/pg_index.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/*
+ * Initialise an empty page of the given kind.  Siblings are invalid, bounds
+ * are all zero: the caller fills them in.
+ */
+void
+alex_page_init(Page page, AlexPageKind kind, int level, uint64 incarnation)
+{
+	AlexOpaque *opaque;
+
+	PageInit(page, BLCKSZ, sizeof(AlexOpaque));
+	opaque = alex_opaque(page);
+	opaque->left = InvalidBlockNumber;
+	opaque->right = InvalidBlockNumber;
+	opaque->level = level;
+	opaque->kind = kind;
+	opaque->flags = 0;
+	opaque->cycleid = 0;
+	opaque->page_id = ALEX_PAGE_ID;
+	if (kind != ALEX_PAGE_META)
+		alex_header(page)->incarnation = incarnation;
+	/* inner pages have no hole: their arrays have fixed places */
+	if (kind == ALEX_PAGE_INNER)
+		((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
+}
+
+void
+alex_meta_init(Page page, AlexKind kind, uint64 buildid, BlockNumber root,
+			   uint32 level)
+{
+	AlexMeta   *meta;
+
+	alex_page_init(page, ALEX_PAGE_META, 0, 0);
+	meta = alex_meta(page);
+	meta->magic = ALEX_MAGIC;
+	meta->version = ALEX_VERSION;
+	meta->buildid = buildid;
+	meta->root = root;
+	meta->level = level;
+	meta->kind = kind;
+	meta->last_deleted = 0;
+	/* so that a full page image keeps the contents */
+	((PageHeader) page)->pd_lower =
+		(char *) meta + sizeof(AlexMeta) - (char *) page;
+}
+
+/*
+ * Replace a page's contents by an image prepared elsewhere, keeping its LSN.
+ * The caller is in a critical section and holds the page exclusively.
+ */
+void
+alex_page_replace(Page page, const char *image)
+{
+	PageXLogRecPtr lsn = ((PageHeader) page)->pd_lsn;
+
+	memcpy(page, image, BLCKSZ);
+	((PageHeader) page)->pd_lsn = lsn;
+}
+
+/*
+ * Complain about a page that cannot be alex's.  The caller holds a lock.
+ */
+void
+alex_check_page(Relation rel, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+
+	if (PageIsNew(page))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" contains unexpected zero page at block %u",
+						RelationGetRelationName(rel),
+						BufferGetBlockNumber(buf)),
+				 errhint("Please REINDEX it.")));
+	if (PageGetSpecialSize(page) != ALEX_OPAQUE_SIZE ||
+		alex_opaque(page)->page_id != ALEX_PAGE_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" contains corrupted page at block %u",
+						RelationGetRelationName(rel),
+						BufferGetBlockNumber(buf)),
+				 errhint("Please REINDEX it.")));
+}
+
+/*
+ * Read, lock and check a page.  lockmode is BUFFER_LOCK_SHARE or
+ * BUFFER_LOCK_EXCLUSIVE; the buffer is returned pinned and locked.
+ */
+Buffer
+alex_get_buffer(Relation rel, BlockNumber block, int lockmode)
+{
+	Buffer		buf = ReadBuffer(rel, block);
+
+	LockBuffer(buf, lockmode);
+	alex_check_page(rel, buf);
+	return buf;
+}
+
+/*
+ * A number that no other initialisation of the same block has.
+ *
+ * Between two initialisations of a block of a logged index there is at least
+ * the record of its deletion, so the WAL position has moved on.  Indexes that
+ * are not logged (at the moment) use the server's counter for fake LSNs; the
+ * top bit keeps the two apart, since an index can change from one to the
+ * other (a relation created in the current transaction under wal_level =
+ * minimal is not logged yet).
+ */
+uint64
+alex_new_incarnation(Relation rel)
+{
+	if (RelationNeedsWAL(rel))
+		return GetXLogInsertRecPtr();
+	return GetFakeLSNForUnloggedRel() | (UINT64CONST(1) << 63);
+}
+
+/*
+ * Can no running transaction hold a link to this deleted page any more?
+ */
+bool
+alex_page_recyclable(Page page)
+{
+	Assert(!PageIsNew(page));
+	return alex_is_deleted(page) &&
+		GlobalVisCheckRemovableFullXid(NULL, alex_header(page)->safexid);
+}
+
+/*
+ * Get a page to initialise: one from the free space map, or a new one.
+ * Returned pinned, exclusively locked, with old or no contents; the caller
+ * may hold locks on other pages, so pages from the map are locked
+ * conditionally only (the map may be wrong about them).
+ */
+Buffer
+alex_new_buffer(Relation rel)
+{
+	Buffer		buf;
+	bool		need_lock;
+
+	for (;;)
+	{
+		BlockNumber block = GetFreeIndexPage(rel);
+		Page		page;
+
+		if (block == InvalidBlockNumber)
+			break;
+		buf = ReadBuffer(rel, block);
+		if (!ConditionalLockBuffer(buf))
+		{
+			ReleaseBuffer(buf);
+			continue;
+		}
+		page = BufferGetPage(buf);
+		if (PageIsNew(page))
+			return buf;
+		if (alex_page_recyclable(page))
+		{
+			/*
+			 * A standby may have queries whose snapshot is older than the
+			 * deletion and that still hold a link to the page.
+			 */
+			if (XLogStandbyInfoActive() && RelationNeedsWAL(rel))
+			{
+				xl_alex_reuse xlrec;
+
+				memset(&xlrec, 0, sizeof(xlrec));
+				xlrec.node = rel->rd_node;
+				xlrec.block = block;
+				xlrec.latestRemovedFullXid = alex_header(page)->safexid;
+				XLogBeginInsert();
+				XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+				XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_REUSE);
+			}
+			return buf;
+		}
+		UnlockReleaseBuffer(buf);
+	}
+
+	/*
+	 * Extend.  The new page is locked before the extension lock is released:
+	 * VACUUM must not see it unlocked and take it for a lost page.
+	 */
+	need_lock = !RELATION_IS_LOCAL(rel);
+	if (need_lock)
+		LockRelationForExtension(rel, ExclusiveLock);
+	buf = ReadBuffer(rel, P_NEW);
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	if (need_lock)
+		UnlockRelationForExtension(rel, ExclusiveLock);
+	return buf;
+}
+
+/*
+ * Read the meta page into *info (root, level, kind, build).
+ */
+static void
+read_meta(Relation rel, AlexRel *info)
+{
+	Buffer		buf = alex_get_buffer(rel, ALEX_META_BLOCK, BUFFER_LOCK_SHARE);
+	AlexMeta   *meta = alex_meta(BufferGetPage(buf));
+
+	if (alex_opaque(BufferGetPage(buf))->kind != ALEX_PAGE_META ||
+		meta->magic != ALEX_MAGIC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" is not an alex index",
+						RelationGetRelationName(rel))));
+	if (meta->version != ALEX_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("alex format version mismatch in index \"%s\": file version %u, this server's version %d",
+						RelationGetRelationName(rel),
+						meta->version, ALEX_VERSION),
+				 errhint("REINDEX it.")));
+	info->buildid = meta->buildid;
+	info->root = meta->root;
+	info->level = meta->level;
+	info->kind = (AlexKind) meta->kind;
+	UnlockReleaseBuffer(buf);
+
+	/*
+	 * The root may be split meanwhile, it remains the leftmost page of its
+	 * level and serves as an entry point as long as its incarnation is the
+	 * same.  It cannot be recycled while we hold a snapshot or run VACUUM.
+	 */
+	buf = alex_get_buffer(rel, info->root, BUFFER_LOCK_SHARE);
+	info->root_incarnation = alex_header(BufferGetPage(buf))->incarnation;
+	UnlockReleaseBuffer(buf);
+}
+
+/*
+ * What we know about the index, from rd_amcache or read now.  No locks may be
+ * held on the meta page or the root.
+ */
+AlexRel *
+alex_rel(Relation rel)
+{
+	AlexRel    *info = (AlexRel *) rel->rd_amcache;
+
+	if (likely(info != NULL))
+		return info;
+
+	{
+		AlexRel		fresh;
+
+		memset(&fresh, 0, sizeof(fresh));
+		read_meta(rel, &fresh);
+		fresh.desc = (rel->rd_indoption[0] & INDOPTION_DESC) != 0;
+		fresh.null_class =
+			(rel->rd_indoption[0] & INDOPTION_NULLS_FIRST) != 0 ?
+			ALEX_CLASS_NULL_FIRST : ALEX_CLASS_NULL_LAST;
+		fresh.has_include = IndexRelationGetNumberOfAttributes(rel) > 1;
+		fresh.dirslot = -1;
+		if (fresh.kind != alex_kind_of_type(rel->rd_opcintype[0]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("index \"%s\" was built for another key type",
+							RelationGetRelationName(rel)),
+					 errhint("Please REINDEX it.")));
+		alex_dir_attach(rel, &fresh);
+		info = (AlexRel *) MemoryContextAlloc(rel->rd_indexcxt,
+											  sizeof(AlexRel));
+		*info = fresh;
+		rel->rd_amcache = info;
+	}
+	return info;
+}
+
+/* Look at the meta page again: the remembered root is out of date. */
+void
+alex_refresh_root(Relation rel)
+{
+	AlexRel    *info = alex_rel(rel);
+	AlexRel		fresh = *info;
+
+	read_meta(rel, &fresh);
+	info = (AlexRel *) rel->rd_amcache;
+	if (info != NULL)
+		*info = fresh;
+}
+
+/* Forget all we know about the index (it is being built anew). */
+void
+alex_forget_rel(Relation rel)
+{
+	if (rel->rd_amcache != NULL)
+	{
+		pfree(rel->rd_amcache);
+		rel->rd_amcache = NULL;
+	}
+	alex_dir_forget(&rel->rd_node);
+}

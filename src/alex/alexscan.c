@@ -1,0 +1,707 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexscan.c
+ *	  Index scans: plain, index-only, bitmap and parallel, in both
+ *	  directions.
+ *
+ * A scan holds a copy of the matching entries of a piece of the key space,
+ * low <= k < high, made under the share lock of the one leaf it lies in.
+ * The next piece begins where this one ends, whatever has been split, merged
+ * or recycled meanwhile: sibling links are only hints for finding its leaf.
+ * So going backward needs no more than going forward, and a change of
+ * direction nothing at all.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "access/tupmacs.h"
+#include "nodes/tidbitmap.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "storage/predicate.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Shared state of a parallel scan: where the next piece begins (or ends) */
+typedef enum ParallelStatus
+{
+	ALEX_PARALLEL_START,
+	ALEX_PARALLEL_BUSY,			/* somebody is finding the next leaf */
+	ALEX_PARALLEL_IDLE,
+	ALEX_PARALLEL_DONE
+} ParallelStatus;
+
+typedef struct AlexParallel
+{
+	slock_t		mutex;
+	ParallelStatus status;
+	AlexKey		bound;
+	BlockNumber hint;
+	ConditionVariable cv;
+} AlexParallel;
+
+typedef struct AlexScan
+{
+	AlexRel		info;
+	MemoryContext context;		/* reset by rescan */
+	AlexRange  *ranges;
+	int			nranges;
+	AlexRange	room[2];
+
+	/* the current piece */
+	bool		started;
+	AlexKey		low;
+	AlexKey		high;
+	BlockNumber block;			/* of its leaf */
+	BlockNumber left;
+	BlockNumber right;
+	Buffer		buf;			/* pin, or InvalidBuffer */
+	XLogRecPtr	lsn;			/* when it was read */
+	uint16		class;
+	int			nitems;
+	int			at;				/* -1: before, nitems: behind */
+	uint64		images[ALEX_MAX_SLOTS];
+	uint64		tids[ALEX_MAX_SLOTS];
+	uint16	   *payloads;		/* places in tuples, 0: none; or NULL */
+	char	   *tuples;
+	int			tuples_used;
+
+	int		   *killed;
+	int			nkilled;
+
+	bool		mark_valid;
+	AlexKey		mark;
+
+	IndexTuple	itup;			/* formed from an image */
+	IndexTuple	null_itup;
+} AlexScan;
+
+/* ambeginscan */
+IndexScanDesc
+alexbeginscan(Relation rel, int nkeys, int norderbys)
+{
+	IndexScanDesc scan;
+	AlexScan   *so;
+
+	Assert(norderbys == 0);
+	scan = RelationGetIndexScan(rel, nkeys, norderbys);
+	so = (AlexScan *) palloc(sizeof(AlexScan));
+	memset(so, 0, offsetof(AlexScan, images));
+	so->payloads = NULL;
+	so->tuples = NULL;
+	so->killed = NULL;
+	so->nkilled = 0;
+	so->mark_valid = false;
+	so->itup = NULL;
+	so->null_itup = NULL;
+	so->buf = InvalidBuffer;
+	so->info = *alex_rel(rel);
+	so->context = AllocSetContextCreate(CurrentMemoryContext, "alex scan",
+										ALLOCSET_SMALL_SIZES);
+	scan->xs_itupdesc = RelationGetDescr(rel);
+	scan->opaque = so;
+	return scan;
+}
+
+/*
+ * Mark the entries that the table access method found dead, as a hint.  If
+ * we gave up the pin, a TID may have been reused since: then only an
+ * unchanged page may be marked.
+ */
+static void
+kill_items(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	Relation	rel = scan->indexRelation;
+	bool		pinned = BufferIsValid(so->buf);
+	Buffer		buf;
+	Page		page;
+	bool		changed = false;
+
+	if (so->nkilled == 0)
+		return;
+	if (pinned)
+	{
+		buf = so->buf;
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+	}
+	else
+	{
+		buf = alex_get_buffer(rel, so->block, BUFFER_LOCK_SHARE);
+		if (BufferGetLSNAtomic(buf) != so->lsn)
+		{
+			UnlockReleaseBuffer(buf);
+			so->nkilled = 0;
+			return;
+		}
+	}
+	page = BufferGetPage(buf);
+	if (alex_is_leaf(page) && !alex_is_deleted(page) &&
+		alex_leaf(page)->class == so->class)
+	{
+		for (int i = 0; i < so->nkilled; i++)
+		{
+			uint64		image = so->images[so->killed[i]];
+			uint64		tid = so->tids[so->killed[i]];
+			int			slot;
+
+			/* with a pin, entries may have moved within the leaf, or away */
+			slot = alex_leaf_next_used(page,
+									   alex_leaf_lower_bound(page, image,
+															 tid));
+			if (slot < alex_leaf(page)->nslots &&
+				alex_images(page)[slot] == image &&
+				alex_tid_pack(&alex_tids(page)[slot]) == tid &&
+				!alex_bit(alex_dead(page), slot))
+			{
+				alex_bit_set(alex_dead(page), slot);
+				changed = true;
+			}
+		}
+	}
+	if (changed)
+		MarkBufferDirtyHint(buf, true);
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	if (!pinned)
+		ReleaseBuffer(buf);
+	so->nkilled = 0;
+}
+
+/* Leave the current piece. */
+static void
+leave_piece(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	if (so->nkilled > 0)
+		kill_items(scan);
+	if (BufferIsValid(so->buf))
+	{
+		ReleaseBuffer(so->buf);
+		so->buf = InvalidBuffer;
+	}
+}
+
+/* amrescan */
+void
+alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
+		   ScanKey orderbys, int norderbys)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	MemoryContext old;
+
+	if (so->started)
+		leave_piece(scan);
+	so->started = false;
+	so->mark_valid = false;
+	so->nitems = 0;
+	so->at = -1;
+	if (scan->xs_want_itup && so->tuples == NULL)
+	{
+		Size		size = sizeof(uint16) * ALEX_MAX_SLOTS;
+
+		so->payloads = MemoryContextAlloc(GetMemoryChunkContext(so), size);
+		so->tuples = MemoryContextAlloc(GetMemoryChunkContext(so), BLCKSZ);
+	}
+	if (scankey && scan->numberOfKeys > 0)
+		memmove(scan->keyData, scankey,
+				scan->numberOfKeys * sizeof(ScanKeyData));
+
+	MemoryContextReset(so->context);
+	old = MemoryContextSwitchTo(so->context);
+	so->ranges = alex_scan_ranges(scan, &so->info, so->room, &so->nranges);
+	MemoryContextSwitchTo(old);
+}
+
+static inline AlexKey
+range_first(const AlexRange *range)
+{
+	return alex_key(range->class, range->first, 0);
+}
+
+/* Exclusive: no TID is all ones. */
+static inline AlexKey
+range_end(const AlexRange *range)
+{
+	return alex_key(range->class, range->last, ALEX_TID_MASK);
+}
+
+/* First range that ends behind key, or nranges. */
+static int
+range_after(AlexScan *so, AlexKey key)
+{
+	int			lo = 0;
+	int			hi = so->nranges;
+
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+
+		if (alex_key_lt(key, range_end(&so->ranges[mid])))
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+/* Last range that begins before key, or -1. */
+static int
+range_before(AlexScan *so, AlexKey key)
+{
+	int			lo = 0;
+	int			hi = so->nranges;
+
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+
+		if (alex_key_lt(range_first(&so->ranges[mid]), key))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo - 1;
+}
+
+/*
+ * Copy the matching entries in [low, high) of the share-locked leaf buf, which
+ * holds all of them, and make that the current piece.  Gives up the lock.
+ */
+static void
+load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	Page		page = BufferGetPage(buf);
+	const uint64 *images = alex_images(page);
+	const ItemPointerData *tids = alex_tids(page);
+	const uint64 *dead = alex_dead(page);
+	int			nslots = alex_leaf(page)->nslots;
+	uint16		class = alex_leaf(page)->class;
+	int			n = 0;
+
+	so->low = low;
+	so->high = high;
+	so->block = BufferGetBlockNumber(buf);
+	so->left = alex_opaque(page)->left;
+	so->right = alex_opaque(page)->right;
+	so->class = class;
+	so->tuples_used = 0;
+	so->lsn = BufferGetLSNAtomic(buf);
+
+	for (int r = range_after(so, alex_key_max(low, alex_header(page)->low));
+		 r < so->nranges; r++)
+	{
+		AlexRange  *range = &so->ranges[r];
+		AlexKey		first = range_first(range);
+		int			slot;
+
+		if (!alex_key_lt(first, high) ||
+			!alex_key_lt(first, alex_header(page)->high))
+			break;
+		if (range->class != class)
+			continue;
+		first = alex_key_max(first, low);
+		slot = alex_key_class(first) < class ? 0 :
+			alex_leaf_lower_bound(page, first.image, alex_key_tid(first));
+		for (slot = alex_leaf_next_used(page, slot); slot < nslots;
+			 slot = alex_leaf_next_used(page, slot + 1))
+		{
+			uint64		tid;
+
+			if (images[slot] > range->last)
+				break;
+			tid = alex_tid_pack(&tids[slot]);
+			if (!alex_key_lt(alex_key(class, images[slot], tid), high))
+				break;
+			if (scan->ignore_killed_tuples && alex_bit(dead, slot))
+				continue;
+			so->images[n] = images[slot];
+			so->tids[n] = tid;
+			if (scan->xs_want_itup)
+			{
+				IndexTuple	itup = alex_leaf_payload(page, slot);
+
+				so->payloads[n] = 0;
+				if (itup != NULL)
+				{
+					/* places are one too high, so that 0 means none */
+					so->payloads[n] = so->tuples_used + 1;
+					memcpy(so->tuples + so->tuples_used, itup,
+						   IndexTupleSize(itup));
+					so->tuples_used += MAXALIGN(IndexTupleSize(itup));
+				}
+			}
+			n++;
+		}
+	}
+	so->nitems = n;
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+
+	/*
+	 * Without the pin VACUUM may remove what we have copied and the TIDs may
+	 * be used again before we look at them.  With an MVCC snapshot the new
+	 * rows are invisible, unless the visibility map alone is asked.
+	 */
+	if (IsMVCCSnapshot(scan->xs_snapshot) &&
+		RelationNeedsWAL(scan->indexRelation) && !scan->xs_want_itup)
+		ReleaseBuffer(buf);
+	else
+		so->buf = buf;
+}
+
+/*
+ * Wait for our turn to advance a parallel scan.  False: it is finished.
+ */
+static bool
+parallel_seize(IndexScanDesc scan, AlexKey *bound, BlockNumber *hint,
+			   AlexKey start)
+{
+	AlexParallel *shared = (AlexParallel *)
+		OffsetToPointer(scan->parallel_scan, scan->parallel_scan->ps_offset);
+	bool		mine = false;
+
+	for (;;)
+	{
+		ParallelStatus status;
+
+		SpinLockAcquire(&shared->mutex);
+		status = shared->status;
+		if (status == ALEX_PARALLEL_START || status == ALEX_PARALLEL_IDLE)
+		{
+			*bound = status == ALEX_PARALLEL_START ? start : shared->bound;
+			*hint = status == ALEX_PARALLEL_START ? InvalidBlockNumber :
+				shared->hint;
+			shared->status = ALEX_PARALLEL_BUSY;
+			mine = true;
+		}
+		SpinLockRelease(&shared->mutex);
+		if (mine || status == ALEX_PARALLEL_DONE)
+			break;
+		ConditionVariableSleep(&shared->cv, WAIT_EVENT_BTREE_PAGE);
+	}
+	ConditionVariableCancelSleep();
+	return mine;
+}
+
+/* Let others go on from bound, or tell them that there is nothing more. */
+static void
+parallel_release(IndexScanDesc scan, bool finished, AlexKey bound,
+				 BlockNumber hint)
+{
+	AlexParallel *shared = (AlexParallel *)
+		OffsetToPointer(scan->parallel_scan, scan->parallel_scan->ps_offset);
+
+	SpinLockAcquire(&shared->mutex);
+	shared->status = finished ? ALEX_PARALLEL_DONE : ALEX_PARALLEL_IDLE;
+	shared->bound = bound;
+	shared->hint = hint;
+	SpinLockRelease(&shared->mutex);
+	if (finished)
+		ConditionVariableBroadcast(&shared->cv);
+	else
+		ConditionVariableSignal(&shared->cv);
+}
+
+/*
+ * Go on to the next non-empty piece in the given direction.  False if there
+ * is none; the position is then at that end, and the scan can turn back.
+ */
+static bool
+next_piece(IndexScanDesc scan, ScanDirection dir)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	Relation	rel = scan->indexRelation;
+	bool		forward = ScanDirectionIsForward(dir);
+	bool		parallel = scan->parallel_scan != NULL;
+
+	for (;;)
+	{
+		AlexKey		bound = forward ? so->high : so->low;
+		BlockNumber hint = InvalidBlockNumber;
+		AlexKey		target;
+		AlexKey		next;
+		BlockNumber next_hint;
+		Buffer		buf;
+		Page		page;
+		int			r;
+
+		CHECK_FOR_INTERRUPTS();
+		if (parallel)
+		{
+			if (!parallel_seize(scan, &bound, &hint,
+								forward ? ALEX_KEY_LOW : ALEX_KEY_HIGH))
+				break;
+		}
+		else if (so->block != InvalidBlockNumber)
+			hint = forward ? so->right : so->left;
+
+		r = forward ? range_after(so, bound) : range_before(so, bound);
+		if (r < 0 || r >= so->nranges)
+		{
+			if (parallel)
+				parallel_release(scan, true, bound, InvalidBlockNumber);
+			break;
+		}
+		target = forward ? alex_key_max(bound, range_first(&so->ranges[r])) :
+			alex_key_min(bound, range_end(&so->ranges[r]));
+		if (!alex_key_eq(target, bound))
+			hint = InvalidBlockNumber;
+
+		leave_piece(scan);
+		buf = alex_find_leaf(rel, target, !forward, BUFFER_LOCK_SHARE, hint);
+		page = BufferGetPage(buf);
+		TestForOldSnapshot(scan->xs_snapshot, rel, page);
+		PredicateLockPage(rel, BufferGetBlockNumber(buf), scan->xs_snapshot);
+		next = forward ? alex_header(page)->high : alex_header(page)->low;
+		next_hint = forward ? alex_opaque(page)->right :
+			alex_opaque(page)->left;
+		if (parallel)
+			parallel_release(scan, false, next, next_hint);
+		if (forward)
+			load_piece(scan, buf, bound, next);
+		else
+			load_piece(scan, buf, next, bound);
+		if (so->nitems > 0)
+		{
+			so->at = forward ? 0 : so->nitems - 1;
+			return true;
+		}
+	}
+
+	/*
+	 * Nothing of the last piece is needed: whoever turns back reads it again.
+	 * So a cursor that stands at the end does not keep VACUUM waiting.
+	 */
+	leave_piece(scan);
+	if (forward)
+		so->low = so->high;
+	else
+		so->high = so->low;
+	so->nitems = 0;
+	so->at = forward ? 0 : -1;
+	return false;
+}
+
+/* Begin a scan at the end from which the direction leads on. */
+static void
+start_scan(IndexScanDesc scan, ScanDirection dir)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	so->started = true;
+	so->low = so->high = ScanDirectionIsForward(dir) ? ALEX_KEY_LOW :
+		ALEX_KEY_HIGH;
+	so->block = so->left = so->right = InvalidBlockNumber;
+	so->nitems = 0;
+	so->at = ScanDirectionIsForward(dir) ? 0 : -1;
+	so->nkilled = 0;
+	pgstat_count_index_scan(scan->indexRelation);
+}
+
+/* The current entry as an index tuple. */
+static IndexTuple
+form_itup(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	Relation	rel = scan->indexRelation;
+	IndexTuple	itup;
+
+	if (so->payloads[so->at] != 0)
+		return (IndexTuple) (so->tuples + so->payloads[so->at] - 1);
+	if (so->itup == NULL)
+	{
+		MemoryContext old;
+		Datum		values[1] = {0};
+		bool		isnull[1] = {false};
+
+		/* only the key column can be missing its payload */
+		Assert(IndexRelationGetNumberOfAttributes(rel) == 1);
+		old = MemoryContextSwitchTo(GetMemoryChunkContext(so));
+		so->itup = index_form_tuple(RelationGetDescr(rel), values, isnull);
+		isnull[0] = true;
+		so->null_itup = index_form_tuple(RelationGetDescr(rel), values,
+										 isnull);
+		MemoryContextSwitchTo(old);
+	}
+	if (so->class != ALEX_CLASS_VALUE)
+		itup = so->null_itup;
+	else
+	{
+		itup = so->itup;
+		store_att_byval((char *) itup + IndexInfoFindDataOffset(itup->t_info),
+						alex_image_datum(so->info.kind, so->info.desc,
+										 so->images[so->at]),
+						TupleDescAttr(RelationGetDescr(rel), 0)->attlen);
+	}
+	alex_tid_unpack(so->tids[so->at], &itup->t_tid);
+	return itup;
+}
+
+/* amgettuple */
+bool
+alexgettuple(IndexScanDesc scan, ScanDirection dir)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	bool		forward = ScanDirectionIsForward(dir);
+
+	scan->xs_recheck = false;
+	if (!so->started)
+		start_scan(scan, dir);
+	else if (scan->kill_prior_tuple && so->at >= 0 && so->at < so->nitems)
+	{
+		if (so->killed == NULL)
+			so->killed = MemoryContextAlloc(GetMemoryChunkContext(so),
+											ALEX_MAX_SLOTS * sizeof(int));
+		if (so->nkilled < ALEX_MAX_SLOTS)
+			so->killed[so->nkilled++] = so->at;
+	}
+
+	if (forward && so->at < so->nitems)
+		so->at++;
+	else if (!forward && so->at >= 0)
+		so->at--;
+	if (so->at < 0 || so->at >= so->nitems)
+	{
+		if (!next_piece(scan, dir))
+			return false;
+	}
+
+	alex_tid_unpack(so->tids[so->at], &scan->xs_heaptid);
+	if (scan->xs_want_itup)
+		scan->xs_itup = form_itup(scan);
+	return true;
+}
+
+/* amgetbitmap */
+int64
+alexgetbitmap(IndexScanDesc scan, TIDBitmap *tbm)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	ItemPointerData *tids = palloc(ALEX_MAX_SLOTS * sizeof(ItemPointerData));
+	int64		n = 0;
+
+	start_scan(scan, ForwardScanDirection);
+	while (next_piece(scan, ForwardScanDirection))
+	{
+		for (int i = 0; i < so->nitems; i++)
+			alex_tid_unpack(so->tids[i], &tids[i]);
+		tbm_add_tuples(tbm, tids, so->nitems, false);
+		n += so->nitems;
+	}
+	pfree(tids);
+	return n;
+}
+
+/* amendscan */
+void
+alexendscan(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	if (so->started)
+		leave_piece(scan);
+	MemoryContextDelete(so->context);
+	if (so->payloads)
+		pfree(so->payloads);
+	if (so->tuples)
+		pfree(so->tuples);
+	if (so->killed)
+		pfree(so->killed);
+	if (so->itup)
+		pfree(so->itup);
+	if (so->null_itup)
+		pfree(so->null_itup);
+	pfree(so);
+}
+
+/* ammarkpos: a position is a key, so there is no page to remember */
+void
+alexmarkpos(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	so->mark_valid = so->started && so->at >= 0 && so->at < so->nitems;
+	if (so->mark_valid)
+		so->mark = alex_key(so->class, so->images[so->at], so->tids[so->at]);
+}
+
+/* amrestrpos */
+void
+alexrestrpos(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	int			lo = 0;
+	int			hi;
+
+	if (!so->mark_valid)
+	{
+		if (so->started)
+			leave_piece(scan);
+		so->started = false;
+		so->nitems = 0;
+		return;
+	}
+	if (alex_key_lt(so->mark, so->low) || !alex_key_lt(so->mark, so->high))
+	{
+		Buffer		buf;
+		Page		page;
+
+		leave_piece(scan);
+		buf = alex_find_leaf(scan->indexRelation, so->mark, false,
+							 BUFFER_LOCK_SHARE, InvalidBlockNumber);
+		page = BufferGetPage(buf);
+		TestForOldSnapshot(scan->xs_snapshot, scan->indexRelation, page);
+		PredicateLockPage(scan->indexRelation, BufferGetBlockNumber(buf),
+						  scan->xs_snapshot);
+		load_piece(scan, buf, alex_header(page)->low,
+				   alex_header(page)->high);
+	}
+
+	/* the last entry that is not behind the mark */
+	hi = so->nitems;
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+
+		if (alex_key_lt(so->mark, alex_key(so->class, so->images[mid],
+										   so->tids[mid])))
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	so->at = lo - 1;
+}
+
+Size
+alexestimateparallelscan(void)
+{
+	return sizeof(AlexParallel);
+}
+
+void
+alexinitparallelscan(void *target)
+{
+	AlexParallel *shared = (AlexParallel *) target;
+
+	SpinLockInit(&shared->mutex);
+	shared->status = ALEX_PARALLEL_START;
+	shared->bound = ALEX_KEY_LOW;
+	shared->hint = InvalidBlockNumber;
+	ConditionVariableInit(&shared->cv);
+}
+
+void
+alexparallelrescan(IndexScanDesc scan)
+{
+	AlexParallel *shared = (AlexParallel *)
+		OffsetToPointer(scan->parallel_scan, scan->parallel_scan->ps_offset);
+
+	SpinLockAcquire(&shared->mutex);
+	shared->status = ALEX_PARALLEL_START;
+	SpinLockRelease(&shared->mutex);
+}

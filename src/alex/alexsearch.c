@@ -1,0 +1,301 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexsearch.c
+ *	  Finding the leaf for a key: link, directory, inner pages.
+ *
+ * Whatever a page number was found by, the leaf itself says whether it is
+ * right: it covers low <= key < high.  So a link, a directory entry or a
+ * downlink is only ever a proposal, checked under the leaf's lock.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+/*
+ * A directory entry too far to the left (its right neighbours are missing)
+ * is given up after so many steps to the right: a descent is cheaper.
+ */
+#define ALEX_MAX_MOVES	3
+
+/*
+ * Does the page cover the key?  With before, the question is for the keys
+ * just below it: low < key <= high.
+ */
+bool
+alex_leaf_covers(Page page, AlexKey key, bool before)
+{
+	AlexPageHeader *header = alex_header(page);
+
+	if (before)
+		return alex_key_lt(header->low, key) &&
+			!alex_key_lt(header->high, key);
+	return !alex_key_lt(key, header->low) &&
+		alex_key_lt(key, header->high);
+}
+
+/* Does the key lie to the right of the page? */
+static inline bool
+right_of(Page page, AlexKey key, bool before)
+{
+	AlexPageHeader *header = alex_header(page);
+
+	if (before)
+		return alex_key_lt(header->high, key);
+	return !alex_key_lt(key, header->high);
+}
+
+/* Does the key lie to the left of the page? */
+static inline bool
+left_of(Page page, AlexKey key, bool before)
+{
+	AlexPageHeader *header = alex_header(page);
+
+	if (before)
+		return !alex_key_lt(header->low, key);
+	return alex_key_lt(key, header->low);
+}
+
+/*
+ * Descend the inner pages to the given level and return the number of the
+ * page there that covered the key when its parent was read.  No lock is held
+ * at the end, and never more than one (shared) on the way: the caller checks
+ * the page and moves right if need be.
+ */
+BlockNumber
+alex_descend(Relation rel, AlexKey key, bool before, int level)
+{
+	int			tries = 0;
+
+	for (;;)
+	{
+		AlexRel    *info = alex_rel(rel);
+		BlockNumber block = info->root;
+		int			at = info->level;
+		bool		first = true;
+		bool		retry = false;
+		bool		stale_root = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (tries++ > 0)
+			alex_refresh_root(rel);
+		if (tries > 1)
+		{
+			block = info->root;
+			at = info->level;
+		}
+		if (tries > 10000)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("could not descend to level %d in index \"%s\"",
+							level, RelationGetRelationName(rel)),
+					 errhint("Please REINDEX it.")));
+		if (at < level)
+			continue;
+		if (at == level)
+			return block;
+
+		while (at > level)
+		{
+			Buffer		buf = alex_get_buffer(rel, block, BUFFER_LOCK_SHARE);
+			Page		page = BufferGetPage(buf);
+			BlockNumber child;
+
+			if (alex_opaque(page)->kind != ALEX_PAGE_INNER ||
+				alex_opaque(page)->level != at ||
+				left_of(page, key, before) ||
+				(first && (alex_is_deleted(page) ||
+						   alex_header(page)->incarnation !=
+						   info->root_incarnation)))
+			{
+				/* recycled under us, or our root is not one any more */
+				UnlockReleaseBuffer(buf);
+				retry = true;
+				break;
+			}
+			if (alex_is_deleted(page) || right_of(page, key, before))
+			{
+				block = alex_opaque(page)->right;
+				stale_root |= first;
+				first = false;
+				UnlockReleaseBuffer(buf);
+				if (block == InvalidBlockNumber)
+					elog(ERROR, "fell off the end of index \"%s\"",
+						 RelationGetRelationName(rel));
+				continue;
+			}
+			first = false;
+			child = alex_inner_children(page)
+				[alex_inner_search(page, key, before)];
+			UnlockReleaseBuffer(buf);
+			block = child;
+			at--;
+		}
+		if (retry)
+			continue;
+		if (stale_root)
+			alex_refresh_root(rel);
+		return block;
+	}
+}
+
+/*
+ * Start loading what a search in the hinted buffer will touch: its header and
+ * the predicted lines of images and TIDs.  The hint may be wrong; then this
+ * has loaded some other buffer's lines.
+ */
+static void
+prefetch_leaf(const AlexDirHit *hit, AlexKey key)
+{
+	char	   *page = (char *) BufferGetPage(hit->recent);
+	double		d = hit->model.intercept;
+	int			nslots = Min(hit->nslots, ALEX_MAX_SLOTS);
+	int			slot;
+	char	   *images;
+
+	if (key.image > hit->model.base)
+		d += hit->model.slope * (double) (key.image - hit->model.base);
+	slot = !(d > 0) ? 0 : d >= nslots ? nslots : (int) d;
+	images = page + ALEX_LEAF_START +
+		2 * alex_words(nslots) * sizeof(uint64);
+	__builtin_prefetch(page);
+	__builtin_prefetch(page + ALEX_CONTENTS + 64);
+	__builtin_prefetch(images + slot * sizeof(uint64));
+	__builtin_prefetch(images + nslots * sizeof(uint64) +
+					   slot * sizeof(ItemPointerData));
+}
+
+typedef enum TryResult
+{
+	TRY_FOUND,
+	TRY_FAILED,					/* not the way to the key */
+	TRY_RESTART					/* completed a split: look again */
+} TryResult;
+
+/*
+ * Go from a proposed block to the leaf that covers the key, moving right at
+ * most max_moves times (negative: without limit).  hit is the directory entry
+ * the block is from, or NULL.
+ */
+static TryResult
+try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
+		 bool before, int lockmode, int max_moves, Buffer *result,
+		 bool *moved)
+{
+	int			moves = 0;
+	Buffer		buf;
+
+	*moved = false;
+	buf = InvalidBuffer;
+	if (hit != NULL && hit->recent > 0 && hit->recent <= NBuffers)
+	{
+		prefetch_leaf(hit, key);
+		if (ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, hit->recent))
+			buf = hit->recent;
+	}
+	if (!BufferIsValid(buf))
+	{
+		buf = ReadBuffer(rel, block);
+		if (hit != NULL)
+			*hit->hint = buf;
+	}
+	LockBuffer(buf, lockmode);
+	alex_check_page(rel, buf);
+
+	for (;;)
+	{
+		Page		page = BufferGetPage(buf);
+
+		if (!alex_is_leaf(page) || left_of(page, key, before) ||
+			(hit != NULL && moves == 0 &&
+			 (alex_is_deleted(page) ||
+			  alex_header(page)->incarnation != hit->incarnation)))
+		{
+			UnlockReleaseBuffer(buf);
+			return TRY_FAILED;
+		}
+		if (!alex_is_deleted(page) && !right_of(page, key, before))
+		{
+			*result = buf;
+			return TRY_FOUND;
+		}
+		if (!alex_is_deleted(page) && lockmode == BUFFER_LOCK_EXCLUSIVE &&
+			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+		{
+			/* writers repair what a crash or an error left undone */
+			alex_finish_split(rel, buf);
+			return TRY_RESTART;
+		}
+		if (max_moves >= 0 && moves >= max_moves)
+		{
+			UnlockReleaseBuffer(buf);
+			return TRY_FAILED;
+		}
+		block = alex_opaque(page)->right;
+		UnlockReleaseBuffer(buf);
+		if (block == InvalidBlockNumber)
+			elog(ERROR, "fell off the end of index \"%s\"",
+				 RelationGetRelationName(rel));
+		moves++;
+		*moved = true;
+		CHECK_FOR_INTERRUPTS();
+		buf = alex_get_buffer(rel, block, lockmode);
+	}
+}
+
+/*
+ * Find the leaf that covers a key (before: the keys just below it) and return
+ * it pinned and locked in the given mode.  hint is a block to try first, or
+ * InvalidBlockNumber.  The caller holds no lock at its level or above.
+ */
+Buffer
+alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
+			   BlockNumber hint)
+{
+	Buffer		buf;
+	bool		moved;
+	int			tries = 0;
+
+	if (hint != InvalidBlockNumber &&
+		try_leaf(rel, hint, NULL, key, before, lockmode, ALEX_MAX_MOVES,
+				 &buf, &moved) == TRY_FOUND)
+		return buf;
+
+	for (;;)
+	{
+		AlexRel    *info = alex_rel(rel);
+		AlexDirHit	hit;
+		TryResult	res;
+
+		if (alex_dir_lookup(rel, info, key, before, &hit))
+		{
+			res = try_leaf(rel, hit.block, &hit, key, before, lockmode,
+						   ALEX_MAX_MOVES, &buf, &moved);
+			if (res == TRY_FOUND)
+			{
+				if (moved)
+					alex_dir_enter(rel, alex_rel(rel), buf);
+				return buf;
+			}
+			if (res == TRY_RESTART)
+				continue;
+		}
+
+		res = try_leaf(rel, alex_descend(rel, key, before, 0), NULL, key,
+					   before, lockmode, -1, &buf, &moved);
+		if (res == TRY_FOUND)
+		{
+			alex_dir_enter(rel, alex_rel(rel), buf);
+			return buf;
+		}
+		/* the page was recycled between its parent and us: start again */
+		if (++tries > 10000)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("could not find the leaf for a key in index \"%s\"",
+							RelationGetRelationName(rel)),
+					 errhint("Please REINDEX it.")));
+		CHECK_FOR_INTERRUPTS();
+	}
+}

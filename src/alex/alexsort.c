@@ -1,0 +1,287 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexsort.c
+ *	  Sorting of index entries for a build, within maintenance_work_mem.
+ *
+ * Entries are sorted as pairs of 64-bit words with an inlined comparison;
+ * payloads stay where they are.  When memory is full, the sorted entries go
+ * to a temporary file as a run; all runs are merged at the end.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "lib/binaryheap.h"
+#include "storage/buffile.h"
+#include "utils/memutils.h"
+
+typedef struct SortEntry
+{
+	uint64		image;
+	uint64		rest;			/* as AlexKey's, and the flag below */
+	IndexTuple	payload;
+} SortEntry;
+
+/* not part of the order; classes that occur are below 256 */
+#define SORT_DEAD	(UINT64CONST(1) << 63)
+
+static inline int
+compare_entries(const SortEntry *a, const SortEntry *b)
+{
+	uint64		ra = a->rest & ~SORT_DEAD;
+	uint64		rb = b->rest & ~SORT_DEAD;
+	uint16		ca = ra >> ALEX_CLASS_SHIFT;
+	uint16		cb = rb >> ALEX_CLASS_SHIFT;
+
+	if (ca != cb)
+		return ca < cb ? -1 : 1;
+	if (a->image != b->image)
+		return a->image < b->image ? -1 : 1;
+	if (ra != rb)
+		return ra < rb ? -1 : 1;
+	return 0;
+}
+
+#define ST_SORT sort_entries
+#define ST_ELEMENT_TYPE SortEntry
+#define ST_COMPARE(a, b) compare_entries(a, b)
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+typedef struct SortRun
+{
+	BufFile    *file;
+	SortEntry	head;
+	char	   *buffer;			/* of head's payload */
+	Size		buffer_size;
+} SortRun;
+
+struct AlexSort
+{
+	MemoryContext context;
+	MemoryContext payloads;		/* of the entries in memory */
+	Size		allowed;		/* bytes */
+	Size		payload_bytes;
+	SortEntry  *entries;
+	Size		nentries;
+	Size		capacity;
+	Size		next;			/* reading, in memory */
+	SortRun    *runs;
+	int			nruns;
+	binaryheap *heap;
+	SortRun    *last;			/* run that gave the last entry */
+};
+
+/* Start a sort that may use about workmem_kb of memory. */
+AlexSort *
+alex_sort_begin(int workmem_kb)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "alex sort",
+												  ALLOCSET_DEFAULT_SIZES);
+	AlexSort   *sort = MemoryContextAllocZero(context, sizeof(AlexSort));
+
+	sort->context = context;
+	sort->payloads = AllocSetContextCreate(context, "alex sort payloads",
+										   ALLOCSET_DEFAULT_SIZES);
+	sort->allowed = Max((Size) workmem_kb, 64) * 1024;
+	sort->capacity = 1024;
+	sort->entries = MemoryContextAlloc(context,
+									   sort->capacity * sizeof(SortEntry));
+	return sort;
+}
+
+
+/* Sort what is in memory and write it to a new run. */
+static void
+spill(AlexSort *sort)
+{
+	MemoryContext old = MemoryContextSwitchTo(sort->context);
+	SortRun    *run;
+
+	sort_entries(sort->entries, sort->nentries);
+	if (sort->runs == NULL)
+		sort->runs = palloc(sizeof(SortRun));
+	else
+		sort->runs = repalloc(sort->runs,
+							  (sort->nruns + 1) * sizeof(SortRun));
+	run = &sort->runs[sort->nruns++];
+	memset(run, 0, sizeof(SortRun));
+	run->file = BufFileCreateTemp(false);
+	for (Size i = 0; i < sort->nentries; i++)
+	{
+		SortEntry  *entry = &sort->entries[i];
+		uint64		head[3];
+
+		CHECK_FOR_INTERRUPTS();
+		head[0] = entry->image;
+		head[1] = entry->rest;
+		head[2] = entry->payload ? IndexTupleSize(entry->payload) : 0;
+		BufFileWrite(run->file, head, sizeof(head));
+		if (entry->payload)
+			BufFileWrite(run->file, entry->payload, head[2]);
+	}
+	sort->nentries = 0;
+	sort->payload_bytes = 0;
+	MemoryContextReset(sort->payloads);
+	MemoryContextSwitchTo(old);
+}
+
+/* Add an entry; the payload (or NULL) is copied. */
+void
+alex_sort_put(AlexSort *sort, AlexKey key, bool alive, IndexTuple payload)
+{
+	SortEntry  *entry;
+
+	if (sort->nentries == sort->capacity)
+	{
+		Size		bytes = sort->capacity * sizeof(SortEntry);
+
+		if (2 * bytes + sort->payload_bytes > sort->allowed)
+			spill(sort);
+		else
+		{
+			sort->capacity *= 2;
+			sort->entries = repalloc_huge(sort->entries, 2 * bytes);
+		}
+	}
+	else if (payload != NULL &&
+			 sort->capacity * sizeof(SortEntry) + sort->payload_bytes >
+			 sort->allowed && sort->nentries > 0)
+		spill(sort);
+
+	entry = &sort->entries[sort->nentries++];
+	entry->image = key.image;
+	entry->rest = key.rest | (alive ? 0 : SORT_DEAD);
+	entry->payload = NULL;
+	if (payload != NULL)
+	{
+		Size		size = IndexTupleSize(payload);
+
+		entry->payload = MemoryContextAlloc(sort->payloads, size);
+		memcpy(entry->payload, payload, size);
+		sort->payload_bytes += MAXALIGN(size) + 2 * sizeof(void *);
+	}
+}
+
+/* Read a run's next entry into its head; false at the end. */
+static bool
+advance(AlexSort *sort, SortRun *run)
+{
+	uint64		head[3];
+	Size		got = BufFileRead(run->file, head, sizeof(head));
+
+	if (got == 0)
+		return false;
+	if (got != sizeof(head))
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read from alex sort file: read only %zu of %zu bytes",
+						got, sizeof(head))));
+	run->head.image = head[0];
+	run->head.rest = head[1];
+	run->head.payload = NULL;
+	if (head[2] > 0)
+	{
+		if (head[2] > run->buffer_size)
+		{
+			if (run->buffer)
+				pfree(run->buffer);
+			run->buffer_size = Max(head[2], 256);
+			run->buffer = MemoryContextAlloc(sort->context, run->buffer_size);
+		}
+		got = BufFileRead(run->file, run->buffer, head[2]);
+		if (got != head[2])
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not read from alex sort file: read only %zu of %zu bytes",
+							got, (Size) head[2])));
+		run->head.payload = (IndexTuple) run->buffer;
+	}
+	return true;
+}
+
+/* binaryheap has the largest first */
+static int
+compare_runs(Datum a, Datum b, void *arg)
+{
+	return compare_entries(&((SortRun *) DatumGetPointer(b))->head,
+						   &((SortRun *) DatumGetPointer(a))->head);
+}
+
+/* All entries are in: sort. */
+void
+alex_sort_perform(AlexSort *sort)
+{
+	if (sort->nruns == 0)
+	{
+		sort_entries(sort->entries, sort->nentries);
+		return;
+	}
+	if (sort->nentries > 0)
+		spill(sort);
+	pfree(sort->entries);
+	sort->entries = NULL;
+	sort->heap = binaryheap_allocate(sort->nruns, compare_runs, NULL);
+	for (int i = 0; i < sort->nruns; i++)
+	{
+		SortRun    *run = &sort->runs[i];
+
+		if (BufFileSeek(run->file, 0, 0, SEEK_SET) != 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not rewind alex sort file")));
+		if (advance(sort, run))
+			binaryheap_add_unordered(sort->heap, PointerGetDatum(run));
+	}
+	binaryheap_build(sort->heap);
+}
+
+/* Get the next entry in order; false at the end. */
+bool
+alex_sort_get(AlexSort *sort, AlexSortItem *item)
+{
+	SortEntry  *entry;
+
+	if (sort->heap == NULL)
+	{
+		if (sort->next >= sort->nentries)
+			return false;
+		entry = &sort->entries[sort->next++];
+	}
+	else
+	{
+		if (sort->last != NULL)
+		{
+			/* its head has been consumed, and stood on top until now */
+			if (advance(sort, sort->last))
+				binaryheap_replace_first(sort->heap,
+										 PointerGetDatum(sort->last));
+			else
+				binaryheap_remove_first(sort->heap);
+			sort->last = NULL;
+		}
+		if (binaryheap_empty(sort->heap))
+			return false;
+		sort->last = (SortRun *)
+			DatumGetPointer(binaryheap_first(sort->heap));
+		entry = &sort->last->head;
+	}
+	item->key.image = entry->image;
+	item->key.rest = entry->rest & ~SORT_DEAD;
+	item->alive = (entry->rest & SORT_DEAD) == 0;
+	item->payload = entry->payload;
+	return true;
+}
+
+void
+alex_sort_end(AlexSort *sort)
+{
+	for (int i = 0; i < sort->nruns; i++)
+		BufFileClose(sort->runs[i].file);
+	MemoryContextDelete(sort->context);
+}

@@ -1,0 +1,448 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexsplit.c
+ *	  Changes of whole leaves: layout anew, split, removal of entries.
+ *
+ * All plans (which use floating point) are made before the critical section
+ * and logged as bitmap and model; see alexleaf.c.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include "access/nbtree.h"
+#include "access/tableam.h"
+#include "access/xloginsert.h"
+#include "storage/predicate.h"
+
+/*
+ * The shortest separator between a last entry and the next one: a bound
+ * without TID if the keys differ, so that equal keys start on one page.
+ */
+AlexKey
+alex_separator(uint16 class, uint64 limage, uint64 rimage, uint64 rtid)
+{
+	return alex_key(class, rimage, limage < rimage ? 0 : rtid);
+}
+
+/*
+ * Pack a layout and its entries for WAL: layout, images, TIDs, and with
+ * payload a length (0: none) and the tuple for each entry.
+ */
+char *
+alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
+{
+	Size		room = ALEX_LAYOUT_SIZE(layout->nslots) +
+		layout->nitems * (sizeof(uint64) + sizeof(ItemPointerData) +
+						  sizeof(uint16));
+	char	   *data;
+	char	   *p;
+
+	for (int i = 0; i < layout->nitems; i++)
+		room += items[i].payload ? IndexTupleSize(items[i].payload) : 0;
+	p = data = palloc(room);
+	memcpy(p, layout, ALEX_LAYOUT_SIZE(layout->nslots));
+	p += ALEX_LAYOUT_SIZE(layout->nslots);
+	for (int i = 0; i < layout->nitems; i++)
+	{
+		memcpy(p, &items[i].image, sizeof(uint64));
+		p += sizeof(uint64);
+	}
+	for (int i = 0; i < layout->nitems; i++)
+	{
+		ItemPointerData tid;
+
+		alex_tid_unpack(items[i].tid, &tid);
+		memcpy(p, &tid, sizeof(tid));
+		p += sizeof(tid);
+	}
+	if (layout->flags & ALEX_LEAF_PAYLOAD)
+	{
+		for (int i = 0; i < layout->nitems; i++)
+		{
+			uint16		len = items[i].payload ?
+				IndexTupleSize(items[i].payload) : 0;
+
+			memcpy(p, &len, sizeof(len));
+			p += sizeof(len);
+			if (len > 0)
+				memcpy(p, items[i].payload, len);
+			p += len;
+		}
+	}
+	*size = p - data;
+	Assert(*size <= room);
+	return data;
+}
+
+/*
+ * Lay out an exclusively locked leaf anew, with nslots slots.
+ */
+void
+alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
+				  AlexSpread spread)
+{
+	Page		page = BufferGetPage(buf);
+	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+	AlexLayout	layout;
+	PGAlignedBlock image;
+	int			n = alex_leaf_gather(page, items);
+
+	alex_leaf_plan(items, n, nslots, payload, spread, &layout);
+	memcpy(image.data, page, BLCKSZ);
+	alex_leaf_fill((Page) image.data, &layout, items);
+
+	START_CRIT_SECTION();
+	alex_page_replace(page, image.data);
+	MarkBufferDirty(buf);
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
+		XLogRegisterBufData(0, (char *) &layout, ALEX_LAYOUT_SIZE(nslots));
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_REBUILD);
+		PageSetLSN(page, lsn);
+	}
+	END_CRIT_SECTION();
+	pfree(items);
+	alex_dir_enter(rel, alex_rel(rel), buf);
+}
+
+/*
+ * Where to divide n entries: in the middle by size, but between different
+ * keys if there is such a place near it.
+ */
+static int
+choose_split(const AlexItem *items, int n)
+{
+	Size		total = 0;
+	Size		sum = 0;
+	int			middle;
+	int			lo,
+				hi;
+
+	for (int i = 0; i < n; i++)
+		total += 16 + (items[i].payload ?
+					   MAXALIGN(IndexTupleSize(items[i].payload)) : 0);
+	for (middle = 0; middle < n && sum < total / 2; middle++)
+		sum += 16 + (items[middle].payload ?
+					 MAXALIGN(IndexTupleSize(items[middle].payload)) : 0);
+	middle = Min(Max(middle, 1), n - 1);
+
+	/* with payloads near means few bytes too; keep it simple and closer */
+	lo = Max(1, middle - (total > 16 * n ? n / 16 : n / 8));
+	hi = Min(n - 1, middle + (total > 16 * n ? n / 16 : n / 8));
+	for (int d = 0; middle - d >= lo || middle + d <= hi; d++)
+	{
+		if (middle - d >= lo &&
+			items[middle - d - 1].image != items[middle - d].image)
+			return middle - d;
+		if (middle + d <= hi &&
+			items[middle + d - 1].image != items[middle + d].image)
+			return middle + d;
+	}
+	return middle;
+}
+
+/*
+ * Split an exclusively locked leaf to make room for newkey.  The new right
+ * leaf is returned exclusively locked; the left one stays locked and is
+ * marked as incompletely split: the caller calls alex_finish_split on it
+ * after it has inserted its entry into one of the two.
+ */
+Buffer
+alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
+{
+	Page		page = BufferGetPage(buf);
+	AlexOpaque *opaque = alex_opaque(page);
+	uint16		class = alex_leaf(page)->class;
+	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+	int			n = alex_leaf_gather(page, items);
+	int			firstright;
+	bool		append;
+	bool		lpayload = false;
+	bool		rpayload = newpayload > 0;
+	Size		lsize = 0;
+	Size		rsize = 0;
+	int			nslots;
+	AlexLayout	llayout;
+	AlexLayout	rlayout;
+	PGAlignedBlock limage;
+	PGAlignedBlock rimage;
+	Page		lpage = (Page) limage.data;
+	Page		rpage = (Page) rimage.data;
+	Buffer		rbuf;
+	Buffer		fbuf = InvalidBuffer;
+	xl_alex_split xlrec;
+	char	   *rdata;
+	Size		rdata_size;
+	uint16		cycleid;
+
+	Assert(n >= 2);
+	Assert((opaque->flags & ALEX_INCOMPLETE_SPLIT) == 0);
+	append = alex_key_class(alex_header(page)->high) != class &&
+		alex_key_lt(alex_key(class, items[n - 1].image, items[n - 1].tid),
+					newkey);
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	if (append)
+	{
+		/* ascending inserts: leave a full page behind, start an empty one */
+		firstright = n;
+		xlrec.sep = alex_separator(class, items[n - 1].image, newkey.image,
+								   alex_key_tid(newkey));
+	}
+	else
+	{
+		firstright = choose_split(items, n);
+		xlrec.sep = alex_separator(class, items[firstright - 1].image,
+								   items[firstright].image,
+								   items[firstright].tid);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (items[i].payload == NULL)
+			continue;
+		if (i < firstright)
+		{
+			lpayload = true;
+			lsize += MAXALIGN(IndexTupleSize(items[i].payload));
+		}
+		else
+		{
+			rpayload = true;
+			rsize += MAXALIGN(IndexTupleSize(items[i].payload));
+		}
+	}
+
+	nslots = alex_leaf_choose_slots(firstright, lsize, lpayload, 0.5);
+	alex_leaf_plan(items, firstright, nslots, lpayload, ALEX_SPREAD_MODEL,
+				   &llayout);
+	nslots = alex_leaf_choose_slots(n - firstright, rsize, rpayload, 0.5);
+	alex_leaf_plan(items + firstright, n - firstright, nslots, rpayload,
+				   ALEX_SPREAD_MODEL, &rlayout);
+
+	rbuf = alex_new_buffer(rel);
+	cycleid = _bt_vacuum_cycleid(rel);
+
+	xlrec.high = alex_header(page)->high;
+	xlrec.incarnation = alex_new_incarnation(rel);
+	xlrec.left = BufferGetBlockNumber(buf);
+	xlrec.right = BufferGetBlockNumber(rbuf);
+	xlrec.farright = opaque->right;
+	xlrec.firstright = firstright;
+	xlrec.class = class;
+
+	memcpy(limage.data, page, BLCKSZ);
+	alex_header(lpage)->high = xlrec.sep;
+	alex_opaque(lpage)->right = xlrec.right;
+	alex_opaque(lpage)->flags |= ALEX_INCOMPLETE_SPLIT;
+	alex_opaque(lpage)->flags &= ~ALEX_SPLIT_END;
+	alex_opaque(lpage)->cycleid = cycleid;
+	alex_leaf_fill(lpage, &llayout, items);
+
+	memset(rimage.data, 0, BLCKSZ);
+	alex_page_init(rpage, ALEX_PAGE_GAPPED, 0, xlrec.incarnation);
+	alex_header(rpage)->low = xlrec.sep;
+	alex_header(rpage)->high = xlrec.high;
+	alex_leaf(rpage)->class = class;
+	alex_opaque(rpage)->left = xlrec.left;
+	alex_opaque(rpage)->right = xlrec.farright;
+	alex_opaque(rpage)->cycleid = cycleid;
+	alex_leaf_fill(rpage, &rlayout, items + firstright);
+	rdata = alex_pack_items(&rlayout, items + firstright, &rdata_size);
+
+	if (opaque->right != InvalidBlockNumber)
+	{
+		fbuf = alex_get_buffer(rel, opaque->right, BUFFER_LOCK_EXCLUSIVE);
+		if (alex_opaque(BufferGetPage(fbuf))->left != xlrec.left)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("right sibling's left link does not match: block %u links to %u instead of expected %u in index \"%s\"",
+							opaque->right,
+							alex_opaque(BufferGetPage(fbuf))->left,
+							xlrec.left, RelationGetRelationName(rel))));
+		/* VACUUM need not look further right for pages split off from here */
+		if (alex_opaque(BufferGetPage(fbuf))->cycleid != cycleid)
+			alex_opaque(rpage)->flags |= ALEX_SPLIT_END;
+	}
+
+	START_CRIT_SECTION();
+	alex_page_replace(page, limage.data);
+	alex_page_replace(BufferGetPage(rbuf), rimage.data);
+	MarkBufferDirty(buf);
+	MarkBufferDirty(rbuf);
+	if (BufferIsValid(fbuf))
+	{
+		alex_opaque(BufferGetPage(fbuf))->left = xlrec.right;
+		MarkBufferDirty(fbuf);
+	}
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
+		XLogRegisterBufData(0, (char *) &llayout,
+							ALEX_LAYOUT_SIZE(llayout.nslots));
+		XLogRegisterBuffer(1, rbuf, REGBUF_WILL_INIT);
+		XLogRegisterBufData(1, rdata, rdata_size);
+		if (BufferIsValid(fbuf))
+			XLogRegisterBuffer(2, fbuf, REGBUF_STANDARD);
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_SPLIT_LEAF);
+		PageSetLSN(page, lsn);
+		PageSetLSN(BufferGetPage(rbuf), lsn);
+		if (BufferIsValid(fbuf))
+			PageSetLSN(BufferGetPage(fbuf), lsn);
+	}
+	END_CRIT_SECTION();
+
+	PredicateLockPageSplit(rel, xlrec.left, xlrec.right);
+	if (BufferIsValid(fbuf))
+		UnlockReleaseBuffer(fbuf);
+	pfree(rdata);
+	pfree(items);
+	OMEN_STOP_EVENT("alex-split-after-right");
+	if (!alex_directory_stale)
+	{
+		alex_dir_enter(rel, alex_rel(rel), buf);
+		alex_dir_enter(rel, alex_rel(rel), rbuf);
+	}
+	return rbuf;
+}
+
+/*
+ * Remove the entries in the given slots from an exclusively locked leaf.  For
+ * VACUUM the lock is a cleanup lock; else latestRemovedXid is the newest
+ * transaction whose rows the entries may have been visible to, for standbys.
+ */
+void
+alex_remove_items(Relation rel, Buffer buf, uint16 *slots, int nslots,
+				  bool vacuum, TransactionId latestRemovedXid)
+{
+	Page		page = BufferGetPage(buf);
+	xl_alex_remove xlrec;
+
+	memset(&xlrec, 0, sizeof(xlrec));
+	xlrec.latestRemovedXid = latestRemovedXid;
+	xlrec.nslots = nslots;
+
+	START_CRIT_SECTION();
+	alex_leaf_remove(page, slots, nslots);
+	if (vacuum)
+	{
+		alex_opaque(page)->cycleid = 0;
+		alex_opaque(page)->flags &= ~ALEX_SPLIT_END;
+	}
+	MarkBufferDirty(buf);
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
+		XLogRegisterBufData(0, (char *) slots, nslots * sizeof(uint16));
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID,
+						 vacuum ? XLOG_ALEX_VACUUM : XLOG_ALEX_DELETE);
+		PageSetLSN(page, lsn);
+	}
+	END_CRIT_SECTION();
+}
+
+/*
+ * Remove the entries of an exclusively locked leaf that scans have marked as
+ * killed, and entries that point into the same heap blocks if they turn out
+ * to be dead as well; the table access method decides, and says what a
+ * standby has to wait for.
+ */
+void
+alex_delete_killed(Relation rel, Relation heapRel, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+	const uint64 *used = alex_used(page);
+	const uint64 *dead = alex_dead(page);
+	const ItemPointerData *tids = alex_tids(page);
+	int			nslots = alex_leaf(page)->nslots;
+	BlockNumber *blocks;
+	int			nblocks = 0;
+	TM_IndexDeleteOp op;
+	TransactionId latestRemovedXid;
+	uint16	   *slots;
+	int			nremove = 0;
+
+	blocks = palloc(nslots * sizeof(BlockNumber));
+	for (int s = 0; s < nslots; s++)
+	{
+		if (alex_bit(dead, s) && alex_bit(used, s))
+		{
+			BlockNumber block = ItemPointerGetBlockNumberNoCheck(&tids[s]);
+
+			if (nblocks == 0 || blocks[nblocks - 1] != block)
+				blocks[nblocks++] = block;
+		}
+	}
+	if (nblocks == 0)
+	{
+		pfree(blocks);
+		return;
+	}
+
+	op.irel = rel;
+	op.iblknum = BufferGetBlockNumber(buf);
+	op.bottomup = false;
+	op.bottomupfreespace = 0;
+	op.ndeltids = 0;
+	op.deltids = palloc(nslots * sizeof(TM_IndexDelete));
+	op.status = palloc(nslots * sizeof(TM_IndexStatus));
+	for (int s = 0; s < nslots; s++)
+	{
+		bool		wanted = false;
+
+		if (!alex_bit(used, s))
+			continue;
+		if (alex_bit(dead, s))
+			wanted = true;
+		else if (nblocks <= 8)
+		{
+			for (int i = 0; i < nblocks && !wanted; i++)
+				wanted = blocks[i] == ItemPointerGetBlockNumberNoCheck(&tids[s]);
+		}
+		if (wanted)
+		{
+			op.deltids[op.ndeltids].tid = tids[s];
+			op.deltids[op.ndeltids].id = op.ndeltids;
+			op.status[op.ndeltids].idxoffnum = s;
+			op.status[op.ndeltids].knowndeletable = alex_bit(dead, s);
+			op.status[op.ndeltids].promising = false;
+			op.status[op.ndeltids].freespace = 0;
+			op.ndeltids++;
+		}
+	}
+
+	latestRemovedXid = table_index_delete_tuples(heapRel, &op);
+	if (!XLogStandbyInfoActive() || !RelationNeedsWAL(rel))
+		latestRemovedXid = InvalidTransactionId;
+
+	/* the table access method may have reordered the entries */
+	slots = palloc(nslots * sizeof(uint16));
+	for (int i = 0; i < op.ndeltids; i++)
+	{
+		TM_IndexStatus *status = &op.status[op.deltids[i].id];
+
+		if (status->knowndeletable)
+			slots[nremove++] = status->idxoffnum;
+	}
+	if (nremove > 0)
+		alex_remove_items(rel, buf, slots, nremove, false, latestRemovedXid);
+
+	pfree(slots);
+	pfree(op.deltids);
+	pfree(op.status);
+	pfree(blocks);
+}
