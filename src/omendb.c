@@ -33,6 +33,7 @@ int			omen_seal_naptime = 15;
 int			omen_seal_delay = 60;
 int			omen_reclaim_space = OMEN_RECLAIM_HALF;
 bool		omen_eager_seal = false;
+bool		omen_seal_before_scan = false;
 int			omen_eager_naptime = 20;
 bool		omen_stop_events = false;
 
@@ -115,6 +116,12 @@ define_settings(void)
 							 NULL,
 							 &omen_eager_seal, false,
 							 PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.seal_before_scan",
+							 "Freeze and seal what can be of a table before each scan of it (for tests).",
+							 NULL,
+							 &omen_seal_before_scan, false,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("omendb.eager_naptime",
 							"Time between two rounds of eager sealing (for tests).",

@@ -41,6 +41,7 @@ extern int	omen_seal_naptime;		/* seconds */
 extern int	omen_seal_delay;		/* seconds */
 extern int	omen_reclaim_space;		/* OmenReclaimSpace */
 extern bool omen_eager_seal;
+extern bool omen_seal_before_scan;
 extern int	omen_eager_naptime;		/* milliseconds */
 extern bool omen_stop_events;
 

@@ -156,8 +156,12 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
 struct IndexFetchTableData *
 omen_index_fetch_begin(Relation rel)
 {
-	OmenIndexFetch fetch = palloc0(sizeof(OmenIndexFetchData));
+	OmenIndexFetch fetch;
 
+	if (unlikely(omen_seal_before_scan))
+		omen_seal_before_scan_of(rel);
+
+	fetch = palloc0(sizeof(OmenIndexFetchData));
 	fetch->heap.xs_base.rel = rel;
 	fetch->heap.xs_cbuf = InvalidBuffer;
 	fetch->copy.first_block = InvalidBlockNumber;	/* else as zeroed */

@@ -27,6 +27,7 @@
 #include "table/table.h"
 
 #include "access/visibilitymap.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
@@ -695,4 +696,25 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 		if (must_yield(&gs))
 			break;
 	}
+}
+
+/* See table.h */
+void
+omen_seal_before_scan_of(Relation rel)
+{
+	OmenSealStats stats;
+	MemoryContext mcxt;
+	MemoryContext oldcxt;
+
+	if (RecoveryInProgress() || IsInParallelMode() ||
+		!omen_relation_sealable(rel) ||
+		!ConditionalLockRelation(rel, ShareUpdateExclusiveLock))
+		return;
+	mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb eager seal",
+								 ALLOCSET_DEFAULT_SIZES);
+	oldcxt = MemoryContextSwitchTo(mcxt);
+	omen_seal_relation(rel, OMEN_SEAL_TAIL | OMEN_SEAL_YIELD, &stats);
+	MemoryContextSwitchTo(oldcxt);
+	MemoryContextDelete(mcxt);
+	UnlockRelation(rel, ShareUpdateExclusiveLock);
 }

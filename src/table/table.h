@@ -390,6 +390,11 @@ typedef struct OmenSealStats
  */
 extern void omen_seal_relation(Relation rel, int options,
 							   OmenSealStats *stats);
+/*
+ * For omendb.seal_before_scan: seal what can be of a table that is about to be
+ * scanned, if nobody minds.  Called without content locks.
+ */
+extern void omen_seal_before_scan_of(Relation rel);
 /* Unseal every row group of rel; returns the number of pages thawed. */
 extern int64 omen_unseal_relation(Relation rel);
 /* May row groups of this relation ever be sealed? */

@@ -51,7 +51,8 @@ release_cold(OmenScanDesc scan)
 	scan->image = false;
 	if (scan->ncold + scan->nhot > 0)
 	{
-		omen_count_scan_blocks(scan->ncold, scan->nhot);
+		if (omen_relation_sealable(scan->heap.rs_base.rs_rd))
+			omen_count_scan_blocks(scan->ncold, scan->nhot);
 		scan->ncold = scan->nhot = 0;
 	}
 }
@@ -63,6 +64,9 @@ omen_beginscan(Relation rel, Snapshot snapshot, int nkeys,
 			   uint32 flags)
 {
 	OmenScanDesc scan;
+
+	if (unlikely(omen_seal_before_scan))
+		omen_seal_before_scan_of(rel);
 
 	/* heapam sets up its part, then we make room for ours */
 	scan = (OmenScanDesc) heap_beginscan(rel, snapshot, nkeys, key, pscan,
