@@ -12,6 +12,11 @@
  * RelationGetBufferForTuple).  Chunks are decoded before any content lock is
  * taken, since whoever holds one cannot be cancelled.
  *
+ * With wal_level = minimal, storage that this transaction has made (ALTER TABLE
+ * ... SET TABLESPACE copies sealed row groups) is not logged but synced at
+ * commit.  Then thawing must not be logged either: redo would put the thawed
+ * image over what heapam has changed on the page without logging it.
+ *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
@@ -107,7 +112,8 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	header->cold_rows -= nrows;
 	MarkBufferDirty(buffer);
 	MarkBufferDirty(header_buf);
-	omen_log_thaw_page(buffer, header_buf, off, nrows);
+	if (RelationNeedsWAL(rel))
+		omen_log_thaw_page(buffer, header_buf, off, nrows);
 	END_CRIT_SECTION();
 
 	OMEN_STOP_EVENT("thaw-after-page");
@@ -130,6 +136,7 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	Page		page = BufferGetPage(buffer);
 	OmenGroupHeader header;
 	OmenRowGroupId id;
+	OmenOwner	owner;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	if (!omen_page_is_header(page))
@@ -156,15 +163,21 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	START_CRIT_SECTION();
 	install_page(page, image);
 	MarkBufferDirty(buffer);
-	omen_log_unseal(buffer);
+	if (RelationNeedsWAL(rel))
+		omen_log_unseal(buffer);
 	END_CRIT_SECTION();
 
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 
 	note_free_space(rel, BufferGetBlockNumber(buffer), image);
 
-	/* flushes the record above first; readers of the id are waited for */
-	omen_store_drop(&id, 1);
+	/*
+	 * Flushes the record above first; readers of the id are waited for.  Only
+	 * our own claim is given up: after SET TABLESPACE in this transaction the
+	 * old storage has the row group too, and comes back if we roll back.
+	 */
+	owner = omen_group_owner(rel, copy->first_block);
+	omen_store_remove_owner(&id, &owner);
 	return THAW_DONE;
 }
 
@@ -192,7 +205,8 @@ set_draining(Relation rel, Buffer buffer, const OmenGroupCopy *copy)
 			START_CRIT_SECTION();
 			header->flags |= OMEN_GROUP_DRAINING;
 			MarkBufferDirty(buffer);
-			omen_log_header(buffer);
+			if (RelationNeedsWAL(rel))
+				omen_log_header(buffer);
 			END_CRIT_SECTION();
 		}
 	}
