@@ -201,7 +201,11 @@ omen_scan_bitmap_next_block(TableScanDesc sscan,
 	{
 		hscan->rs_cblock = blk;
 		bitmap_collect_cold(scan, tbmres);
-		return hscan->rs_ntuples > 0;
+		if (likely(omen_cold_row_stands(sscan->rs_rd, blk)))
+			return hscan->rs_ntuples > 0;
+		scan->cold = false;
+		scan->image = false;
+		hscan->rs_ntuples = 0;
 	}
 
 	hscan->rs_cbuf = ReleaseAndReadBuffer(hscan->rs_cbuf, sscan->rs_rd, blk);
@@ -222,7 +226,11 @@ omen_scan_bitmap_next_block(TableScanDesc sscan,
 		if (omen_scan_load_copy(scan, blk))
 		{
 			bitmap_collect_cold(scan, tbmres);
-			break;
+			if (likely(omen_cold_row_stands(sscan->rs_rd, blk)))
+				break;
+			scan->cold = false;
+			scan->image = false;
+			hscan->rs_ntuples = 0;
 		}
 		if (tries >= OMEN_MAX_RETRIES)
 			omen_retry_failed(sscan->rs_rd, blk);

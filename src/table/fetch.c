@@ -17,6 +17,7 @@
 #include "table/scan.h"
 
 #include "access/relscan.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "storage/predicate.h"
 #include "utils/memutils.h"
@@ -147,6 +148,23 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
 	return true;
 }
 
+/* See scan.h */
+bool
+omen_cold_row_stands(Relation rel, BlockNumber blk)
+{
+	Buffer		buf;
+	bool		cold;
+
+	if (likely(!IsolationIsSerializable()))
+		return true;
+
+	buf = ReadBuffer(rel, blk);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	cold = omen_page_has_cold_rows(BufferGetPage(buf));
+	UnlockReleaseBuffer(buf);
+	return cold;
+}
+
 /* ------------------------------------------------------------------------
  * Through an index
  * ------------------------------------------------------------------------
@@ -251,11 +269,13 @@ omen_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
 	Relation	rel = scan->rel;
 	BlockNumber blk = ItemPointerGetBlockNumber(tid);
+	ItemPointerData self = *tid;
 	Buffer		buf;
 	bool		found;
 
 	Assert(TTS_IS_BUFFERTUPLE(slot));
 
+retry:
 	/* In the middle of a HOT chain we have its page, which stays hot. */
 	if (!*call_again)
 	{
@@ -310,8 +330,17 @@ cold:
 	*call_again = false;
 	if (all_dead)
 		*all_dead = false;
-	return fetch_cold(fetch->reader, &fetch->copy, rel, tid, true, snapshot,
-					  slot);
+	found = fetch_cold(fetch->reader, &fetch->copy, rel, tid, true, snapshot,
+					   slot);
+	if (found && unlikely(!omen_cold_row_stands(rel, blk)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(slot);
+		*tid = self;
+		fetch->snapshot = NULL;
+		goto retry;
+	}
+	return found;
 }
 
 /* ------------------------------------------------------------------------
@@ -409,6 +438,11 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 			found = fetch_cold(reader, &copy, rel, &ctid, false, snapshot,
 							   slot);
 			omen_cold_reader_close(reader);
+			if (!found || omen_cold_row_stands(rel, blk))
+				break;
+			/* the caller looks at the page */
+			ExecClearTuple(slot);
+			found = *cold = false;
 			break;
 		}
 		if (tries >= OMEN_MAX_RETRIES)

@@ -232,7 +232,10 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 
 	if (pagemode && unlikely(scan->copy.sealed) &&
 		omen_group_copy_has(&scan->copy, blk) &&
-		omen_group_copy_is_cold(&scan->copy, blk))
+		omen_group_copy_is_cold(&scan->copy, blk) &&
+		/* only these have not locked the whole relation for SSI */
+		((hscan->rs_base.rs_flags & SO_TYPE_TIDRANGESCAN) == 0 ||
+		 omen_cold_row_stands(rel, blk)))
 	{
 		collect_cold(scan, blk);
 		return;
