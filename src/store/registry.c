@@ -4,9 +4,10 @@
  *	  Which row groups are being read or sealed, by whom.
  *
  * Shared memory holds a small array of ids per process.  Only its owner writes
- * to it, under a spinlock that only garbage collection contends for.  A local
- * table remembers which resource owner registered what, so that errors release
- * it; it has a fixed size too, and nothing here allocates.
+ * to it, under a spinlock that only garbage collection contends for.  What finds
+ * no place there (a scan of very many partitions at once) is only counted: then
+ * every id counts as in use.  A local table remembers which resource owner
+ * registered what, so that errors release it; it grows as needed.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -17,14 +18,16 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 
 #define REGISTRY_IDS	64		/* distinct ids per process */
-#define REGISTRY_LOCAL	256		/* (id, resource owner) pairs per process */
+#define REGISTRY_LOCAL	64		/* (id, resource owner) pairs, at first */
 
 typedef struct RegistryProc
 {
 	slock_t		mutex;
 	int			nids;			/* length of ids in use; holes have count 0 */
+	uint32		overflow;		/* registrations that found no place */
 	uint32		counts[REGISTRY_IDS];
 	OmenRowGroupId ids[REGISTRY_IDS];
 } RegistryProc;
@@ -32,13 +35,15 @@ typedef struct RegistryProc
 typedef struct LocalEntry
 {
 	ResourceOwner owner;
-	int			slot;			/* in RegistryProc */
+	OmenRowGroupId id;
+	int			slot;			/* in RegistryProc; -1: overflow */
 	uint32		count;			/* 0: free */
 } LocalEntry;
 
 static RegistryProc *registry = NULL;
-static LocalEntry local_entries[REGISTRY_LOCAL];
+static LocalEntry *local_entries = NULL;
 static int	nlocal = 0;			/* length of local_entries in use */
+static int	max_local = 0;		/* length of local_entries */
 
 static int
 registry_procs(void)
@@ -86,6 +91,20 @@ omen_id_register(const OmenRowGroupId *id)
 
 	omen_store_backend_init();
 
+	/* before anything is changed */
+	if (nlocal >= max_local)
+	{
+		int			newmax = max_local == 0 ? REGISTRY_LOCAL : max_local * 2;
+
+		if (local_entries == NULL)
+			local_entries = MemoryContextAlloc(TopMemoryContext,
+											   newmax * sizeof(LocalEntry));
+		else
+			local_entries = repalloc(local_entries,
+									 newmax * sizeof(LocalEntry));
+		max_local = newmax;
+	}
+
 	for (int i = 0; i < mine->nids; i++)
 	{
 		if (mine->counts[i] == 0)
@@ -102,7 +121,7 @@ omen_id_register(const OmenRowGroupId *id)
 	if (slot < 0 && mine->nids < REGISTRY_IDS)
 		slot = mine->nids;
 
-	for (int i = 0; slot >= 0 && i < nlocal; i++)
+	for (int i = 0; i < nlocal; i++)
 	{
 		LocalEntry *e = &local_entries[i];
 
@@ -111,38 +130,37 @@ omen_id_register(const OmenRowGroupId *id)
 			if (entry < 0)
 				entry = i;
 		}
-		else if (e->slot == slot && e->owner == CurrentResourceOwner)
+		else if (e->slot == slot && e->owner == CurrentResourceOwner &&
+				 OmenRowGroupIdEquals(&e->id, id))
 		{
 			entry = i;
 			break;
 		}
 	}
-	if (entry < 0 && nlocal < REGISTRY_LOCAL)
+	if (entry < 0)
 	{
-		entry = nlocal;
+		entry = nlocal++;
 		local_entries[entry].count = 0;
 	}
-	if (slot < 0 || entry < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many row groups are in use at once by one process"),
-				 errdetail("A process can use %d row groups at a time.",
-						   REGISTRY_IDS)));
 
 	SpinLockAcquire(&mine->mutex);
-	if (slot == mine->nids)
+	if (slot < 0)
+		mine->overflow++;
+	else
 	{
-		mine->counts[slot] = 0;
-		mine->nids++;
+		if (slot == mine->nids)
+		{
+			mine->counts[slot] = 0;
+			mine->nids++;
+		}
+		if (mine->counts[slot] == 0)
+			mine->ids[slot] = *id;
+		mine->counts[slot]++;
 	}
-	if (mine->counts[slot] == 0)
-		mine->ids[slot] = *id;
-	mine->counts[slot]++;
 	SpinLockRelease(&mine->mutex);
 
-	if (entry == nlocal)
-		nlocal++;
 	local_entries[entry].owner = CurrentResourceOwner;
+	local_entries[entry].id = *id;
 	local_entries[entry].slot = slot;
 	local_entries[entry].count++;
 }
@@ -154,9 +172,13 @@ release_entry(int entry, uint32 n)
 	RegistryProc *mine = my_registry();
 	LocalEntry *e = &local_entries[entry];
 
-	Assert(e->count >= n && mine->counts[e->slot] >= n);
+	Assert(e->count >= n);
+	Assert((e->slot < 0 ? mine->overflow : mine->counts[e->slot]) >= n);
 	SpinLockAcquire(&mine->mutex);
-	mine->counts[e->slot] -= n;
+	if (e->slot < 0)
+		mine->overflow -= n;
+	else
+		mine->counts[e->slot] -= n;
 	while (mine->nids > 0 && mine->counts[mine->nids - 1] == 0)
 		mine->nids--;
 	SpinLockRelease(&mine->mutex);
@@ -173,14 +195,13 @@ release_entry(int entry, uint32 n)
 void
 omen_id_unregister(const OmenRowGroupId *id)
 {
-	RegistryProc *mine = my_registry();
 	int			other = -1;
 
 	for (int i = nlocal - 1; i >= 0; i--)
 	{
 		LocalEntry *e = &local_entries[i];
 
-		if (e->count == 0 || !OmenRowGroupIdEquals(&mine->ids[e->slot], id))
+		if (e->count == 0 || !OmenRowGroupIdEquals(&e->id, id))
 			continue;
 		if (e->owner == CurrentResourceOwner)
 		{
@@ -209,9 +230,11 @@ omen_id_in_use(const OmenRowGroupId *id)
 		 * anew, so a registration missed here is of a reader that will find
 		 * the header changed.
 		 */
-		if (*(volatile int *) &proc->nids == 0)
+		if (*(volatile int *) &proc->nids == 0 &&
+			*(volatile uint32 *) &proc->overflow == 0)
 			continue;
 		SpinLockAcquire(&proc->mutex);
+		found = proc->overflow > 0;
 		for (int j = 0; j < proc->nids && !found; j++)
 			found = proc->counts[j] > 0 &&
 				OmenRowGroupIdEquals(&proc->ids[j], id);

@@ -29,6 +29,8 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_tablespace.h"
+#include "commands/tablespace.h"
 #include "common/relpath.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
@@ -63,6 +65,23 @@ collect_candidate(const OmenRowGroupId *id, const OmenOwner *owner,
 	list->items[list->n].owner = *owner;
 	list->n++;
 	return true;
+}
+
+/*
+ * Does the tablespace exist, but not its folder (a file system that is not
+ * mounted, say)?  Then nothing can be said about what is in it.
+ */
+static bool
+tablespace_is_away(Oid spcNode)
+{
+	char		dir[MAXPGPATH];
+	struct stat st;
+
+	if (spcNode == DEFAULTTABLESPACE_OID || spcNode == GLOBALTABLESPACE_OID)
+		return false;
+	snprintf(dir, sizeof(dir), "pg_tblspc/%u/%s", spcNode,
+			 TABLESPACE_VERSION_DIRECTORY);
+	return stat(dir, &st) != 0 && get_tablespace_name(spcNode) != NULL;
 }
 
 /* Is the storage gone, or too short for the row group's first block? */
@@ -109,6 +128,8 @@ examine_owner(const OmenRowGroupId *id, const OmenOwner *owner)
 	Relation	rel;
 	OwnerState	state = OWNER_UNKNOWN;
 
+	if (tablespace_is_away(owner->rnode.spcNode))
+		return OWNER_UNKNOWN;
 	if (storage_is_gone(owner))
 		return OWNER_GONE;
 	if (owner->rnode.dbNode != MyDatabaseId)
