@@ -184,13 +184,7 @@ reserve_page(OmenSegmentBuilder *builder, int nlines)
 		if (column->is_int)
 			continue;
 		column->mark = column->data.len;
-
-		/*
-		 * A page's values are less than a page; missing values of a fixed
-		 * width take their room too.
-		 */
-		enlargeStringInfo(&column->data,
-						  BLCKSZ + Max(column->attlen, 0) * nlines);
+		enlargeStringInfo(&column->data, BLCKSZ);
 	}
 }
 
@@ -209,17 +203,7 @@ static inline void
 add_missing(ColumnBuilder *column, uint32 row)
 {
 	column->missing[row] = 1;
-	if (column->is_int)
-		column->ints[row] = 0;
-	else
-	{
-		column->ints[row] = column->data.len;
-		if (column->attlen > 0)
-		{
-			memset(column->data.data + column->data.len, 0, column->attlen);
-			column->data.len += column->attlen;
-		}
-	}
+	column->ints[row] = column->is_int ? 0 : column->data.len;
 }
 
 /*
@@ -598,7 +582,8 @@ append_plain(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 		return OMEN_ENC_INTS;
 	}
 
-	if (column->attlen < 0)
+	/* Of a fixed width, only missing values make offsets necessary */
+	if (column->attlen < 0 || missing)
 	{
 		header->ints = buf->len;
 		omen_ints_encode(buf, column->ints, NULL, nrows + 1, true);
@@ -607,7 +592,7 @@ append_plain(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 	header->datalen = column->data.len;
 	appendBinaryStringInfo(buf, column->data.data, column->data.len);
 	pad8(buf);
-	return column->attlen < 0 ? OMEN_ENC_VAR : OMEN_ENC_FIXED;
+	return header->ints ? OMEN_ENC_VAR : OMEN_ENC_FIXED;
 }
 
 /*

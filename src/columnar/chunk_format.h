@@ -38,7 +38,7 @@ typedef enum OmenEncoding
 	OMEN_ENC_SYSTEM = 1,		/* attno 0 */
 	OMEN_ENC_ALL_NULL = 2,		/* no value in any row */
 	OMEN_ENC_INTS = 3,			/* 1, 2, 4 or 8 bytes, as integers */
-	OMEN_ENC_FIXED = 4,			/* any other fixed width, verbatim */
+	OMEN_ENC_FIXED = 4,			/* any other fixed width, none missing */
 	OMEN_ENC_VAR = 5,			/* offsets (integers) and bytes */
 	OMEN_ENC_DICT = 6			/* codes (integers) and distinct values */
 } OmenEncoding;

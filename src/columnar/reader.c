@@ -316,7 +316,7 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 				omen_chunk_damaged(attno, "It has too few or too many values.");
 			break;
 		case OMEN_ENC_VAR:
-			if (!by_offset)
+			if (omen_column_is_int(column))
 				omen_chunk_damaged(attno, "Its encoding does not fit.");
 			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
 								reader->nrows + 1))
@@ -342,7 +342,7 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 }
 
 /*
- * omen_column_check: the variable-width value at start..end of data, checked.
+ * omen_column_check: the value at start..end of data, checked.
  *
  * It must lie inside and be a complete value of that length, so that whoever
  * deforms the tuple stays inside the value.
@@ -359,7 +359,9 @@ omen_column_check(const OmenColumn *column, uint64 start, uint64 end)
 	value = column->data + start;
 	len = (uint32) (end - start);
 
-	if (column->kind == COLUMN_CSTRING)
+	if (column->kind == COLUMN_FIXED)
+		good = len == column->attlen;
+	else if (column->kind == COLUMN_CSTRING)
 		good = memchr(value, 0, len) == value + len - 1;
 	else if (VARATT_IS_1B_E(value))
 		good = len == VARHDRSZ_EXTERNAL + sizeof(varatt_external) &&
