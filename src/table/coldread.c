@@ -110,9 +110,15 @@ fetch_chunk(void *arg, int attno, Size *len)
 	 * The id is registered since the header page was seen under its lock, so
 	 * it cannot have been dropped: missing means lost.
 	 */
-	if (!omen_cache_get(&seg->id, &seg->owner, attno, seg->segment, chunk))
+	if (!(seg->reader->for_scan ? omen_cache_get_scan : omen_cache_get)
+		(&seg->id, &seg->owner, attno, seg->segment, chunk))
 		omen_store_missing(&seg->id, &seg->owner);
 	seg->nchunks++;
+
+	/* a scan will want the same column of the next segment */
+	if (seg->reader->for_scan &&
+		(seg->segment + 1) * OmenSegmentBlocks() < omen_row_group_blocks)
+		omen_cache_prefetch(&seg->id, attno, seg->segment + 1);
 	MemoryContextSwitchTo(old);
 	*len = chunk->len;
 	return chunk->data;
