@@ -137,6 +137,7 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	OmenGroupHeader header;
 	OmenRowGroupId id;
 	OmenOwner	owner;
+	bool		reserve;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	if (!omen_page_is_header(page))
@@ -160,16 +161,30 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 
 	OMEN_STOP_EVENT("unseal-before-last");
 
+	reserve = OmenPageGetColdPage(page)->nlines == 0;
+
 	START_CRIT_SECTION();
-	install_page(page, image);
 	MarkBufferDirty(buffer);
-	if (RelationNeedsWAL(rel))
-		omen_log_unseal(buffer);
+	if (reserve)
+	{
+		memset(header, 0, sizeof(OmenGroupHeaderData));
+		header->nblocks = omen_row_group_blocks;
+		header->flags = OMEN_GROUP_RESERVED;
+		if (RelationNeedsWAL(rel))
+			omen_log_header(buffer);
+	}
+	else
+	{
+		install_page(page, image);
+		if (RelationNeedsWAL(rel))
+			omen_log_unseal(buffer);
+	}
 	END_CRIT_SECTION();
 
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 
-	note_free_space(rel, BufferGetBlockNumber(buffer), image);
+	if (!reserve)
+		note_free_space(rel, BufferGetBlockNumber(buffer), image);
 
 	/*
 	 * Flushes the record above first; readers of the id are waited for.  Only
