@@ -10,14 +10,17 @@
 #include "table/table.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "table/worker.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/syscache.h"
 
 static ProcessUtility_hook_type prev_ProcessUtility = NULL;
@@ -86,6 +89,8 @@ refuse_sealed_database(const char *dbname, bool create)
 {
 	OwnedSearch search;
 	HeapTuple	tup;
+	int			nbackends;
+	int			nprepared;
 
 	search.dbNode = get_database_oid(dbname, true);
 	if (!OidIsValid(search.dbNode))
@@ -93,10 +98,21 @@ refuse_sealed_database(const char *dbname, bool create)
 
 	/*
 	 * The lock that core is going to take, or a stronger one: no new
-	 * connection to that database, so nobody who could seal.
+	 * connection to that database.  Sessions that are there already could
+	 * still seal, so wait for them as core does, and only then look.
 	 */
 	LockSharedObject(DatabaseRelationId, search.dbNode, 0,
 					 create ? ShareLock : AccessExclusiveLock);
+	if (CountOtherDBBackends(search.dbNode, &nbackends, &nprepared))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 create ?
+				 errmsg("source database \"%s\" is being accessed by other users",
+						dbname) :
+				 errmsg("database \"%s\" is being accessed by other users",
+						dbname),
+				 errdetail("%d other sessions and %d prepared transactions are using the database.",
+						   nbackends, nprepared)));
 
 	search.spcNode = InvalidOid;
 	search.found = false;
@@ -150,6 +166,30 @@ moves_database(AlterDatabaseStmt *stmt)
 	return false;
 }
 
+/*
+ * Would core let the user do this to the database at all?  If not, leave the
+ * refusal to core, and do nothing that others would notice.
+ */
+static bool
+may_manage_database(Node *parsetree, Oid dbid)
+{
+	HeapTuple	tup;
+	bool		result = false;
+
+	if (superuser())
+		return true;
+	if (!IsA(parsetree, CreatedbStmt))
+		return pg_database_ownercheck(dbid, GetUserId());
+
+	tup = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tup))
+	{
+		result = ((Form_pg_authid) GETSTRUCT(tup))->rolcreatedb;
+		ReleaseSysCache(tup);
+	}
+	return result;
+}
+
 static void
 call_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 					bool readOnlyTree, ProcessUtilityContext context,
@@ -173,6 +213,7 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 {
 	Node	   *parsetree = pstmt->utilityStmt;
 	const char *volatile dbname = NULL;
+	Oid			dbid = InvalidOid;
 
 	/* commands that need a database for themselves */
 	switch (nodeTag(parsetree))
@@ -195,14 +236,17 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 			break;
 	}
 
-	if (dbname == NULL)
+	if (dbname != NULL)
+		dbid = get_database_oid(dbname, true);
+
+	if (!OidIsValid(dbid) || !may_manage_database(parsetree, dbid))
 	{
 		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 							params, queryEnv, dest, qc);
 		return;
 	}
 
-	omen_workers_keep_out(get_database_oid(dbname, true));
+	omen_workers_keep_out(dbid);
 	PG_TRY();
 	{
 		if (IsA(parsetree, CreatedbStmt) || IsA(parsetree, AlterDatabaseStmt))
