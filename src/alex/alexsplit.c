@@ -417,7 +417,8 @@ alex_delete_killed(Relation rel, Relation heapRel, Buffer buf)
 		{
 			op.deltids[op.ndeltids].tid = tids[s];
 			op.deltids[op.ndeltids].id = op.ndeltids;
-			op.status[op.ndeltids].idxoffnum = s;
+			/* the table's checks want offsets to begin with 1 */
+			op.status[op.ndeltids].idxoffnum = s + 1;
 			op.status[op.ndeltids].knowndeletable = alex_bit(dead, s);
 			op.status[op.ndeltids].promising = false;
 			op.status[op.ndeltids].freespace = 0;
@@ -436,7 +437,7 @@ alex_delete_killed(Relation rel, Relation heapRel, Buffer buf)
 		TM_IndexStatus *status = &op.status[op.deltids[i].id];
 
 		if (status->knowndeletable)
-			slots[nremove++] = status->idxoffnum;
+			slots[nremove++] = status->idxoffnum - 1;
 	}
 	if (nremove > 0)
 		alex_remove_items(rel, buf, slots, nremove, false, latestRemovedXid);
