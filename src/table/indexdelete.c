@@ -27,13 +27,16 @@
 /* Blocks this close together count as contiguous */
 #define BOTTOMUP_TOLERANCE	3
 
-/* The entries of one block, in a bottom-up deletion */
-typedef struct BlockEntries
-{
-	int			first;			/* index of the first in deltids */
-	int			count;
-	int			weight;			/* promising ones, rounded */
-} BlockEntries;
+/*
+ * Sorting is a good part of the work, so sort integers, with the comparison in
+ * line.
+ */
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE uint64
+#define ST_COMPARE(a, b) ((*(a) > *(b)) - (*(a) < *(b)))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /* Read-ahead over deltids, which are grouped by block */
 typedef struct ReadAhead
@@ -42,40 +45,46 @@ typedef struct ReadAhead
 	BlockNumber block;
 } ReadAhead;
 
-static int
-compare_tids(const void *a, const void *b)
+/*
+ * Sort deltids by TID.
+ */
+static void
+sort_entries(TM_IndexDeleteOp *delstate)
 {
-	ItemPointer ta = &((TM_IndexDelete *) unconstify(void *, a))->tid;
-	ItemPointer tb = &((TM_IndexDelete *) unconstify(void *, b))->tid;
-	BlockNumber ba = ItemPointerGetBlockNumber(ta);
-	BlockNumber bb = ItemPointerGetBlockNumber(tb);
+	int			n = delstate->ndeltids;
+	TM_IndexDelete *deltids = delstate->deltids;
+	uint64	   *keys = palloc(sizeof(uint64) * n);
 
-	if (ba != bb)
-		return ba < bb ? -1 : 1;
-	return (int) ItemPointerGetOffsetNumber(ta) -
-		(int) ItemPointerGetOffsetNumber(tb);
+	for (int i = 0; i < n; i++)
+		keys[i] = ((uint64) ItemPointerGetBlockNumber(&deltids[i].tid) << 32) |
+			((uint64) ItemPointerGetOffsetNumber(&deltids[i].tid) << 16) |
+			(uint16) deltids[i].id;
+
+	sort_keys(keys, n);
+
+	for (int i = 0; i < n; i++)
+	{
+		ItemPointerSet(&deltids[i].tid, (BlockNumber) (keys[i] >> 32),
+					   (OffsetNumber) ((keys[i] >> 16) & 0xFFFF));
+		deltids[i].id = (int16) (keys[i] & 0xFFFF);
+	}
+	pfree(keys);
 }
 
-/* Most promising block first */
-static int
-compare_blocks(const void *a, const void *b)
+/*
+ * Rank of a block in a bottom-up deletion; lower is better.  More promising
+ * entries come first, then more entries, both in powers of two because small
+ * differences are noise (fewer than four promising ones say nothing at all);
+ * then the order of the table.  first is the index of the block's first entry.
+ */
+static inline uint64
+block_rank(int npromising, int count, int first)
 {
-	const BlockEntries *ba = (const BlockEntries *) a;
-	const BlockEntries *bb = (const BlockEntries *) b;
-	uint32		na;
-	uint32		nb;
+	uint32		weight = pg_nextpower2_32(Max(4, npromising));
 
-	if (ba->weight != bb->weight)
-		return ba->weight > bb->weight ? -1 : 1;
-
-	/* small differences in number are noise, so go by powers of two */
-	na = pg_nextpower2_32(ba->count);
-	nb = pg_nextpower2_32(bb->count);
-	if (na != nb)
-		return na > nb ? -1 : 1;
-
-	/* else in the order of the table */
-	return (ba->first > bb->first) - (ba->first < bb->first);
+	return ((uint64) (0xFFFF - weight) << 48) |
+		((uint64) (0xFFFF - pg_nextpower2_32(count)) << 32) |
+		(uint32) first;
 }
 
 /*
@@ -86,61 +95,54 @@ compare_blocks(const void *a, const void *b)
 static int
 choose_blocks(TM_IndexDeleteOp *delstate)
 {
-	BlockEntries *blocks;
+	TM_IndexDelete *deltids = delstate->deltids;
+	int			n = delstate->ndeltids;
+	uint64		best[BOTTOMUP_BLOCKS];	/* ascending */
+	int			nbest = 0;
 	TM_IndexDelete *chosen;
-	int			nblocks = 0;
 	int			nchosen = 0;
 	int			favorable = 0;
 	BlockNumber last = InvalidBlockNumber;
 
-	blocks = palloc(sizeof(BlockEntries) * delstate->ndeltids);
-	for (int i = 0; i < delstate->ndeltids; i++)
+	for (int first = 0, i; first < n; first = i)
 	{
-		TM_IndexDelete *entry = &delstate->deltids[i];
-		BlockNumber blk = ItemPointerGetBlockNumber(&entry->tid);
+		BlockNumber blk = ItemPointerGetBlockNumber(&deltids[first].tid);
+		int			npromising = 0;
+		uint64		rank;
+		int			pos;
 
-		if (blk != last)
-		{
-			last = blk;
-			blocks[nblocks].first = i;
-			blocks[nblocks].count = 0;
-			blocks[nblocks].weight = 0;
-			nblocks++;
-		}
-		blocks[nblocks - 1].count++;
-		if (delstate->status[entry->id].promising)
-			blocks[nblocks - 1].weight++;
+		for (i = first; i < n &&
+			 ItemPointerGetBlockNumber(&deltids[i].tid) == blk; i++)
+			npromising += delstate->status[deltids[i].id].promising;
+
+		rank = block_rank(npromising, i - first, first);
+		if (nbest < BOTTOMUP_BLOCKS)
+			nbest++;
+		else if (rank > best[nbest - 1])
+			continue;
+		for (pos = nbest - 1; pos > 0 && best[pos - 1] > rank; pos--)
+			best[pos] = best[pos - 1];
+		best[pos] = rank;
 	}
 
-	/* few promising entries say little: treat them alike */
-	for (int i = 0; i < nblocks; i++)
-		blocks[i].weight = Max(4, pg_nextpower2_32(Max(1, blocks[i].weight)));
-
-	qsort(blocks, nblocks, sizeof(BlockEntries), compare_blocks);
-	nblocks = Min(nblocks, BOTTOMUP_BLOCKS);
-
-	chosen = palloc(sizeof(TM_IndexDelete) * delstate->ndeltids);
-	last = InvalidBlockNumber;
-	for (int i = 0; i < nblocks; i++)
+	chosen = palloc(sizeof(TM_IndexDelete) * n);
+	for (int b = 0; b < nbest; b++)
 	{
-		TM_IndexDelete *first = &delstate->deltids[blocks[i].first];
-		BlockNumber blk = ItemPointerGetBlockNumber(&first->tid);
+		int			i = (int) (uint32) best[b];
+		BlockNumber blk = ItemPointerGetBlockNumber(&deltids[i].tid);
 
-		if (favorable == i &&
-			(i == 0 ||
+		if (favorable == b &&
+			(b == 0 ||
 			 Abs((int64) blk - (int64) last) <= BOTTOMUP_TOLERANCE))
 			favorable++;
 		last = blk;
 
-		memcpy(chosen + nchosen, first,
-			   sizeof(TM_IndexDelete) * blocks[i].count);
-		nchosen += blocks[i].count;
+		while (i < n && ItemPointerGetBlockNumber(&deltids[i].tid) == blk)
+			chosen[nchosen++] = deltids[i++];
 	}
-	memcpy(delstate->deltids, chosen, sizeof(TM_IndexDelete) * nchosen);
+	memcpy(deltids, chosen, sizeof(TM_IndexDelete) * nchosen);
 	delstate->ndeltids = nchosen;
-
 	pfree(chosen);
-	pfree(blocks);
 	return favorable;
 }
 
@@ -264,8 +266,7 @@ omen_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate)
 
 	InitNonVacuumableSnapshot(non_vacuumable, GlobalVisTestFor(rel));
 
-	qsort(delstate->deltids, delstate->ndeltids, sizeof(TM_IndexDelete),
-		  compare_tids);
+	sort_entries(delstate);
 	if (delstate->bottomup)
 		favorable = choose_blocks(delstate);
 
