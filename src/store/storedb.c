@@ -37,6 +37,15 @@
 #define DB_MAX_OPEN_FILES	900
 /* files per ingest call: each call writes and fsyncs the manifest once */
 #define DB_INGEST_BATCH		256
+/*
+ * Each ingest makes RocksDB copy and index the list of all files of a column
+ * family.  So a new family is begun after this many files; else ingesting would
+ * be slow with 100,000 of them.
+ */
+#define DB_FAMILY_FILES		500
+#define DB_MAX_FAMILIES		4096
+/* changes when the use of RocksDB does: an older one is made again */
+#define DB_LAYOUT			2
 /* says whose folder it is; a RocksDB of another server is thrown away */
 #define DB_OWNER_FILE		OMEN_DB_DIR "/omendb.owner"
 
@@ -48,12 +57,17 @@ typedef struct KnownGroup
 	uint64		size;			/* bytes */
 	bool		has_file;		/* in omendb/sst when we last looked */
 	bool		ingested;		/* in RocksDB */
+	uint16		family;			/* column family, if ingested */
 	bool		warned;			/* its loss has been reported */
 	char	   *damage;			/* why it cannot be ingested, or NULL */
 } KnownGroup;
 
 static rocksdb_t *db = NULL;
 static rocksdb_options_t *db_options = NULL;
+static rocksdb_column_family_handle_t *families[DB_MAX_FAMILIES];
+static uint32 family_files[DB_MAX_FAMILIES];
+static int	nfamilies = 0;
+static int	current_family = 0; /* the one that new files go to */
 static rocksdb_readoptions_t *db_readoptions = NULL;
 static rocksdb_ingestexternalfileoptions_t *db_ingestoptions = NULL;
 static ZSTD_DCtx *db_dctx = NULL;
@@ -107,10 +121,23 @@ static void
 make_options(void)
 {
 	rocksdb_block_based_table_options_t *table_options;
+	rocksdb_options_t *base;
+	char	   *err = NULL;
 
 	if (db_options != NULL)
 		return;
+
+	/*
+	 * RocksDB checks the order of all files several times in every ingest;
+	 * names from the folder cannot overlap, and chunks carry their key.
+	 */
+	base = rocksdb_options_create();
 	db_options = rocksdb_options_create();
+	rocksdb_get_options_from_string(base, "force_consistency_checks=false",
+									db_options, &err);
+	rocksdb_options_destroy(base);
+	if (err != NULL)
+		elog(ERROR, "RocksDB refuses an option: %s", err);
 	rocksdb_options_set_create_if_missing(db_options, 1);
 	rocksdb_options_set_disable_auto_compactions(db_options, 1);
 	rocksdb_options_set_max_open_files(db_options, DB_MAX_OPEN_FILES);
@@ -152,23 +179,127 @@ make_options(void)
 				 errmsg("out of memory")));
 }
 
-/* Open RocksDB; returns NULL or what is wrong, in palloc'd memory. */
+/* Take over an error string of RocksDB into palloc'd memory. */
 static char *
-open_rocksdb(void)
+take_error(char *err)
 {
-	sigset_t	saved;
-	char	   *err = NULL;
 	char	   *copy;
 
-	block_signals(&saved);
-	db = rocksdb_open(db_options, OMEN_DB_DIR, &err);
-	restore_signals(&saved);
 	if (err == NULL)
 		return NULL;
 	copy = pstrdup(err);
 	rocksdb_free(err);
-	db = NULL;
 	return copy;
+}
+
+/* Column families are named by their number; RocksDB names the first. */
+static void
+family_name(int number, char *name, Size len)
+{
+	if (number == 0)
+		strlcpy(name, "default", len);
+	else
+		snprintf(name, len, "%d", number);
+}
+
+/*
+ * Open RocksDB with all its column families; returns NULL or what is wrong, in
+ * palloc'd memory.  Call with signals blocked.
+ */
+static char *
+open_families(void)
+{
+	char	   *err = NULL;
+	char	  **names = NULL;
+	size_t		n = 0;
+	const rocksdb_options_t **options;
+
+	/* families are numbered without holes, but listed in any order */
+	if (omen_file_exists(OMEN_DB_DIR "/CURRENT"))
+	{
+		names = rocksdb_list_column_families(db_options, OMEN_DB_DIR, &n, &err);
+		if (err != NULL)
+			return take_error(err);
+		if (n > DB_MAX_FAMILIES)
+		{
+			rocksdb_list_column_families_destroy(names, n);
+			return pstrdup("Corruption: too many column families");
+		}
+		rocksdb_list_column_families_destroy(names, n);
+	}
+	nfamilies = Max((int) n, 1);
+
+	names = palloc(sizeof(char *) * nfamilies);
+	options = palloc(sizeof(rocksdb_options_t *) * nfamilies);
+	for (int i = 0; i < nfamilies; i++)
+	{
+		names[i] = palloc(16);
+		family_name(i, names[i], 16);
+		options[i] = db_options;
+		family_files[i] = 0;
+	}
+	db = rocksdb_open_column_families(db_options, OMEN_DB_DIR, nfamilies,
+									  (const char *const *) names, options,
+									  families, &err);
+	if (err != NULL)
+		db = NULL;
+	current_family = nfamilies - 1;
+	return take_error(err);
+}
+
+static char *
+open_rocksdb(void)
+{
+	sigset_t	saved;
+	char	   *err;
+
+	block_signals(&saved);
+	err = open_families();
+	restore_signals(&saved);
+	return err;
+}
+
+/*
+ * The column family for new files: the current one, one that drops have
+ * emptied, or a new one.
+ */
+static int
+choose_family(void)
+{
+	char		name[16];
+	sigset_t	saved;
+	char	   *err = NULL;
+	rocksdb_column_family_handle_t *handle;
+
+	if (family_files[current_family] < DB_FAMILY_FILES)
+		return current_family;
+	for (int i = 0; i < nfamilies; i++)
+	{
+		if (family_files[i] < DB_FAMILY_FILES / 2)
+		{
+			current_family = i;
+			return i;
+		}
+	}
+	if (nfamilies >= DB_MAX_FAMILIES)
+		return current_family;
+
+	family_name(nfamilies, name, sizeof(name));
+	block_signals(&saved);
+	handle = rocksdb_create_column_family(db, db_options, name, &err);
+	restore_signals(&saved);
+	if (err != NULL)
+	{
+		/* slower, but no less right */
+		ereport(LOG,
+				(errmsg("could not create a column family: %s", err)));
+		rocksdb_free(err);
+		return current_family;
+	}
+	families[nfamilies] = handle;
+	family_files[nfamilies] = 0;
+	current_family = nfamilies++;
+	return current_family;
 }
 
 /*
@@ -202,7 +333,7 @@ check_owner_file(void)
 		return false;
 	n = fscanf(file, "%u " UINT64_FORMAT, &format, &sysid);
 	FreeFile(file);
-	return n == 2 && format == OMEN_STORE_FORMAT &&
+	return n == 2 && format == DB_LAYOUT &&
 		sysid == GetSystemIdentifier();
 }
 
@@ -223,7 +354,7 @@ wipe_db(OmenFailure *failure)
 	}
 	file = AllocateFile(DB_OWNER_FILE, "w");
 	if (file == NULL ||
-		fprintf(file, "%u " UINT64_FORMAT "\n", OMEN_STORE_FORMAT,
+		fprintf(file, "%u " UINT64_FORMAT "\n", DB_LAYOUT,
 				GetSystemIdentifier()) < 0 ||
 		FreeFile(file) != 0)
 	{
@@ -276,6 +407,10 @@ set_ingested(KnownGroup *group, bool ingested)
 	if (group->ingested == ingested)
 		return;
 	group->ingested = ingested;
+	if (ingested)
+		family_files[group->family]++;
+	else
+		family_files[group->family]--;
 	SpinLockAcquire(&omen_store->mutex);
 	if (ingested)
 	{
@@ -316,12 +451,15 @@ read_live_files(void)
 		const char *key = rocksdb_livefiles_smallestkey(files, i, &len);
 		OmenRowGroupId id;
 		KnownGroup *group;
+		int			family;
 
 		if (len != OMEN_KEY_LEN)
 			continue;
 		memcpy(&id, key, sizeof(id));
 		group = get_known(&id, true);
 		group->size = rocksdb_livefiles_size(files, i);
+		family = atoi(rocksdb_livefiles_column_family_name(files, i));
+		group->family = Min(Max(family, 0), nfamilies - 1);
 		set_ingested(group, true);
 	}
 	rocksdb_livefiles_destroy(files);
@@ -405,6 +543,8 @@ omen_db_close(void)
 	if (db == NULL)
 		return;
 	block_signals(&saved);
+	for (int i = 0; i < nfamilies; i++)
+		rocksdb_column_family_handle_destroy(families[i]);
 	rocksdb_close(db);
 	restore_signals(&saved);
 	db = NULL;
@@ -444,21 +584,16 @@ make_link(const OmenFresh *file, char *path, OmenFailure *failure)
 
 /* One call to RocksDB; NULL or what is wrong, palloc'd. */
 static char *
-ingest_links(const char *const *paths, int npaths)
+ingest_links(int family, const char *const *paths, int npaths)
 {
 	sigset_t	saved;
 	char	   *err = NULL;
-	char	   *copy = NULL;
 
 	block_signals(&saved);
-	rocksdb_ingest_external_file(db, paths, npaths, db_ingestoptions, &err);
+	rocksdb_ingest_external_file_cf(db, families[family], paths, npaths,
+									db_ingestoptions, &err);
 	restore_signals(&saved);
-	if (err != NULL)
-	{
-		copy = pstrdup(err);
-		rocksdb_free(err);
-	}
-	return copy;
+	return take_error(err);
 }
 
 /* The size goes into the statistics; a file that is gone has 0. */
@@ -473,7 +608,7 @@ size_of(const OmenFresh *file)
 }
 
 static void
-note_ingested(const OmenFresh *file)
+note_ingested(const OmenFresh *file, int family)
 {
 	KnownGroup *group = get_known(&file->id, true);
 
@@ -482,7 +617,10 @@ note_ingested(const OmenFresh *file)
 	group->owner = file->owner;
 	group->has_file = true;
 	if (!group->ingested)
+	{
 		group->size = size_of(file);
+		group->family = family;
+	}
 	set_ingested(group, true);
 	pg_atomic_fetch_add_u64(&omen_store->ingests, 1);
 }
@@ -495,14 +633,16 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 	const char *paths[1];
 	char		sst[OMEN_PATH_LEN];
 	char	   *err;
+	int			family;
 
 	if (!make_link(file, path, failure))
 		return false;
 	paths[0] = path;
-	err = ingest_links(paths, 1);
+	family = choose_family();
+	err = ingest_links(family, paths, 1);
 	if (err == NULL)
 	{
-		note_ingested(file);
+		note_ingested(file, family);
 		return true;
 	}
 	unlink(path);
@@ -554,30 +694,31 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 		static char paths[DB_INGEST_BATCH][OMEN_PATH_LEN];
 		const char *pointers[DB_INGEST_BATCH];
 		int			which[DB_INGEST_BATCH];
+		int			family;
 		int			n = 0;
 		char	   *err = NULL;
 
 		CHECK_FOR_INTERRUPTS();
 		for (; done < nfiles && n < DB_INGEST_BATCH; done++)
 		{
-			KnownGroup *group = get_known(&files[done].id, false);
+			const OmenFresh *file = &files[done];
+			KnownGroup *group = get_known(&file->id, false);
 			OmenFailure *failure = failures ? &failures[done] : &scratch;
 			bool		twice = false;
 
 			failure->code = 0;
 			if (group != NULL && group->ingested)
 			{
-				group->owner = files[done].owner;
+				group->owner = file->owner;
 				group->has_file = true;
 				continue;
 			}
 			/* the same id twice in a batch would be two equal links */
 			for (int i = 0; i < n && !twice; i++)
-				twice = OmenRowGroupIdEquals(&files[which[i]].id,
-											 &files[done].id);
+				twice = OmenRowGroupIdEquals(&files[which[i]].id, &file->id);
 			if (twice)
 				continue;
-			if (!make_link(&files[done], paths[n], failure))
+			if (!make_link(file, paths[n], failure))
 			{
 				all = false;
 				continue;
@@ -587,11 +728,12 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 		}
 		if (n == 0)
 			continue;
-		err = ingest_links(pointers, n);
+		family = choose_family();
+		err = ingest_links(family, pointers, n);
 		if (err == NULL)
 		{
 			for (int i = 0; i < n; i++)
-				note_ingested(&files[which[i]]);
+				note_ingested(&files[which[i]], family);
 			continue;
 		}
 
@@ -732,9 +874,12 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 		const char *wrong;
 		char	   *out;
 
-		slice = rocksdb_get_pinned(db, db_readoptions, keybuf, OMEN_KEY_LEN,
-								   &err);
 		group = get_known(&key->id, false);
+		slice = NULL;
+		if (group != NULL && group->ingested)
+			slice = rocksdb_get_pinned_cf(db, db_readoptions,
+										  families[group->family], keybuf,
+										  OMEN_KEY_LEN, &err);
 		if (group != NULL && group->has_file)
 			omen_sst_path(path, &key->id, &group->owner);
 		else
@@ -839,8 +984,9 @@ drop_row_group(const OmenRowGroupId *id)
 		omen_key_encode(start, id, 0, 0);
 		omen_key_encode(limit, id, 0xFFFF, 0xFFFF);
 		block_signals(&saved);
-		rocksdb_delete_file_in_range(db, start, OMEN_KEY_LEN, limit,
-									 OMEN_KEY_LEN, &err);
+		rocksdb_delete_file_in_range_cf(db, families[group->family],
+										start, OMEN_KEY_LEN, limit, OMEN_KEY_LEN,
+										&err);
 		restore_signals(&saved);
 		if (err != NULL)
 		{

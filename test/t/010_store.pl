@@ -12,6 +12,7 @@ $node->append_conf(
 	'postgresql.conf', q{
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
+omendb.seal = off
 omendb.cache_size = '4MB'
 max_connections = 60
 log_min_messages = warning

@@ -12,6 +12,7 @@ $node->append_conf(
 	'postgresql.conf', q{
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
+omendb.seal = off
 omendb.cache_size = '8MB'
 restart_after_crash = off
 wal_keep_size = '256MB'

@@ -12,6 +12,7 @@ $node->append_conf(
 	'postgresql.conf', q{
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
+omendb.seal = off
 log_min_messages = warning
 });
 $node->start;
