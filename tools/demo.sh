@@ -157,7 +157,7 @@ show "UPDATE packages SET priority = 'required' WHERE id = $middle RETURNING id,
 show "SELECT sum(cold_pages) AS cold_pages, sum(thawed_pages) AS thawed_pages, sum(cold_rows) AS sealed_rows
     FROM omendb.row_groups('packages')"
 printf '  %-44s %13s %13s\n' "" omendb heap
-compare "UPDATE of one row by key, and its undoing" \
+compare "UPDATE of one sealed row by key" \
 	"UPDATE TABLE SET priority = 'optional' WHERE id = $((middle + LINES_READ))"
 sql demo -q -d demo -c "UPDATE packages_heap SET priority = 'required' WHERE id = $middle"
 if [ "$(ask 'SELECT count(*) FROM (TABLE packages EXCEPT ALL TABLE packages_heap) x')" = 0 ]; then

@@ -84,9 +84,12 @@ $$ SELECT coalesce(sum(cold_rows), 0)::bigint FROM omendb.row_groups(t) $$;
 	return;
 }
 
+# Seal every row.  VACUUM first: a page with dead line pointers stays hot until
+# their index entries are gone.
 sub seal_all
 {
 	my ($node, $table) = @_;
+	$node->safe_psql('postgres', "VACUUM $table");
 	return $node->safe_psql('postgres', "CALL seal_all('$table')");
 }
 
