@@ -37,6 +37,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/* How long to try for the cleanup lock of a row group's first block */
+#define BLOCK_ZERO_TRIES	50
+#define BLOCK_ZERO_NAP		2000	/* us */
+
 /* What we know of one block while its row group is being sealed */
 typedef struct BlockState
 {
@@ -166,7 +170,31 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 	threshold = 1;
 	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && gs->resealing)
 		threshold = Max(1, gs->nblocks / 32);
-	return hot >= threshold;
+	if (hot < threshold)
+		return false;
+	if (gs->resealing)
+		return true;
+
+	/*
+	 * Block 0 turns first, under its cleanup lock.  Somebody who keeps it
+	 * pinned (a cursor, say) must not make us write and log the file in vain,
+	 * round after round.
+	 */
+	buf = ReadBuffer(rel, gs->first);
+	for (int tries = 0; tries < BLOCK_ZERO_TRIES / 10; tries++)
+	{
+		if (ConditionalLockBufferForCleanup(buf))
+		{
+			UnlockReleaseBuffer(buf);
+			return true;
+		}
+		CHECK_FOR_INTERRUPTS();
+		if (must_yield(gs))
+			break;
+		pg_usleep(BLOCK_ZERO_NAP);
+	}
+	ReleaseBuffer(buf);
+	return false;
 }
 
 /*
@@ -432,7 +460,7 @@ turn_block_zero(GroupSeal *gs)
 	bool		locked = false;
 
 	visibilitymap_pin(rel, gs->first, &gs->freeze.vmbuffer);
-	for (int tries = 0; tries < 50 && !locked; tries++)
+	for (int tries = 0; tries < BLOCK_ZERO_TRIES && !locked; tries++)
 	{
 		locked = ConditionalLockBufferForCleanup(buf);
 		if (!locked)
@@ -441,7 +469,7 @@ turn_block_zero(GroupSeal *gs)
 			CHECK_FOR_INTERRUPTS();
 			if (must_yield(gs))
 				break;
-			pg_usleep(2000);
+			pg_usleep(BLOCK_ZERO_NAP);
 		}
 	}
 	if (!locked)
