@@ -15,10 +15,12 @@
 #include "postgres.h"
 
 #include "columnar.h"
+#include "decimal.h"
 #include "dictionary.h"
 #include "ints.h"
 
 #include "access/tupmacs.h"
+#include "catalog/pg_type_d.h"
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
@@ -28,6 +30,7 @@ typedef struct ColumnBuilder
 	int16		attlen;
 	uint8		attalign;		/* bytes */
 	bool		is_int;			/* 1, 2, 4, 8 bytes wide */
+	uint64		float_mask;		/* of a float4 or float8, otherwise 0 */
 	uint8	   *missing;		/* per row: null, or not stored */
 	uint64	   *ints;			/* per row: value, or start in data */
 	StringInfoData data;		/* bytes of the values that are not integers */
@@ -129,6 +132,8 @@ omen_segment_builder_create(TupleDesc tupdesc, int nblocks, MemoryContext mcxt)
 		column->attalign = omen_alignment_bytes(att->attalign);
 		column->is_int = att->attlen == 1 || att->attlen == 2 ||
 			att->attlen == 4 || att->attlen == 8;
+		if (att->atttypid == FLOAT4OID || att->atttypid == FLOAT8OID)
+			column->float_mask = OMEN_FLOAT_MASK(att->attlen);
 		if (!column->is_int)
 			initStringInfo(&column->data);
 	}
@@ -574,7 +579,6 @@ append_plain(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 {
 	const uint8 *missing = header->nnulls ? column->missing : NULL;
 
-	header->ints = header->data = header->datalen = 0;
 	if (column->is_int)
 	{
 		header->ints = buf->len;
@@ -612,7 +616,6 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
 	omen_ints_encode(buf, dictionary->codes,
 					 header->nnulls ? column->missing : NULL, nrows, false);
 	header->ndict = n;
-	header->data = header->datalen = 0;
 
 	if (column->is_int)
 	{
@@ -646,17 +649,111 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
 }
 
 /*
+ * Append floats as decimal fractions; false, and nothing appended, if they are
+ * none.
+ */
+static bool
+append_decimals(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
+				uint32 nrows)
+{
+	uint64	   *numerators = palloc(sizeof(uint64) * nrows);
+	int			exponent;
+	bool		good;
+
+	good = omen_decimal_encode(column->ints, column->missing, nrows,
+							   column->attlen == 4, numerators, &exponent);
+	if (good)
+	{
+		header->ints = buf->len;
+		header->exponent = exponent;
+		omen_ints_encode(buf, numerators,
+						 header->nnulls ? column->missing : NULL, nrows, true);
+	}
+	pfree(numerators);
+	return good;
+}
+
+/*
  * Most distinct values for which a dictionary is tried, 0 = it is not.
  *
  * Bytes gain from few repetitions.  Integers must be wide and have few distinct
  * values: at rest the packed form of a sequence that repeats is smaller.
  */
 static uint32
-dictionary_limit(const ColumnBuilder *column, uint32 nvalues, uint32 plain_size)
+dictionary_limit(const ColumnBuilder *column, uint32 nvalues, uint32 size)
 {
 	if (!column->is_int)
 		return nvalues * 5 / 8;
-	return plain_size / nvalues >= 2 ? nvalues / 8 : 0;
+	return size / nvalues >= 2 ? nvalues / 8 : 0;
+}
+
+/* What has less than 4/5 of the size is worth an extra step in reading */
+static bool
+much_smaller(int size, int other)
+{
+	return size < other - other / 5;
+}
+
+/*
+ * Append the values of a column in the encoding that suits them.  header has
+ * the null count, and gets the rest.
+ */
+static OmenEncoding
+append_values(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
+			  uint32 nrows)
+{
+	OmenColumnHeader empty = *header;
+	OmenEncoding encoding = OMEN_ENC_INTS;
+	OmenValues	values;
+	OmenDictionary dictionary;
+	int			start = buf->len;
+	int			size;
+	uint32		limit;
+	uint32		i;
+
+	if (column->float_mask && append_decimals(buf, header, column, nrows))
+	{
+		/* Floats that are integers of many digits gain nothing */
+		if (much_smaller(buf->len - start, column->attlen * (int) nrows))
+			encoding = OMEN_ENC_DECIMAL;
+		else
+		{
+			buf->len = start;
+			*header = empty;
+		}
+	}
+	if (encoding != OMEN_ENC_DECIMAL)
+	{
+		if (column->float_mask)
+			for (i = 0; i < nrows; i++)
+				column->ints[i] = omen_float_image(column->ints[i],
+												   column->float_mask);
+		column->ints[nrows] = column->data.len;
+		encoding = append_plain(buf, header, column, nrows);
+	}
+	size = buf->len - start;
+
+	limit = dictionary_limit(column, nrows - header->nnulls, size);
+	if (limit == 0 || encoding == OMEN_ENC_DECIMAL)
+		return encoding;
+	values.count = nrows;
+	values.missing = column->missing;
+	values.ints = column->ints;
+	values.data = column->is_int ? NULL : column->data.data;
+	if (!omen_dictionary_build(&dictionary, &values, limit))
+		return encoding;
+
+	buf->len = start;
+	*header = empty;
+	encoding = append_dictionary(buf, header, column, nrows, &dictionary);
+	omen_dictionary_free(&dictionary);
+	if (!much_smaller(buf->len - start, size))
+	{
+		buf->len = start;
+		*header = empty;
+		encoding = append_plain(buf, header, column, nrows);
+	}
+	return encoding;
 }
 
 /* Encode one attribute; *all_null is set if no row has a value */
@@ -682,43 +779,8 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 		header.nulls = buf->len;
 		append_nulls(buf, column->missing, nrows);
 	}
-
 	if (!*all_null)
-	{
-		OmenColumnHeader plain = header;
-		int			start = buf->len;
-		int			plain_size;
-		uint32		limit;
-		OmenValues	values;
-		OmenDictionary dictionary;
-
-		column->ints[nrows] = column->data.len;
-		values.count = nrows;
-		values.missing = column->missing;
-		values.ints = column->ints;
-		values.data = column->is_int ? NULL : column->data.data;
-
-		encoding = append_plain(buf, &plain, column, nrows);
-		plain_size = buf->len - start;
-		limit = dictionary_limit(column, nrows - nnulls, plain_size);
-		if (limit > 0 && omen_dictionary_build(&dictionary, &values, limit))
-		{
-			buf->len = start;
-			encoding = append_dictionary(buf, &header, column, nrows,
-										 &dictionary);
-			omen_dictionary_free(&dictionary);
-
-			/* It must save a fifth to be worth the extra step */
-			if (buf->len - start > plain_size - plain_size / 5)
-			{
-				buf->len = start;
-				header = plain;
-				encoding = append_plain(buf, &header, column, nrows);
-			}
-		}
-		else
-			header = plain;
-	}
+		encoding = append_values(buf, &header, column, nrows);
 
 	header.common = ((OmenColumnHeader *) buf->data)->common;
 	memcpy(buf->data, &header, sizeof(header));
@@ -746,7 +808,8 @@ encode_system(OmenSegmentBuilder *builder, const bool *all_null)
 
 		attr.attlen = builder->columns[i].attlen;
 		attr.attalign = builder->columns[i].attalign;
-		attr.flags = all_null[i] ? OMEN_ATTR_ALL_NULL : 0;
+		attr.flags = (all_null[i] ? OMEN_ATTR_ALL_NULL : 0) |
+			(builder->columns[i].float_mask ? OMEN_ATTR_FLOAT : 0);
 		appendBinaryStringInfo(buf, (char *) &attr, sizeof(attr));
 	}
 	pad8(buf);
@@ -789,7 +852,10 @@ omen_segment_builder_finish(OmenSegmentBuilder *builder, uint32 *nrows)
 	bool	   *all_null = palloc(sizeof(bool) * (builder->natts + 1));
 	int			attno;
 
-	/* With no rows at all the arrays were never made */
+	/*
+	 * Encoding may change the arrays in place, so this is the end of the
+	 * builder.  With no rows at all the arrays were never made.
+	 */
 	if (builder->capacity == 0)
 		reserve_page(builder, 1);
 

@@ -40,7 +40,8 @@ typedef enum OmenEncoding
 	OMEN_ENC_INTS = 3,			/* 1, 2, 4 or 8 bytes, as integers */
 	OMEN_ENC_FIXED = 4,			/* any other fixed width, none missing */
 	OMEN_ENC_VAR = 5,			/* offsets (integers) and bytes */
-	OMEN_ENC_DICT = 6			/* codes (integers) and distinct values */
+	OMEN_ENC_DICT = 6,			/* codes (integers) and distinct values */
+	OMEN_ENC_DECIMAL = 7		/* floats, as integers / 10^exponent */
 } OmenEncoding;
 
 /* Every chunk begins so */
@@ -69,12 +70,13 @@ typedef struct OmenColumnHeader
 	uint32		nnulls;			/* missing values */
 	uint32		nulls;			/* offset, 0 = nothing is missing */
 	uint32		ints;			/* INTS: values; VAR: nrows + 1 offsets into
-								 * data; DICT: codes */
+								 * data; DICT: codes; DECIMAL: numerators */
 	uint32		data;			/* bytes of values */
 	uint32		datalen;
 	uint32		ndict;			/* DICT: number of distinct values */
 	uint32		dict;			/* DICT: ndict ascending integers, or for
 								 * variable width ndict + 1 offsets into data */
+	uint32		exponent;		/* DECIMAL, at most OMEN_MAX_EXPONENT */
 } OmenColumnHeader;
 
 /* Tuple header fields, each an integer array */
@@ -105,6 +107,7 @@ typedef struct OmenSystemHeader
 } OmenSystemHeader;
 
 #define OMEN_ATTR_ALL_NULL	0x01	/* no row has a value: nothing to fetch */
+#define OMEN_ATTR_FLOAT		0x02	/* float4, float8: integers are images */
 
 typedef struct OmenAttrDesc
 {
@@ -171,7 +174,7 @@ typedef struct OmenIntsVector
 } OmenIntsVector;
 
 StaticAssertDecl(sizeof(OmenChunkHeader) == 20, "chunk header layout");
-StaticAssertDecl(sizeof(OmenColumnHeader) == 48, "column header layout");
+StaticAssertDecl(sizeof(OmenColumnHeader) == 52, "column header layout");
 StaticAssertDecl(sizeof(OmenAttrDesc) == 4, "attribute layout");
 StaticAssertDecl(sizeof(OmenBlockDesc) == 16, "block layout");
 StaticAssertDecl(sizeof(OmenIntsHeader) == 40, "integer array layout");
@@ -179,6 +182,20 @@ StaticAssertDecl(sizeof(OmenIntsVector) == 40, "integer vector layout");
 StaticAssertDecl(MaxHeapTuplesPerPage < 0x4000, "line pointer map entries");
 
 #define OMEN_ALIGN8(x)	TYPEALIGN(8, (x))
+
+/*
+ * Floats are stored as integers of the same order: of negative ones all bits but
+ * the sign are inverted.  The image of the image is the float's bits again.
+ * mask is OMEN_FLOAT_MASK, or 0 to leave the number alone.
+ */
+#define OMEN_FLOAT_MASK(attlen) \
+	((attlen) == 4 ? UINT64CONST(0x7FFFFFFF) : UINT64CONST(0x7FFFFFFFFFFFFFFF))
+
+static inline uint64
+omen_float_image(uint64 bits, uint64 mask)
+{
+	return bits ^ ((UINT64CONST(0) - (bits >> 63)) & mask);
+}
 
 /* VARSIZE_4B of a varlena that may be shorter, or less aligned, than that */
 static inline uint32

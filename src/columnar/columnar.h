@@ -143,15 +143,27 @@ typedef struct OmenVector
 	const char *const *pointers;	/* any other: the physical value */
 } OmenVector;
 
-/* Zone map, in the order of signed integers of the attribute's width */
+/*
+ * Zone map.  min and max are in the order of signed integers of the attribute's
+ * width; of float4 and float8 they are images that order like
+ *
+ *		NaN with sign, -infinity, ..., -0, 0, ..., infinity, NaN
+ *
+ * (to PostgreSQL either NaN is the largest value, and -0 equals 0).
+ */
 typedef struct OmenZone
 {
 	int			nrows;
 	int			nnulls;			/* rows without a stored value */
 	bool		has_range;		/* are min and max known? */
+	bool		is_float;		/* they are images of floats */
 	int64		min;
 	int64		max;
 } OmenZone;
+
+/* The image of a float */
+extern int64 omen_float_image4(float4 value);
+extern int64 omen_float_image8(float8 value);
 
 extern uint32 omen_segment_rows(OmenSegmentReader *reader);
 extern int	omen_segment_natts(OmenSegmentReader *reader);

@@ -78,6 +78,8 @@ init_column(OmenColumn *column, int attno, const OmenAttrDesc *attr)
 	column->attlen = attr->attlen;
 	column->attalign = attr->attalign;
 	column->all_null = (attr->flags & OMEN_ATTR_ALL_NULL) != 0;
+	column->float_mask = (attr->flags & OMEN_ATTR_FLOAT) == 0 ? 0 :
+		OMEN_FLOAT_MASK(attr->attlen);
 	switch (attr->attlen)
 	{
 		case 1:
@@ -103,6 +105,8 @@ init_column(OmenColumn *column, int attno, const OmenAttrDesc *attr)
 				return false;
 			column->kind = COLUMN_FIXED;
 	}
+	if (column->float_mask && attr->attlen != 4 && attr->attlen != 8)
+		return false;
 	return attr->attalign == 1 || attr->attalign == 2 ||
 		attr->attalign == 4 || attr->attalign == 8;
 }
@@ -302,6 +306,12 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 
 	switch (column->encoding)
 	{
+		case OMEN_ENC_DECIMAL:
+			if (column->float_mask == 0 ||
+				header->exponent > OMEN_MAX_EXPONENT)
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			column->power = omen_powers_of_ten[header->exponent];
+			/* FALLTHROUGH */
 		case OMEN_ENC_INTS:
 			if (!omen_column_is_int(column))
 				omen_chunk_damaged(attno, "Its encoding does not fit.");
@@ -338,6 +348,13 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 		default:
 			omen_chunk_damaged(attno, "Its encoding is unknown.");
 	}
+
+	/* The image of a positive float is itself */
+	if (column->encoding == OMEN_ENC_INTS && column->ints.header->min < 0)
+		column->image_mask = column->float_mask;
+	if (column->encoding == OMEN_ENC_DICT && column->float_mask &&
+		column->dict.header->min < 0)
+		column->image_mask = column->float_mask;
 	column->fetched = true;
 }
 
@@ -384,36 +401,57 @@ void
 omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
 						uint32 start, uint32 n, uint64 *values)
 {
-	uint32		ndict = column->ndict;
-	bool		bad = false;
 	uint32		i;
 
 	omen_ints_decode(&column->ints, start, n, values);
-	if (column->encoding != OMEN_ENC_DICT || column->kind == COLUMN_FIXED ||
-		n == 0)
+	if (n == 0)
 		return;
 
-	if (ndict == 0)
-		omen_chunk_damaged(column->attno, "Its dictionary is empty.");
-	if (column->dict_ints == NULL)
+	if (column->encoding == OMEN_ENC_DICT && column->kind != COLUMN_FIXED)
 	{
-		column->dict_ints = MemoryContextAlloc(reader->mcxt, sizeof(uint64) *
-											   column->dict.count);
-		omen_ints_decode(&column->dict, 0, column->dict.count,
-						 column->dict_ints);
-	}
-	if (!omen_column_is_int(column))
-		return;
+		if (column->ndict == 0)
+			omen_chunk_damaged(column->attno, "Its dictionary is empty.");
+		if (column->dict_ints == NULL)
+		{
+			uint32		count = column->dict.count;
 
-	for (i = 0; i < n; i++)
+			column->dict_ints = MemoryContextAlloc(reader->mcxt,
+												   sizeof(uint64) * count);
+			omen_ints_decode(&column->dict, 0, count, column->dict_ints);
+		}
+		if (omen_column_is_int(column))
+		{
+			uint32		ndict = column->ndict;
+			bool		bad = false;
+
+			for (i = 0; i < n; i++)
+			{
+				uint64		code = values[i];
+
+				bad |= code >= ndict;
+				values[i] = column->dict_ints[code < ndict ? code : 0];
+			}
+			if (unlikely(bad))
+				omen_chunk_damaged(column->attno,
+								   "A code is not in its dictionary.");
+		}
+	}
+
+	if (column->encoding == OMEN_ENC_DECIMAL)
 	{
-		uint64		code = values[i];
+		double		power = column->power;
+		bool		is_float4 = column->attlen == 4;
 
-		bad |= code >= ndict;
-		values[i] = column->dict_ints[code < ndict ? code : 0];
+		for (i = 0; i < n; i++)
+			values[i] = omen_decimal_bits((int64) values[i], power, is_float4);
 	}
-	if (unlikely(bad))
-		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
+	else if (column->image_mask)
+	{
+		uint64		mask = column->image_mask;
+
+		for (i = 0; i < n; i++)
+			values[i] = omen_float_image(values[i], mask);
+	}
 }
 
 /*

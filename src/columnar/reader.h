@@ -11,6 +11,7 @@
 #define OMENDB_READER_H
 
 #include "columnar.h"
+#include "decimal.h"
 #include "ints.h"
 
 /* What the physical values of an attribute look like */
@@ -33,6 +34,8 @@ typedef struct OmenColumn
 	uint8		attalign;		/* bytes */
 	uint8		kind;			/* ColumnKind */
 	bool		all_null;		/* no row has a value: never fetched */
+	uint64		float_mask;		/* integers are images of floats, or 0 */
+	uint64		image_mask;		/* the same, 0 if none of them is negative */
 
 	/* From its own chunk, once fetched */
 	bool		fetched;
@@ -43,6 +46,7 @@ typedef struct OmenColumn
 	OmenInts	ints;			/* values, offsets or codes */
 	const char *data;
 	uint32		datalen;
+	double		power;			/* DECIMAL */
 	uint32		ndict;
 	OmenInts	dict;
 	uint64	   *dict_ints;		/* decoded; NULL until many rows are */
@@ -137,22 +141,27 @@ omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
 }
 
 /*
- * The integer of a row: of an integer column the value, otherwise the offset or
- * code.
+ * The integer of a row: of an integer column the physical value, otherwise the
+ * offset or code.
  */
 static inline uint64
 omen_column_int(const OmenColumn *column, uint32 row)
 {
 	uint64		number = omen_ints_get(&column->ints, row);
 
-	if (column->encoding == OMEN_ENC_DICT && omen_column_is_int(column))
+	if (!omen_column_is_int(column))
+		return number;
+	if (column->encoding == OMEN_ENC_DECIMAL)
+		return omen_decimal_bits((int64) number, column->power,
+								 column->attlen == 4);
+	if (column->encoding == OMEN_ENC_DICT)
 	{
 		if (unlikely(number >= column->ndict))
 			omen_chunk_damaged(column->attno,
 							   "A code is not in its dictionary.");
 		number = omen_ints_get(&column->dict, number);
 	}
-	return number;
+	return omen_float_image(number, column->image_mask);
 }
 
 #endif							/* OMENDB_READER_H */

@@ -253,8 +253,11 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 
 		if (column->all_null || column->encoding == OMEN_ENC_FIXED)
 			continue;
+
+		/* What is mapped in place must be decoded anew, constant or not */
 		if (prepare_block_ints(reader, &column->ints, &column->block_ints) ||
-			column->encoding == OMEN_ENC_DICT)
+			column->encoding == OMEN_ENC_DICT ||
+			column->encoding == OMEN_ENC_DECIMAL || column->image_mask)
 			omen_column_decode_ints(reader, column, desc->first_row,
 									nrows +
 									(column->encoding == OMEN_ENC_VAR ? 1 : 0),

@@ -102,6 +102,15 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 	result->pointers = column->vector_pointers;
 }
 
+/* Order-preserving image of the float with that numerator */
+static int64
+decimal_image(const OmenColumn *column, int64 numerator)
+{
+	return (int64) omen_float_image(omen_decimal_bits(numerator, column->power,
+													  column->attlen == 4),
+									column->float_mask);
+}
+
 /*
  * omen_segment_zone: see columnar.h.
  */
@@ -113,6 +122,7 @@ omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 	const OmenInts *ints = &column->ints;
 
 	memset(zone, 0, sizeof(*zone));
+	zone->is_float = column->float_mask != 0;
 	if (vector == -1)
 	{
 		zone->nrows = reader->nrows;
@@ -137,7 +147,7 @@ omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 		zone->max = ints->vectors[vector].max;
 	}
 
-	/* Codes are in the order of the values */
+	/* Codes and numerators are in the order of the values */
 	if (column->encoding == OMEN_ENC_DICT && zone->has_range)
 	{
 		if (zone->min < 0 || zone->min >= column->ndict ||
@@ -147,4 +157,30 @@ omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 		zone->min = (int64) omen_ints_get(&column->dict, zone->min);
 		zone->max = (int64) omen_ints_get(&column->dict, zone->max);
 	}
+	if (column->encoding == OMEN_ENC_DECIMAL && zone->has_range)
+	{
+		zone->min = decimal_image(column, zone->min);
+		zone->max = decimal_image(column, zone->max);
+	}
+}
+
+/*
+ * omen_float_image4, omen_float_image8: see columnar.h.
+ */
+int64
+omen_float_image4(float4 value)
+{
+	int32		bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return (int64) omen_float_image((uint64) bits, OMEN_FLOAT_MASK(4));
+}
+
+int64
+omen_float_image8(float8 value)
+{
+	uint64		bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return (int64) omen_float_image(bits, OMEN_FLOAT_MASK(8));
 }

@@ -22,6 +22,7 @@
 #include "columnar/ints.h"
 
 #include "access/tupmacs.h"
+#include "catalog/pg_type_d.h"
 
 #define MAX_ATTS 40
 
@@ -78,6 +79,8 @@ typedef enum Pattern
 	PAT_EXTREME,
 	PAT_OUTLIERS,
 	PAT_FEW,
+	PAT_DECIMAL,
+	PAT_FLOATS,
 	NUM_PATTERNS
 } Pattern;
 
@@ -115,6 +118,8 @@ make_relation(Relation *rel)
 		att->attalign = aligns[rnd_below(4)];
 		if (att->attlen == -1)	/* as TypeCreate wants it */
 			att->attalign = one_in(3) ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+		if ((att->attlen == 4 || att->attlen == 8) && one_in(2))
+			att->atttypid = att->attlen == 4 ? FLOAT4OID : FLOAT8OID;
 		att->attbyval = att->attlen > 0 && att->attlen <= 8;
 		rel->pattern[i] = rnd_below(NUM_PATTERNS);
 		rel->null_percent[i] = no_nulls || one_in(2) ? 0 :
@@ -128,8 +133,23 @@ make_relation(Relation *rel)
 }
 
 static uint64
+float_bits(double value, bool is_float4)
+{
+	float		value4 = (float) value;
+	uint64		bits = 0;
+
+	if (is_float4)
+		memcpy(&bits, &value4, sizeof(value4));
+	else
+		memcpy(&bits, &value, sizeof(value));
+	return bits;
+}
+
+static uint64
 make_int(Relation *rel, int att)
 {
+	static const double specials[] = {0.0, -0.0, 1.0, -1.0, 1e300, -1e300, 1e-310};
+	bool		is_float4 = TupleDescAttr(rel->tupdesc, att)->attlen == 4;
 	uint64		r = rel->row;
 
 	switch (rel->pattern[att])
@@ -145,6 +165,14 @@ make_int(Relation *rel, int att)
 				(uint64) PG_INT64_MAX - rnd_below(3);
 		case PAT_OUTLIERS:
 			return one_in(100) ? rnd() : (uint64) rnd_below(10);
+		case PAT_DECIMAL:
+			return float_bits((rnd_below(2000000) - 1000000 * (att % 2)) /
+							  (att % 3 == 0 ? 100.0 : 1e6) +
+							  (one_in(100000) ? 1e-13 : 0), is_float4);
+		case PAT_FLOATS:
+			return one_in(20) ? rnd() :
+				one_in(10) ? float_bits(specials[rnd_below(lengthof(specials))], is_float4) :
+				float_bits((double) (int64) rnd() / 1e16, is_float4);
 		case PAT_FEW:
 			return (uint64) rnd_below(7) * UINT64CONST(0x123456789ABCDEF);
 		default:
@@ -674,11 +702,40 @@ check_segment(Relation *rel, Segment *segment)
 					break;
 				if (vector.ints)
 				{
-					good &= memcmp(value, &vector.ints[i], attlen) == 0;
-					good &= vector.ints[i] <= whole.max &&
-						vector.ints[i] >= whole.min;
-					min = Min(min, vector.ints[i]);
-					max = Max(max, vector.ints[i]);
+					int64		number = vector.ints[i];
+
+					good &= memcmp(value, &number, attlen) == 0;
+					if (TupleDescAttr(rel->tupdesc, att)->atttypid == FLOAT4OID)
+					{
+						float		value4;
+
+						memcpy(&value4, value, 4);
+						number = omen_float_image4(value4);
+						good &= zone.is_float;
+					}
+					else if (TupleDescAttr(rel->tupdesc, att)->atttypid == FLOAT8OID)
+					{
+						double		value8;
+
+						memcpy(&value8, value, 8);
+						number = omen_float_image8(value8);
+						good &= zone.is_float;
+						if (i > 0 && all[first + i - 1][att])
+						{
+							double		before;
+
+							memcpy(&before, all[first + i - 1][att], 8);
+							good &= !(before < value8) ||
+								omen_float_image8(before) < number;
+							good &= !(before > value8) ||
+								omen_float_image8(before) > number;
+						}
+					}
+					else
+						good &= !zone.is_float;
+					good &= number <= whole.max && number >= whole.min;
+					min = Min(min, number);
+					max = Max(max, number);
 				}
 				else
 				{
@@ -1023,7 +1080,7 @@ bench(void)
 	add_att(tupdesc, 8, TYPALIGN_DOUBLE);
 	add_att(tupdesc, 4, TYPALIGN_INT);
 	add_att(tupdesc, 4, TYPALIGN_INT);
-	add_att(tupdesc, 8, TYPALIGN_DOUBLE);
+	add_att(tupdesc, 8, TYPALIGN_DOUBLE)->atttypid = FLOAT8OID;
 	add_att(tupdesc, -1, TYPALIGN_INT);
 	for (i = 0; i < 5000; i++)
 	{

@@ -19,12 +19,12 @@ flags="-isystem $("$PG_CONFIG" --includedir-server) -Isrc -D_GNU_SOURCE
 
 if [ "$1" = bench ]; then
 	# shellcheck disable=SC2086
-	"$CC" $flags -O2 -DOMEN_BENCH $sources -o "$out/bench" -lzstd
+	"$CC" $flags -O2 -DOMEN_BENCH $sources -o "$out/bench" -lzstd -lm
 	"$out/bench" bench
 	exit
 fi
 # shellcheck disable=SC2086
 "$CC" $flags -O1 -g -fno-omit-frame-pointer -DUSE_ASSERT_CHECKING=1 \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	$sources -o "$out/fuzz"
+	$sources -o "$out/fuzz" -lm
 "$out/fuzz" fuzz "${1:-300}" "${2:-1}"
