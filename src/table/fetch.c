@@ -148,6 +148,35 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
 	return true;
 }
 
+/*
+ * Does a TID lead an index to a row of this cold page, which is share-locked?
+ * Answered by the page itself, without the store.  Whether the row is heap-only
+ * cannot be seen, so the TID must be of an index entry that is locked: vacuum
+ * would have removed it before its line pointer became one of a chain.  As in
+ * fetch_cold(), *tid becomes that of the row.
+ */
+static bool
+cold_row_exists(Page page, ItemPointer tid)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+	uint16	   *map = omen_page_line_map(page);
+	OffsetNumber off = ItemPointerGetOffsetNumber(tid);
+
+	if (off < FirstOffsetNumber || off > cold->nlines ||
+		cold->nlines > MaxHeapTuplesPerPage)
+		return false;
+	if (OmenLineFlags(map[off - 1]) == LP_REDIRECT)
+	{
+		off = OmenLineRedirect(map[off - 1]);
+		if (off < FirstOffsetNumber || off > cold->nlines)
+			return false;
+	}
+	if (OmenLineFlags(map[off - 1]) != LP_NORMAL)
+		return false;
+	ItemPointerSetOffsetNumber(tid, off);
+	return true;
+}
+
 /* See scan.h */
 bool
 omen_cold_row_stands(Relation rel, BlockNumber blk)
@@ -296,6 +325,23 @@ retry:
 	for (int tries = 0; unlikely(omen_page_has_cold_rows(BufferGetPage(buf)));
 		 tries++)
 	{
+		/*
+		 * Whoever calls us with a content lock held (interrupts are held off
+		 * by it, and once by ours) is an index that checks uniqueness while
+		 * nobody can get at its page.  All it wants is whether there is a row,
+		 * so it shall not have to wait for the store.
+		 */
+		if (InterruptHoldoffCount > 1)
+		{
+			found = cold_row_exists(BufferGetPage(buf), tid);
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			*call_again = false;
+			if (all_dead)
+				*all_dead = false;
+			ExecClearTuple(slot);
+			omen_cold_row_visible(snapshot);
+			return found;
+		}
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 		if (load_copy(fetch, blk, snapshot))
 			goto cold;

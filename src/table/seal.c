@@ -734,6 +734,9 @@ omen_seal_before_scan_of(Relation rel)
 	MemoryContext mcxt;
 	MemoryContext oldcxt;
 
+	/* an index that checks uniqueness calls us with its page locked */
+	if (InterruptHoldoffCount > 0)
+		return;
 	if (RecoveryInProgress() || IsInParallelMode() ||
 		!omen_relation_sealable(rel) ||
 		!ConditionalLockRelation(rel, ShareUpdateExclusiveLock))
