@@ -730,7 +730,7 @@ extern bool alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key,
 							bool before, AlexDirHit *hit);
 extern void alex_dir_enter(Relation rel, AlexRel *info, Buffer buf);
 extern void alex_dir_remove(Relation rel, AlexRel *info, AlexKey low,
-							BlockNumber block);
+							AlexKey high);
 extern void alex_dir_forget(const RelFileNode *node);
 extern int64 alex_dir_entries(Relation rel, AlexRel *info);
 

@@ -235,6 +235,18 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 		}
 		if (cut <= n - n / 8 || cut < 1)
 			cut = n;
+		if (cut < n)
+		{
+			/* what stays must fit on a leaf together with the new entry */
+			Size		rest = size;
+
+			for (int i = cut; i < n; i++)
+				rest += build->items[i].payload ?
+					MAXALIGN(IndexTupleSize(build->items[i].payload)) : 0;
+			if (alex_leaf_choose_slots(n - cut + 1, rest, rest > 0,
+									   build->density) == 0)
+				cut = n;
+		}
 		if (cut == n)
 			finish_leaf(build, n,
 						alex_separator(build->class,

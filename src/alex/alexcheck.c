@@ -86,18 +86,53 @@ typedef struct Fingerprint
 {
 	uint64		image;
 	uint64		rest;
-	uint64		payload;		/* hash of the index tuple's data, or 0 */
+	uint64		payload;		/* hash of the index tuple's values, or 0 */
 } Fingerprint;
 
+/*
+ * Hash of an index tuple's values, or 0 without one.  The bytes of the tuple
+ * itself will not do: the same value can be compressed in the table and plain
+ * in the index, or compressed by another method.
+ */
 static uint64
-hash_payload(IndexTuple payload)
+hash_payload(Relation rel, IndexTuple payload)
 {
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	uint64		hash = 0;
+
 	if (payload == NULL)
 		return 0;
-	return (hash_bytes_extended((unsigned char *) payload +
-											sizeof(ItemPointerData),
-											IndexTupleSize(payload) -
-											sizeof(ItemPointerData), 0)) | 1;
+	index_deform_tuple(payload, desc, values, isnull);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		uint64		part;
+
+		if (isnull[i])
+			part = 1;
+		else if (att->attbyval)
+			part = hash_bytes_extended((unsigned char *) &values[i],
+									   sizeof(Datum), 0);
+		else if (att->attlen > 0)
+			part = hash_bytes_extended((unsigned char *) DatumGetPointer(values[i]),
+									   att->attlen, 0);
+		else if (att->attlen == -2)
+			part = hash_bytes_extended((unsigned char *) DatumGetCString(values[i]),
+									   strlen(DatumGetCString(values[i])), 0);
+		else
+		{
+			struct varlena *value = PG_DETOAST_DATUM_PACKED(values[i]);
+
+			part = hash_bytes_extended((unsigned char *) VARDATA_ANY(value),
+									   VARSIZE_ANY_EXHDR(value), 0);
+			if ((Pointer) value != DatumGetPointer(values[i]))
+				pfree(value);
+		}
+		hash = hash_combine64(hash, part);
+	}
+	return hash | 1;
 }
 
 /*
@@ -182,7 +217,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 
 				fp.image = image;
 				fp.rest = key.rest;
-				fp.payload = hash_payload(itup);
+				fp.payload = hash_payload(check->rel, itup);
 				bloom_add_element(check->filter, (unsigned char *) &fp,
 								  sizeof(fp));
 			}
@@ -346,7 +381,7 @@ heap_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 					   0, alex_tid_pack(tid)).rest;
 	payload = alex_form_payload(index, &check->info, values, isnull, tid,
 								fp.image);
-	fp.payload = hash_payload(payload);
+	fp.payload = hash_payload(index, payload);
 	if (bloom_lacks_element(check->filter, (unsigned char *) &fp, sizeof(fp)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -257,6 +257,12 @@ attach_locked(const RelFileNode *node, AlexRel *info)
 			slots[i].referenced = false;
 		}
 	}
+	if (slot == NULL)
+	{
+		/* readers have been marking them faster than we look */
+		slot = &slots[base + dir->sweep++ % DIR_WAYS];
+		empty_slot(slot);
+	}
 	slot->node = *node;
 	slot->buildid = info->buildid;
 	slot->in_use = true;
@@ -603,49 +609,97 @@ alex_dir_enter(Relation rel, AlexRel *info, Buffer buf)
 	LWLockRelease(dir->lock);
 }
 
+/* Take n items from pos on out of a node. */
+static void
+node_close(DirNode *node, int pos, int n)
+{
+	int			rest = node->n - pos - n;
+
+	memmove(&node->image[pos], &node->image[pos + n], rest * sizeof(uint64));
+	memmove(&node->rest[pos], &node->rest[pos + n], rest * sizeof(uint64));
+	if (node->level > 0)
+		memmove(&node->u.child[pos], &node->u.child[pos + n],
+				rest * sizeof(uint32));
+	else
+	{
+		memmove(&node->u.entry[pos], &node->u.entry[pos + n],
+				rest * sizeof(DirEntry));
+		memmove(&node->recent[pos], &node->recent[pos + n],
+				rest * sizeof(int32));
+	}
+	node->n -= n;
+	node_train(node);
+}
+
 /*
- * Remove the entry of a leaf that is gone.  Best effort.
+ * Remove the entries with low <= key < high from the tree below a node, and
+ * nodes that become empty; the node itself may be empty afterwards.
+ */
+static void
+remove_range(DirSlot *slot, DirNode *node, AlexKey low, AlexKey high)
+{
+	int			first;
+	int			end;
+
+	if (node->level == 0)
+	{
+		first = node_search(node, node->n, low, true) + 1;
+		end = node_search(node, node->n, high, true) + 1;
+		if (first < end)
+		{
+			slot->entries -= end - first;
+			node_close(node, first, end - first);
+		}
+		return;
+	}
+	first = Max(node_search(node, node->n, low, false), 0);
+	end = Max(node_search(node, node->n, high, true), 0);
+	for (int i = end; i >= first; i--)
+	{
+		DirNode    *child = &nodes[node->u.child[i]];
+
+		remove_range(slot, child, low, high);
+		if (child->n == 0)
+		{
+			free_tree(node->u.child[i]);
+			node_close(node, i, 1);
+		}
+	}
+}
+
+/*
+ * Remove what the directory holds for low <= key < high: there is no leaf
+ * with such a low key (any more).
  */
 void
-alex_dir_remove(Relation rel, AlexRel *info, AlexKey low, BlockNumber block)
+alex_dir_remove(Relation rel, AlexRel *info, AlexKey low, AlexKey high)
 {
 	DirSlot    *slot;
-	uint32		idx;
 
 	if (info->dirslot < 0 || alex_directory_stale)
 		return;
 	LWLockAcquire(dir->lock, LW_EXCLUSIVE);
 	slot = &slots[info->dirslot];
-	idx = slot->gen == info->dirgen ? slot->root : DIR_NONE;
-	while (idx != DIR_NONE)
+	if (slot->gen == info->dirgen && slot->root != DIR_NONE)
 	{
-		DirNode    *node = &nodes[idx];
-		int			i = node_search(node, node->n, low, false);
-
-		if (node->level > 0)
+		change_begin(slot);
+		remove_range(slot, &nodes[slot->root], low, high);
+		while (slot->height > 0 && nodes[slot->root].n == 1)
 		{
-			idx = node->u.child[Max(i, 0)];
-			continue;
-		}
-		if (i >= 0 && node->image[i] == low.image &&
-			node->rest[i] == low.rest && node->u.entry[i].block == block)
-		{
-			int			n = node->n - i - 1;
+			uint32		idx = slot->root;
 
-			change_begin(slot);
-			memmove(&node->image[i], &node->image[i + 1],
-					n * sizeof(uint64));
-			memmove(&node->rest[i], &node->rest[i + 1], n * sizeof(uint64));
-			memmove(&node->u.entry[i], &node->u.entry[i + 1],
-					n * sizeof(DirEntry));
-			memmove(&node->recent[i], &node->recent[i + 1],
-					n * sizeof(int32));
-			node->n--;
-			node_train(node);
-			slot->entries--;
-			change_end(slot);
+			slot->root = nodes[idx].u.child[0];
+			slot->height--;
+			nodes[idx].n = 0;
+			free_tree(idx);
 		}
-		break;
+		if (nodes[slot->root].n == 0)
+		{
+			free_tree(slot->root);
+			slot->root = DIR_NONE;
+			slot->height = 0;
+		}
+		change_end(slot);
 	}
 	LWLockRelease(dir->lock);
 }

@@ -267,6 +267,7 @@ alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
 		AlexRel    *info = alex_rel(rel);
 		AlexDirHit	hit;
 		TryResult	res;
+		bool		repair = false;
 
 		if (alex_dir_lookup(rel, info, key, before, &hit))
 		{
@@ -280,12 +281,19 @@ alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
 			}
 			if (res == TRY_RESTART)
 				continue;
+			repair = true;
 		}
 
 		res = try_leaf(rel, alex_descend(rel, key, before, 0), NULL, key,
 					   before, lockmode, -1, &buf, &moved);
 		if (res == TRY_FOUND)
 		{
+			AlexPageHeader *header = alex_header(BufferGetPage(buf));
+
+			/* no other leaf begins within the bounds of this one */
+			if (repair)
+				alex_dir_remove(rel, alex_rel(rel), header->low,
+								header->high);
 			alex_dir_enter(rel, alex_rel(rel), buf);
 			return buf;
 		}

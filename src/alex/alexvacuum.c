@@ -174,7 +174,7 @@ unlink_leaf(Relation rel, BlockNumber block)
 			PageSetLSN(BufferGetPage(lbuf), lsn);
 	}
 	END_CRIT_SECTION();
-	alex_dir_remove(rel, alex_rel(rel), low, block);
+	alex_dir_remove(rel, alex_rel(rel), low, alex_header(page)->high);
 	result = true;
 
 out:

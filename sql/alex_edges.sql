@@ -1,0 +1,49 @@
+-- alex: corners that once went wrong
+SET client_min_messages = warning;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+
+-- entries killed in the first slot of a leaf are removed when it fills up
+CREATE TABLE edge_kill (k int);
+CREATE INDEX edge_kill_i ON edge_kill USING alex (k);
+INSERT INTO edge_kill SELECT generate_series(1, 400);
+DELETE FROM edge_kill WHERE k <= 50;
+SELECT count(*) FROM edge_kill WHERE k >= 0;
+INSERT INTO edge_kill SELECT generate_series(401, 800);
+SELECT count(*) FROM edge_kill WHERE k >= 0;
+SELECT omendb.alex_check('edge_kill_i', true);
+
+-- many small payloads, then equal keys with large ones, in a full leaf
+CREATE TABLE edge_wide (k int, p text);
+ALTER TABLE edge_wide ALTER p SET STORAGE EXTERNAL;
+INSERT INTO edge_wide SELECT i, repeat('x', 8) FROM generate_series(1, 35) i;
+INSERT INTO edge_wide SELECT 36, repeat('y', 1900) FROM generate_series(1, 3);
+INSERT INTO edge_wide VALUES (36, repeat('z', 2600));
+INSERT INTO edge_wide SELECT i, repeat('z', 2600) FROM generate_series(37, 39) i;
+CREATE INDEX edge_wide_i ON edge_wide USING alex (k) INCLUDE (p)
+  WITH (fillfactor = 100);
+SELECT omendb.alex_check('edge_wide_i', true);
+
+-- a value that is compressed in the table and plain in the index
+CREATE TABLE edge_toast (k int, a text, b text, c text, d text, e text, f text);
+CREATE INDEX edge_toast_i ON edge_toast USING alex (k) INCLUDE (a);
+INSERT INTO edge_toast
+  SELECT 1, s, s, s, s, s, s FROM repeat('a', 400) s;
+SELECT pg_column_size(a) < 100 AS compressed, length(f) FROM edge_toast;
+SELECT omendb.alex_check('edge_toast_i', true);
+
+-- a queue: the directory forgets the leaves that VACUUM unlinked
+CREATE TABLE edge_queue (k int) WITH (autovacuum_enabled = off);
+CREATE INDEX edge_queue_i ON edge_queue USING alex (k);
+INSERT INTO edge_queue SELECT generate_series(1, 8000);
+DELETE FROM edge_queue WHERE k <= 7900;
+VACUUM edge_queue;
+INSERT INTO edge_queue SELECT generate_series(8001, 16000);
+DELETE FROM edge_queue WHERE k <= 15900;
+VACUUM edge_queue;
+INSERT INTO edge_queue SELECT generate_series(16001, 24000);
+SELECT directory_entries <= leaf_pages AS ok
+  FROM omendb.alex_stats('edge_queue_i');
+SELECT omendb.alex_check('edge_queue_i', true);
+
+DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue;
