@@ -390,18 +390,19 @@ sub query
 	return [ 'SELECT ' . pick("$column, id", "$column, pad, id", 'id, k, j', "$column, pad") . " FROM T WHERE $w", 'sum' ] if $k <= 71;
 	return [ 'SELECT u FROM T WHERE u ' . pick('=', '<', '>=') . " $p->{last} - " . rnd(0, 500) . ' ORDER BY u LIMIT 50', 'exact' ] if $k <= 74;
 	# merge joins mark and restore; duplicates on both sides
+	my $first = rnd(1, $p->{last});
+	my $part = "s.id BETWEEN $first AND " . ($first + 2000);
 	return [
-		"SELECT count(*), sum(s.id::bigint * t.id) FROM (SELECT k, id FROM T WHERE id % " . rnd(5, 20) . " = 0 AND k IN (SELECT k FROM T WHERE id % 40 = 1)) s JOIN T t ON s.k = t.k WHERE t.id % " . rnd(5, 30) . ' = 1',
+		"SELECT count(*), sum(s.id::bigint * t.id) FROM (SELECT k, id FROM T s WHERE $part AND id % " . rnd(5, 20) . " = 0) s JOIN T t ON s.k = t.k WHERE t.id % " . rnd(15, 30) . ' = 1',
 		'exact', 'merge' ] if $k <= 79;
-	return [ "SELECT count(*), sum(t.id::bigint) FROM T s JOIN T t ON t.k = s.k WHERE s.id BETWEEN " . ($a = rnd(1, $p->{last})) . ' AND ' . ($a + 20), 'exact', 'loop' ] if $k <= 83;
+	return [ "SELECT count(*), sum(t.id::bigint) FROM T s JOIN T t ON t.k = s.k WHERE s.id BETWEEN $first AND $first + 20", 'exact', 'loop' ] if $k <= 83;
 	if ($k <= 86)
 	{
-		my $from = rnd(1, $p->{last});
 		return [
-			"SELECT s.id, n FROM T s, LATERAL (SELECT " . norm($p->{type}, 't.k') . " AS n FROM T t WHERE t.k " . pick('<', '>=', '=', '>', '<=') . " s.k ORDER BY t.k" . pick('', ' DESC') . " LIMIT 3) l WHERE s.id BETWEEN $from AND " . ($from + 12),
+			"SELECT s.id, n FROM T s, LATERAL (SELECT " . norm($p->{type}, 't.k') . " AS n FROM T t WHERE t.k " . pick('<', '>=', '=', '>', '<=') . " s.k ORDER BY t.k" . pick('', ' DESC') . " LIMIT 3) l WHERE s.id BETWEEN $first AND $first + 12",
 			'rows', 'loop' ];
 	}
-	return [ "SELECT count(*) FROM T s WHERE id % 7 = 0 AND " . pick('', 'NOT ') . "EXISTS (SELECT FROM T t WHERE t.k = s.j AND t.id <> s.id)", 'exact', 'loop' ] if $k <= 88 && $p->{type} eq $p->{jtype};
+	return [ "SELECT count(*) FROM T s WHERE $part AND id % 17 = 0 AND " . pick('', 'NOT ') . "EXISTS (SELECT FROM T t WHERE t.k = s.j AND t.id <> s.id)", 'exact', 'loop' ] if $k <= 88 && $p->{type} eq $p->{jtype};
 	return [ "SELECT count(*), sum(id::bigint) FROM T WHERE ($w) AND (" . predicate($p, 'j') . ')', 'exact', 'bitmap' ] if $k <= 91;
 	# cursors that turn round
 	my $moves = join("\n", map {
