@@ -1,0 +1,238 @@
+# The index access method alex: replay of every kind of record with the pages
+# compared (wal_consistency_checking), a hot standby, promotion, and death at
+# each pause point of splits and page deletion.
+
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(usleep);
+use Test::More;
+
+my $primary = PostgreSQL::Test::Cluster->new('alex_primary');
+$primary->init(allows_streaming => 1);
+$primary->append_conf(
+	'postgresql.conf', q{
+shared_preload_libraries = 'omendb'
+omendb.stop_events = on
+omendb.seal = off
+wal_consistency_checking = 'all'
+wal_keep_size = '2GB'
+max_wal_size = '4GB'
+autovacuum = off
+restart_after_crash = on
+jit = off
+});
+$primary->start;
+$primary->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('alex_standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->append_conf('postgresql.conf',
+	"max_standby_streaming_delay = 10s\nhot_standby_feedback = off\n");
+$standby->start;
+
+# pg_isready, since psql's death in mid-connection would kill us by SIGPIPE
+sub wait_ready
+{
+	foreach (1 .. 600)
+	{
+		return
+		  if system('pg_isready', '-q', '-h', $primary->host, '-p', $primary->port) == 0;
+		usleep(100_000);
+	}
+	die 'the server did not come back';
+}
+
+sub caught_up
+{
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+	return;
+}
+
+my @indexes = qw(w_a w_u w_f w_w);
+my $check = 'SELECT '
+  . join(', ', map { "omendb.alex_check('$_', true)" } @indexes);
+my $state = q{
+SET enable_seqscan = off; SET enable_bitmapscan = off;
+SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY a) x;
+SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY f DESC) x;
+SELECT count(*), sum(length(pad)) FROM (SELECT wide, pad FROM w ORDER BY wide DESC) x;
+SELECT u, a FROM w WHERE u < 50 ORDER BY u;
+};
+
+# nothing is in doubt: the same from the table itself
+my $truth = q{
+SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off;
+SELECT count(*), sum(a) FROM w;
+SELECT count(*), sum(a) FROM w;
+SELECT count(*), sum(length(pad)) FROM w;
+SELECT u, a FROM w WHERE u < 50 ORDER BY u;
+};
+
+sub same_everywhere
+{
+	my ($what) = @_;
+	my $expected = $primary->safe_psql('postgres', $truth);
+	$primary->safe_psql('postgres', $check);
+	is($primary->safe_psql('postgres', $state), $expected, "$what: primary");
+	caught_up();
+	$standby->safe_psql('postgres', $check);
+	is($standby->safe_psql('postgres', $state), $expected, "$what: standby");
+	return;
+}
+
+# inserts into every kind of leaf: random, ascending, duplicates, floats that
+# keep their originals, wide payloads (which make the tree high)
+$primary->safe_psql(
+	'postgres', q{
+CREATE TABLE w (a int8, u int, f float8, wide int, pad text);
+ALTER TABLE w ALTER pad SET STORAGE EXTERNAL;
+CREATE INDEX w_a ON w USING alex (a);
+CREATE UNIQUE INDEX w_u ON w USING alex (u);
+CREATE INDEX w_f ON w USING alex (f DESC);
+CREATE INDEX w_w ON w USING alex (wide) INCLUDE (pad);
+SELECT setseed(0.5);
+INSERT INTO w SELECT (random() * 1e12)::int8, i,
+    CASE WHEN i % 10 = 0 THEN '-0' ELSE random() END, (random() * 1e6)::int,
+    repeat(md5(i::text), 22)
+  FROM generate_series(1, 6000) i;
+INSERT INTO w (a) SELECT i % 3 FROM generate_series(1, 4000) i;
+INSERT INTO w (u) SELECT NULL FROM generate_series(1, 2000) i;
+});
+cmp_ok($primary->safe_psql('postgres', "SELECT height FROM omendb.alex_stats('w_w')"), '>=', 2,
+	'inner pages have been split');
+same_everywhere('inserts');
+
+# removal by VACUUM, unlinking, recycling
+$primary->safe_psql(
+	'postgres', q{
+DELETE FROM w WHERE u BETWEEN 500 AND 4000 OR a = 1;
+VACUUM w;
+DELETE FROM w WHERE wide BETWEEN 100000 AND 700000;
+VACUUM w;
+});
+cmp_ok($primary->safe_psql('postgres', "SELECT deleted_pages FROM omendb.alex_stats('w_w')"), '>', 100,
+	'leaves have been unlinked');
+same_everywhere('vacuum');
+$primary->safe_psql('postgres', 'SELECT txid_current()') for 1 .. 3;
+my $pages = $primary->safe_psql('postgres', "VACUUM w; SELECT pages FROM omendb.alex_stats('w_w')");
+$primary->safe_psql(
+	'postgres', q{
+INSERT INTO w SELECT i * 77, 10000 + i, random(), (random() * 1e6)::int,
+    repeat(md5(i::text), 22)
+  FROM generate_series(1, 700) i;
+});
+is($primary->safe_psql('postgres', "SELECT pages FROM omendb.alex_stats('w_w')"), $pages,
+	'unlinked leaves are recycled');
+same_everywhere('recycling');
+
+# killed entries
+$primary->safe_psql(
+	'postgres', q{
+SET enable_seqscan = off; SET enable_bitmapscan = off;
+CREATE TABLE k (a int);
+CREATE INDEX k_a ON k USING alex (a);
+DO $$
+BEGIN
+  FOR i IN 1..20 LOOP
+    INSERT INTO k SELECT generate_series(1, 200);
+    DELETE FROM k WHERE a > 5;
+    COMMIT;
+    PERFORM count(*) FROM k WHERE a > 0;
+  END LOOP;
+END $$;
+});
+cmp_ok($primary->safe_psql('postgres', "SELECT entries FROM omendb.alex_stats('k_a')"), '<', 2000,
+	'killed entries have been removed');
+caught_up();
+$standby->safe_psql('postgres', "SELECT omendb.alex_check('k_a', true)");
+
+# a query on the standby with one snapshot while the primary vacuums
+my $session = $standby->background_psql('postgres');
+$session->query_safe('SET enable_seqscan = off; SET enable_bitmapscan = off');
+$session->query_safe('BEGIN; DECLARE c SCROLL CURSOR FOR SELECT a FROM w WHERE a > 0 ORDER BY a');
+my $first = $session->query_safe('FETCH 100 FROM c');
+$primary->safe_psql('postgres', 'INSERT INTO w (a) SELECT i FROM generate_series(1, 3000) i');
+caught_up();
+is(scalar(split /\n/, $session->query_safe('FETCH 500 FROM c')), 500, 'a standby cursor goes on amid splits');
+$session->query_safe('MOVE ABSOLUTE 0 FROM c');
+is($session->query_safe('FETCH 100 FROM c'), $first, 'and back');
+$session->query_safe('COMMIT');
+$session->quit;
+same_everywhere('standby cursor');
+
+# death at each pause point; recovery, then the repair of what was left
+my %script = (
+	'alex-split-before' => 'ins',
+	'alex-split-after-right' => 'ins',
+	'alex-split-before-downlink' => 'ins',
+	'alex-split-inner' => 'ins',
+	'alex-unlink-before' => 'del',
+	'alex-unlink-after' => 'del',
+	'alex-vacuum-leaf' => 'del');
+my $round = 0;
+foreach my $event (sort keys %script)
+{
+	$round++;
+	my $lo = $round * 100000;
+	my $rows = $event eq 'alex-split-inner' ? 4000 : 1000;
+	my $fill = qq{INSERT INTO w SELECT $lo + i, NULL, i, 2000000 + $lo + i,
+		repeat(md5(i::text), 22)
+		FROM generate_series(1, $rows) i;};
+	my $sql = $fill;
+	if ($script{$event} eq 'del')
+	{
+		$primary->safe_psql('postgres', $fill);
+		$sql = "DELETE FROM w WHERE a BETWEEN $lo AND $lo + 4000; VACUUM w;";
+	}
+	my $skip = $event eq 'alex-split-inner' ? 0 : 5 + $round;
+	my $start = -s $primary->logfile;
+	$primary->safe_psql('postgres', "SELECT omendb.stop_event_set('$event', 'kill', $skip)");
+	my ($ret, $out, $err) = $primary->psql('postgres', $sql);
+	isnt($ret, 0, "$event: died there");
+	wait_ready();
+	like(slurp_file($primary->logfile, $start), qr/was terminated by signal 9/, "$event: by SIGKILL");
+	same_everywhere("$event: recovered");
+	# the same work again meets what was left undone
+	$primary->safe_psql('postgres', $sql);
+	same_everywhere("$event: repaired");
+}
+
+# a split that stands still: readers and other writers
+$primary->safe_psql('postgres', q{
+CREATE TABLE s (a int);
+INSERT INTO s SELECT i * 10 FROM generate_series(1, 5000) i;
+-- leaves with room: only the writer below splits one
+CREATE INDEX s_a ON s USING alex (a) WITH (fillfactor = 60);
+SELECT omendb.stop_event_set('alex-split-before-downlink', 'wait')});
+my $writer = $primary->background_psql('postgres');
+$writer->query_until(qr/begun/, "\\echo begun\nINSERT INTO s SELECT 20000 + i % 10 FROM generate_series(1, 600) i;\n\\echo done\n");
+$primary->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('alex-split-before-downlink') > 0")
+  or die 'nobody reached the split';
+is($primary->safe_psql('postgres', 'SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM s WHERE a < 15000'),
+	1499, 'reads left of a standing split');
+is($primary->safe_psql('postgres', 'SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM s WHERE a > 30000'),
+	2000, 'reads right of it');
+$primary->safe_psql('postgres', 'INSERT INTO s VALUES (5), (49995)');
+$primary->safe_psql('postgres', "SELECT omendb.stop_event_clear('alex-split-before-downlink')");
+$writer->quit;
+is($primary->safe_psql('postgres', "SELECT omendb.alex_check('s_a', true); SELECT count(*) FROM s"),
+	"\n5602", 'and it goes on');
+
+# the standby takes over
+caught_up();
+$primary->stop('immediate');
+$standby->promote;
+$standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
+$standby->safe_psql('postgres', $check);
+$standby->safe_psql('postgres', q{
+INSERT INTO w (a, u) SELECT i * 3, 1000000 + i FROM generate_series(1, 5000) i;
+DELETE FROM w WHERE a % 2 = 0;
+VACUUM w;
+});
+is($standby->safe_psql('postgres', $state), $standby->safe_psql('postgres', $truth), 'after promotion');
+$standby->safe_psql('postgres', $check);
+$standby->stop;
+
+done_testing();
