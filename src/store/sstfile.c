@@ -234,6 +234,11 @@ log_and_rename(OmenFileWriter *writer, volatile bool *closed)
 	CloseTransientFile(fd);
 	pfree(buffer);
 
+	/*
+	 * Standbys have the file from here on.  Whoever dies now without dropping
+	 * it would leave it there for good: the primary would not know it.
+	 */
+	HOLD_INTERRUPTS();
 	lsn = omen_log_file_close(&writer->id, &writer->owner, size, crc);
 	*closed = true;
 	XLogFlush(lsn);
@@ -242,6 +247,7 @@ log_and_rename(OmenFileWriter *writer, volatile bool *closed)
 	omen_sst_path(path, &writer->id, &writer->owner);
 	durable_rename(writer->temp, path, ERROR);
 	writer->has_file = false;
+	RESUME_INTERRUPTS();
 	OMEN_STOP_EVENT("file-after-rename");
 	return size;
 }

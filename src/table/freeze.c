@@ -17,6 +17,7 @@
 #include "access/heapam_xlog.h"
 #include "access/visibilitymap.h"
 #include "access/xlog.h"
+#include "access/xloginsert.h"
 #include "commands/vacuum.h"
 #include "pgstat.h"
 #include "storage/procarray.h"
@@ -84,6 +85,49 @@ omen_page_looks_frozen(Page page)
 }
 
 /*
+ * Set dead line pointers unused, as VACUUM does in one pass on a table without
+ * indexes.  The page is under its cleanup lock; our relation lock keeps indexes
+ * from being created meanwhile.
+ */
+static void
+remove_dead_line_pointers(Relation rel, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+	OffsetNumber unused[MaxHeapTuplesPerPage];
+	int			nunused = 0;
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		if (ItemIdIsDead(PageGetItemId(page, off)))
+			unused[nunused++] = off;
+	}
+	if (nunused == 0)
+		return;
+
+	START_CRIT_SECTION();
+	for (int i = 0; i < nunused; i++)
+		ItemIdSetUnused(PageGetItemId(page, unused[i]));
+	PageTruncateLinePointerArray(page);
+	MarkBufferDirty(buffer);
+	if (RelationNeedsWAL(rel))
+	{
+		xl_heap_vacuum xlrec;
+		XLogRecPtr	recptr;
+
+		xlrec.nunused = nunused;
+		XLogBeginInsert();
+		XLogRegisterData((char *) &xlrec, SizeOfHeapVacuum);
+		XLogRegisterBuffer(0, buffer, REGBUF_STANDARD);
+		XLogRegisterBufData(0, (char *) unused,
+							nunused * sizeof(OffsetNumber));
+		recptr = XLogInsert(RM_HEAP2_ID, XLOG_HEAP2_VACUUM);
+		PageSetLSN(page, recptr);
+	}
+	END_CRIT_SECTION();
+}
+
+/*
  * Prune and freeze one page and set its visibility map bits, if every row on
  * it is live for everybody.
  *
@@ -132,6 +176,9 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 							   &nnewlpdead, &off_loc);
 	if (ndeleted > nnewlpdead)
 		pgstat_update_heap_dead_tuples(rel, ndeleted - nnewlpdead);
+
+	if (!rel->rd_rel->relhasindex)
+		remove_dead_line_pointers(rel, buffer);
 
 	maxoff = PageGetMaxOffsetNumber(page);
 	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)

@@ -52,6 +52,12 @@
 
 #define MAX_BARRED	32
 
+/*
+ * The sweep for garbage looks at every row group, and sealing and thawing drop
+ * what they supersede themselves: no need to do it at every visit.
+ */
+#define GC_INTERVAL_MS	60000
+
 /* How long an eager worker stays in one database */
 #define EAGER_STAY_MS	5000
 
@@ -238,7 +244,7 @@ list_databases(MemoryContext mcxt)
 
 /* Run a worker in one database and wait until it is done */
 static void
-visit_database(Oid dbid)
+visit_database(Oid dbid, bool collect_garbage)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
@@ -258,6 +264,7 @@ visit_database(Oid dbid)
 	strlcpy(worker.bgw_type, "omendb sealer", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(dbid);
 	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_extra[0] = collect_garbage;
 
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
@@ -282,6 +289,7 @@ void
 omen_launcher_main(Datum arg)
 {
 	MemoryContext mcxt;
+	TimestampTz last_gc = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -310,13 +318,19 @@ omen_launcher_main(Datum arg)
 		{
 			List	   *dbs;
 			ListCell   *lc;
+			TimestampTz now = GetCurrentTimestamp();
+			bool		collect_garbage;
 
+			collect_garbage = TimestampDifferenceExceeds(last_gc, now,
+														 GC_INTERVAL_MS);
+			if (collect_garbage)
+				last_gc = now;
 			MemoryContextReset(mcxt);
 			dbs = list_databases(mcxt);
 			foreach(lc, dbs)
 			{
 				CHECK_FOR_INTERRUPTS();
-				visit_database(lfirst_oid(lc));
+				visit_database(lfirst_oid(lc), collect_garbage);
 			}
 		}
 		pgstat_report_activity(STATE_IDLE, NULL);
@@ -524,7 +538,7 @@ omen_sealer_main(Datum arg)
 			run_guarded(visit_table, lfirst_oid(lc));
 			omen_settle_sample();
 		}
-		if (round++ % 16 == 0)
+		if (MyBgworkerEntry->bgw_extra[0] && round++ == 0)
 			run_guarded(collect_garbage_guarded, InvalidOid);
 		pgstat_report_stat(true);
 
