@@ -14,9 +14,6 @@ my $node = PostgreSQL::Test::Cluster->new('bare');
 $node->init;
 $node->start;
 
-$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
-pass('the extension can be created before the library is loaded');
-
 sub refused
 {
 	my ($sql, $what) = @_;
@@ -27,11 +24,20 @@ sub refused
 	return;
 }
 
+refused('CREATE EXTENSION omendb', 'CREATE EXTENSION');
+
+# created while the library was loaded, which it then is no longer
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'omendb'");
+$node->restart;
+$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$node->stop;
+$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "''");
+$node->start;
+
 refused('CREATE TABLE t (id int) USING omendb', 'CREATE TABLE USING omendb');
 refused('CREATE TABLE t USING omendb AS SELECT 1 AS id', 'CREATE TABLE AS');
 $node->safe_psql('postgres', 'CREATE TABLE h (id int)');
-refused('ALTER TABLE h SET ACCESS METHOD omendb', 'SET ACCESS METHOD')
-  ;
+refused('ALTER TABLE h SET ACCESS METHOD omendb', 'SET ACCESS METHOD');
 if ($node->safe_psql('postgres', "SELECT count(*) FROM pg_am WHERE amname = 'alex'") ne '0')
 {
 	refused('CREATE INDEX ON h USING alex (id)', 'CREATE INDEX USING alex');
@@ -57,14 +63,14 @@ foreach my $call (split /\n/, $functions)
 $node->stop;
 
 # loaded
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'omendb'");
+$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "'omendb'");
 $node->start;
 $node->safe_psql('postgres', 'CREATE TABLE t (id int PRIMARY KEY) USING omendb; INSERT INTO t SELECT generate_series(1, 100)');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), '100', 'loaded: a table works');
 is( $node->safe_psql('postgres', q{SELECT count(*) FROM pg_get_wal_resource_managers() WHERE rm_name LIKE 'omendb%'}),
 	'2', 'loaded: both resource managers are registered');
 ok( $node->poll_query_until('postgres',
-		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'omendb store'}),
+		q{SELECT pid > 0 AND state = 'ready' FROM omendb.store_stats()}),
 	'loaded: the store worker runs');
 my ($rc, $out, $err) = $node->psql('postgres', q{SET omendb.unknown = 1});
 like($err, qr/invalid configuration parameter name "omendb.unknown"/, 'the prefix is reserved');

@@ -101,7 +101,9 @@ sub make_twins
 		'postgres', qq{
 CREATE TABLE acct (id bigint PRIMARY KEY, v int NOT NULL, note text, stamp timestamptz, amount numeric) USING omendb;
 CREATE INDEX acct_v ON acct (v);
-CREATE TABLE acct_heap (LIKE acct INCLUDING ALL) USING heap;
+CREATE TABLE acct_heap (LIKE acct) USING heap;
+ALTER TABLE acct_heap ADD PRIMARY KEY (id);
+CREATE INDEX acct_heap_v ON acct_heap (v);
 CREATE SEQUENCE acct_id START 1000000;
 INSERT INTO acct SELECT g, g % 1000, repeat(md5(g::text), 1 + g % 4), timestamptz '2024-01-01' + g * interval '1 min', g / 7.0
 	FROM generate_series(1, $rows) g;
