@@ -310,7 +310,7 @@ static bool
 is_transient(const char *err)
 {
 	static const char *const signs[] = {
-		"lock ", "LOCK", "No space left", "Too many open files",
+		" lock ", "/LOCK", "No space left", "Too many open files",
 		"Cannot allocate memory", "Disk quota"
 	};
 

@@ -255,9 +255,10 @@ fails_like('max_worker_processes = 0', "SELECT omendb.cache_reset(); $read",
 	qr/background worker "omendb store" is not running.*max_worker_processes/s);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM hot'), '100', 'max_worker_processes = 0: hot tables work');
 $node->stop;
-$node->append_conf('postgresql.conf', 'max_worker_processes = 1');
+# (the logical replication launcher takes one)
+$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 $node->start;
-works_again('max_worker_processes = 1');
+works_again('max_worker_processes = 2');
 $node->stop;
 $node->append_conf('postgresql.conf', 'max_worker_processes = 16');
 $node->start;
@@ -301,6 +302,7 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 $node->safe_psql('postgres', "SELECT omendb.stop_event_clear('cache-before-load')");
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE '%length(note)%' AND pid <> pg_backend_pid() AND state = 'active'"),
 	'store terminated in a load: nobody waits for ever');
+
 eval { $waiter->quit };
 works_again('store terminated in a load');
 
