@@ -281,7 +281,8 @@ alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
 			}
 			if (res == TRY_RESTART)
 				continue;
-			repair = true;
+			/* the very page was wrong, not just too far left */
+			repair = !moved;
 		}
 
 		res = try_leaf(rel, alex_descend(rel, key, before, 0), NULL, key,
