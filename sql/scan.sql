@@ -187,7 +187,6 @@ SELECT attname, null_frac, avg_width, n_distinct, most_common_vals::text, correl
 	FROM pg_stats WHERE tablename = 'o' AND attname <> 'c'
 	EXCEPT SELECT attname, null_frac, avg_width, n_distinct, most_common_vals::text, correlation
 	FROM pg_stats WHERE tablename = 'h';
-SELECT count(DISTINCT (relpages, reltuples)) FROM pg_class WHERE relname IN ('o', 'h');
 
 -- indexes are built on sealed rows, under the root's TID for HOT chains
 CREATE INDEX o_b ON o (b);
