@@ -549,11 +549,18 @@ typedef struct xl_alex_unlink
 	BlockNumber leftsib;		/* or InvalidBlockNumber */
 	BlockNumber target;
 	BlockNumber rightsib;
-	uint16		pos;			/* target's item in the parent */
-	uint16		unused;
+	uint16		pos;			/* the item that goes, in block 2 */
+	uint16		branch;			/* the parent goes, too */
+	BlockNumber parent_leftsib; /* with branch */
+	BlockNumber parent;
+	BlockNumber parent_rightsib;
 } xl_alex_unlink;
 
-/* blocks 0 target, 1 right sibling, 2 parent, 3 left sibling if any */
+/*
+ * Blocks 0 target, 1 right sibling, 2 parent, 3 left sibling if any.  With
+ * branch, the parent had no other child and is block 4; 5 and 6 are its right
+ * and left siblings, and block 2 is its parent.
+ */
 
 typedef struct xl_alex_reuse
 {
@@ -633,6 +640,7 @@ extern int	alex_inner_search(Page page, AlexKey key, bool before);
 extern void alex_inner_add(Page page, int pos, AlexKey key,
 						   BlockNumber child);
 extern void alex_inner_unlink(Page page, int pos);
+extern void alex_inner_extend_left(Page page, AlexKey low);
 extern Buffer alex_find_inner(Relation rel, AlexKey key, int level);
 extern void alex_finish_split(Relation rel, Buffer lbuf);
 

@@ -80,6 +80,15 @@ alex_inner_unlink(Page page, int pos)
 	children[inner->nitems] = 0;
 }
 
+/* The page takes over the key range to its left.  Used by redo too. */
+void
+alex_inner_extend_left(Page page, AlexKey low)
+{
+	alex_header(page)->low = low;
+	alex_inner_images(page)[0] = low.image;
+	alex_inner_rests(page)[0] = low.rest;
+}
+
 /*
  * Find and exclusively lock the inner page of the given level that covers
  * key.  The caller may hold locks on pages of lower levels: everything that

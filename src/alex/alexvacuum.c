@@ -58,136 +58,279 @@ set_cleanup_info(Relation rel, BlockNumber ndeleted)
 	UnlockReleaseBuffer(buf);
 }
 
+/* Pages that one unlinking changes, exclusively locked or InvalidBuffer */
+typedef struct Unlink
+{
+	Buffer		left;
+	Buffer		target;
+	Buffer		right;
+	Buffer		parent_left;	/* with branch only */
+	Buffer		branch;			/* the parent, if it goes too */
+	Buffer		parent_right;
+	Buffer		parent;			/* the page whose downlink goes */
+	int			pos;			/* of that downlink */
+} Unlink;
+
 /*
- * Unlink an empty leaf.  Its key range goes to its right sibling, in one
- * action and one record: the siblings' links, the sibling's low key, the
- * parent's downlink.  Locks are taken left to right, then up.
- *
- * Returns false if the leaf has to stay: not empty any more, the last of its
- * class (values and NULLs keep one leaf each), the last child of its parent,
- * or amid splits.  No locks may be held.
+ * Lock the leaf and its siblings and check that it may go.
  */
 static bool
-unlink_leaf(Relation rel, BlockNumber block)
+lock_leaves(Relation rel, BlockNumber block, Unlink *u)
 {
-	Buffer		lbuf = InvalidBuffer;
 	Buffer		buf;
-	Buffer		rbuf = InvalidBuffer;
-	Buffer		pbuf = InvalidBuffer;
 	Page		page;
 	Page		rpage;
-	Page		ppage;
 	BlockNumber left;
-	AlexKey		low;
-	int			pos;
-	xl_alex_unlink xlrec;
-	bool		result = false;
 
 	/* who is to the left? */
 	buf = alex_get_buffer(rel, block, BUFFER_LOCK_SHARE);
 	left = alex_opaque(BufferGetPage(buf))->left;
-	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	UnlockReleaseBuffer(buf);
 	if (left != InvalidBlockNumber)
 	{
-		lbuf = alex_get_buffer(rel, left, BUFFER_LOCK_EXCLUSIVE);
-		page = BufferGetPage(lbuf);
+		u->left = alex_get_buffer(rel, left, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(u->left);
 		/* splitting at this moment, or gone: another VACUUM will see to it */
 		if (!alex_is_leaf(page) || alex_is_deleted(page) ||
 			alex_opaque(page)->right != block ||
 			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
-		{
-			ReleaseBuffer(buf);
-			UnlockReleaseBuffer(lbuf);
 			return false;
-		}
 	}
 
-	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
-	page = BufferGetPage(buf);
+	u->target = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(u->target);
 	if (!alex_is_leaf(page) || alex_is_deleted(page) ||
 		alex_leaf(page)->nitems > 0 ||
 		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0 ||
 		alex_opaque(page)->left != left ||
 		alex_opaque(page)->right == InvalidBlockNumber)
-		goto out;
-	rbuf = alex_get_buffer(rel, alex_opaque(page)->right,
-						   BUFFER_LOCK_EXCLUSIVE);
-	rpage = BufferGetPage(rbuf);
-	if (!alex_is_leaf(rpage) || alex_is_deleted(rpage) ||
-		alex_leaf(rpage)->class != alex_leaf(page)->class ||
-		alex_opaque(rpage)->left != block)
-		goto out;
+		return false;
 
-	low = alex_header(page)->low;
-	pbuf = alex_find_inner(rel, low, 1);
-	ppage = BufferGetPage(pbuf);
-	pos = alex_inner_search(ppage, low, false);
-	if (!alex_key_eq(alex_inner_key(ppage, pos), low) ||
-		alex_inner_children(ppage)[pos] != block ||
-		pos + 1 >= alex_inner(ppage)->nitems ||
-		alex_inner_children(ppage)[pos + 1] != alex_opaque(page)->right)
-		goto out;
+	u->right = alex_get_buffer(rel, alex_opaque(page)->right,
+							   BUFFER_LOCK_EXCLUSIVE);
+	rpage = BufferGetPage(u->right);
+	return alex_is_leaf(rpage) && !alex_is_deleted(rpage) &&
+		alex_leaf(rpage)->class == alex_leaf(page)->class &&
+		alex_opaque(rpage)->left == block;
+}
 
+/*
+ * Is the downlink of block at u->pos of the inner page, followed by that of
+ * its right sibling?  Sets u->pos.
+ */
+static bool
+find_downlink(Buffer buf, AlexKey low, BlockNumber block, BlockNumber right,
+			  Unlink *u)
+{
+	Page		page = BufferGetPage(buf);
+
+	u->pos = alex_inner_search(page, low, false);
+	return alex_key_eq(alex_inner_key(page, u->pos), low) &&
+		alex_inner_children(page)[u->pos] == block &&
+		u->pos + 1 < alex_inner(page)->nitems &&
+		alex_inner_children(page)[u->pos + 1] == right;
+}
+
+/*
+ * Lock the pages above the leaf: its parent, which must have the downlinks of
+ * leaf and right sibling side by side, or if the leaf is its only child, the
+ * parent with its siblings, and the parent's parent likewise.
+ */
+static bool
+lock_parents(Relation rel, Unlink *u)
+{
+	AlexKey		low = alex_header(BufferGetPage(u->target))->low;
+	BlockNumber block = BufferGetBlockNumber(u->target);
+	BlockNumber right = BufferGetBlockNumber(u->right);
+	BlockNumber parent;
+	BlockNumber left;
+	Page		page;
+	Page		rpage;
+
+	u->parent = alex_find_inner(rel, low, 1);
+	if (find_downlink(u->parent, low, block, right, u))
+		return true;
+
+	/* an only child? */
+	page = BufferGetPage(u->parent);
+	if (alex_inner(page)->nitems != 1 ||
+		alex_inner_children(page)[0] != block ||
+		alex_opaque(page)->right == InvalidBlockNumber ||
+		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0 ||
+		alex_rel(rel)->level < 2)
+		return false;
+
+	/* from the left again, with the parent's siblings */
+	parent = BufferGetBlockNumber(u->parent);
+	left = alex_opaque(page)->left;
+	UnlockReleaseBuffer(u->parent);
+	u->parent = InvalidBuffer;
+	if (left != InvalidBlockNumber)
+	{
+		u->parent_left = alex_get_buffer(rel, left, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(u->parent_left);
+		if (alex_opaque(page)->kind != ALEX_PAGE_INNER ||
+			alex_is_deleted(page) || alex_opaque(page)->level != 1 ||
+			alex_opaque(page)->right != parent ||
+			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+			return false;
+	}
+	u->branch = alex_get_buffer(rel, parent, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(u->branch);
+	if (alex_opaque(page)->kind != ALEX_PAGE_INNER || alex_is_deleted(page) ||
+		alex_opaque(page)->level != 1 || alex_inner(page)->nitems != 1 ||
+		alex_inner_children(page)[0] != block ||
+		alex_opaque(page)->left != left ||
+		alex_opaque(page)->right == InvalidBlockNumber ||
+		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
+		return false;
+	u->parent_right = alex_get_buffer(rel, alex_opaque(page)->right,
+									  BUFFER_LOCK_EXCLUSIVE);
+	rpage = BufferGetPage(u->parent_right);
+	if (alex_opaque(rpage)->kind != ALEX_PAGE_INNER ||
+		alex_is_deleted(rpage) || alex_opaque(rpage)->level != 1 ||
+		alex_opaque(rpage)->left != parent ||
+		alex_inner_children(rpage)[0] != right)
+		return false;
+	u->parent = alex_find_inner(rel, low, 2);
+	return find_downlink(u->parent, low, parent,
+						 BufferGetBlockNumber(u->parent_right), u);
+}
+
+static void
+release_all(Unlink *u)
+{
+	Buffer		bufs[] = {u->parent, u->parent_right, u->branch,
+	u->parent_left, u->right, u->target, u->left};
+
+	for (int i = 0; i < lengthof(bufs); i++)
+	{
+		if (BufferIsValid(bufs[i]))
+			UnlockReleaseBuffer(bufs[i]);
+	}
+}
+
+/* Set links around an unlinked page: its siblings become neighbours. */
+static void
+unlink_page(Buffer left, Buffer target, Buffer right,
+			FullTransactionId safexid)
+{
+	Page		page = BufferGetPage(target);
+
+	if (BufferIsValid(left))
+	{
+		alex_opaque(BufferGetPage(left))->right = BufferGetBlockNumber(right);
+		MarkBufferDirty(left);
+	}
+	alex_opaque(page)->flags |= ALEX_DELETED;
+	alex_header(page)->safexid = safexid;
+	alex_opaque(BufferGetPage(right))->left = alex_opaque(page)->left;
+	MarkBufferDirty(target);
+	MarkBufferDirty(right);
+}
+
+static void
+register_page(uint8 id, Buffer buf)
+{
+	if (BufferIsValid(buf))
+		XLogRegisterBuffer(id, buf, REGBUF_STANDARD);
+}
+
+static void
+set_lsn(Buffer buf, XLogRecPtr lsn)
+{
+	if (BufferIsValid(buf))
+		PageSetLSN(BufferGetPage(buf), lsn);
+}
+
+/*
+ * Unlink an empty leaf.  Its key range goes to its right sibling, in one
+ * action and one record: the siblings' links, the sibling's low key, the
+ * parent's downlink.  A parent without another child goes with it; its range
+ * goes to its own right sibling.  Locks are taken left to right, then up.
+ *
+ * Returns the number of pages that went: 0 if the leaf has to stay, because
+ * it is not empty any more, the last of its class (values and NULLs keep one
+ * leaf each), the last of its parent's several children, or amid splits.
+ * *inner is set to the parent's block if that went.  No locks may be held.
+ */
+static int
+unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
+{
+	Unlink		u;
+	AlexKey		low;
+	xl_alex_unlink xlrec;
+
+	memset(&u, 0, sizeof(u));
+	*inner = InvalidBlockNumber;
+	if (!lock_leaves(rel, block, &u) || !lock_parents(rel, &u))
+	{
+		release_all(&u);
+		return 0;
+	}
 	OMEN_STOP_EVENT("alex-unlink-before");
 
+	low = alex_header(BufferGetPage(u.target))->low;
 	memset(&xlrec, 0, sizeof(xlrec));
 	xlrec.safexid = ReadNextFullTransactionId();
 	xlrec.low = low;
-	xlrec.leftsib = left;
+	xlrec.leftsib = alex_opaque(BufferGetPage(u.target))->left;
 	xlrec.target = block;
-	xlrec.rightsib = alex_opaque(page)->right;
-	xlrec.pos = pos;
+	xlrec.rightsib = BufferGetBlockNumber(u.right);
+	xlrec.pos = u.pos;
+	if (BufferIsValid(u.branch))
+	{
+		xlrec.branch = 1;
+		xlrec.parent_leftsib = alex_opaque(BufferGetPage(u.branch))->left;
+		xlrec.parent = BufferGetBlockNumber(u.branch);
+		xlrec.parent_rightsib = BufferGetBlockNumber(u.parent_right);
+		*inner = xlrec.parent;
+	}
 
 	/* the range's predicate locks go where its keys will go */
 	PredicateLockPageCombine(rel, block, xlrec.rightsib);
+	if (RelationNeedsWAL(rel))
+		XLogEnsureRecordSpace(6, 0);
 
 	START_CRIT_SECTION();
-	if (BufferIsValid(lbuf))
+	unlink_page(u.left, u.target, u.right, xlrec.safexid);
+	alex_header(BufferGetPage(u.right))->low = low;
+	if (BufferIsValid(u.branch))
 	{
-		alex_opaque(BufferGetPage(lbuf))->right = xlrec.rightsib;
-		MarkBufferDirty(lbuf);
+		unlink_page(u.parent_left, u.branch, u.parent_right, xlrec.safexid);
+		alex_inner_extend_left(BufferGetPage(u.parent_right), low);
 	}
-	alex_opaque(page)->flags |= ALEX_DELETED;
-	alex_header(page)->safexid = xlrec.safexid;
-	alex_opaque(rpage)->left = left;
-	alex_header(rpage)->low = low;
-	alex_inner_unlink(ppage, pos);
-	MarkBufferDirty(buf);
-	MarkBufferDirty(rbuf);
-	MarkBufferDirty(pbuf);
+	alex_inner_unlink(BufferGetPage(u.parent), u.pos);
+	MarkBufferDirty(u.parent);
 	if (RelationNeedsWAL(rel))
 	{
 		XLogRecPtr	lsn;
 
 		XLogBeginInsert();
 		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
-		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
-		XLogRegisterBuffer(1, rbuf, REGBUF_STANDARD);
-		XLogRegisterBuffer(2, pbuf, REGBUF_STANDARD);
-		if (BufferIsValid(lbuf))
-			XLogRegisterBuffer(3, lbuf, REGBUF_STANDARD);
+		register_page(0, u.target);
+		register_page(1, u.right);
+		register_page(2, u.parent);
+		register_page(3, u.left);
+		register_page(4, u.branch);
+		register_page(5, u.parent_right);
+		register_page(6, u.parent_left);
 		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_UNLINK);
-		PageSetLSN(page, lsn);
-		PageSetLSN(rpage, lsn);
-		PageSetLSN(ppage, lsn);
-		if (BufferIsValid(lbuf))
-			PageSetLSN(BufferGetPage(lbuf), lsn);
+		set_lsn(u.target, lsn);
+		set_lsn(u.right, lsn);
+		set_lsn(u.parent, lsn);
+		set_lsn(u.left, lsn);
+		set_lsn(u.branch, lsn);
+		set_lsn(u.parent_right, lsn);
+		set_lsn(u.parent_left, lsn);
 	}
 	END_CRIT_SECTION();
-	alex_dir_remove(rel, alex_rel(rel), low, alex_header(page)->high);
-	result = true;
 
-out:
-	if (BufferIsValid(pbuf))
-		UnlockReleaseBuffer(pbuf);
-	if (BufferIsValid(rbuf))
-		UnlockReleaseBuffer(rbuf);
-	UnlockReleaseBuffer(buf);
-	if (BufferIsValid(lbuf))
-		UnlockReleaseBuffer(lbuf);
-	if (result)
-		OMEN_STOP_EVENT("alex-unlink-after");
-	return result;
+	alex_dir_remove(rel, alex_rel(rel), low,
+					alex_header(BufferGetPage(u.target))->high);
+	release_all(&u);
+	OMEN_STOP_EVENT("alex-unlink-after");
+	return xlrec.branch ? 2 : 1;
 }
 
 /*
@@ -317,10 +460,16 @@ vacuum_page(VacuumState *vs, BlockNumber scanblock)
 			UnlockReleaseBuffer(buf);
 		OMEN_STOP_EVENT("alex-vacuum-leaf");
 
-		if (empty && unlink_leaf(rel, block))
+		if (empty)
 		{
-			stats->pages_newly_deleted++;
-			if (block <= scanblock)
+			BlockNumber inner;
+			int			nunlinked = unlink_leaf(rel, block, &inner);
+
+			stats->pages_newly_deleted += nunlinked;
+			/* what lies ahead will be counted when we get there */
+			if (nunlinked > 0 && block <= scanblock)
+				stats->pages_deleted++;
+			if (inner != InvalidBlockNumber && inner < scanblock)
 				stats->pages_deleted++;
 		}
 		block = next;

@@ -350,17 +350,22 @@ static void
 redo_unlink(XLogReaderState *record)
 {
 	xl_alex_unlink *xlrec = (xl_alex_unlink *) XLogRecGetData(record);
-	Buffer		lbuf = InvalidBuffer;
+	Buffer		bufs[7];
+	int			nbufs = 0;
 	Buffer		buf;
-	Buffer		rbuf;
-	Buffer		pbuf;
 
-	/* left to right, then up, as on the primary; all locks to the end */
-	if (xlrec->leftsib != InvalidBlockNumber &&
-		XLogReadBufferForRedo(record, 3, &lbuf) == BLK_NEEDS_REDO)
+	/*
+	 * Left to right, then up, as on the primary; all locks to the end, so
+	 * that readers find links, bounds and downlinks in agreement.
+	 */
+	if (xlrec->leftsib != InvalidBlockNumber)
 	{
-		alex_opaque(BufferGetPage(lbuf))->right = xlrec->rightsib;
-		done_with(record, lbuf);
+		if (XLogReadBufferForRedo(record, 3, &buf) == BLK_NEEDS_REDO)
+		{
+			alex_opaque(BufferGetPage(buf))->right = xlrec->rightsib;
+			done_with(record, buf);
+		}
+		bufs[nbufs++] = buf;
 	}
 	if (XLogReadBufferForRedo(record, 0, &buf) == BLK_NEEDS_REDO)
 	{
@@ -368,21 +373,49 @@ redo_unlink(XLogReaderState *record)
 		alex_header(BufferGetPage(buf))->safexid = xlrec->safexid;
 		done_with(record, buf);
 	}
-	if (XLogReadBufferForRedo(record, 1, &rbuf) == BLK_NEEDS_REDO)
+	bufs[nbufs++] = buf;
+	if (XLogReadBufferForRedo(record, 1, &buf) == BLK_NEEDS_REDO)
 	{
-		alex_opaque(BufferGetPage(rbuf))->left = xlrec->leftsib;
-		alex_header(BufferGetPage(rbuf))->low = xlrec->low;
-		done_with(record, rbuf);
+		alex_opaque(BufferGetPage(buf))->left = xlrec->leftsib;
+		alex_header(BufferGetPage(buf))->low = xlrec->low;
+		done_with(record, buf);
 	}
-	if (XLogReadBufferForRedo(record, 2, &pbuf) == BLK_NEEDS_REDO)
+	bufs[nbufs++] = buf;
+	if (xlrec->branch)
 	{
-		alex_inner_unlink(BufferGetPage(pbuf), xlrec->pos);
-		done_with(record, pbuf);
+		if (xlrec->parent_leftsib != InvalidBlockNumber)
+		{
+			if (XLogReadBufferForRedo(record, 6, &buf) == BLK_NEEDS_REDO)
+			{
+				alex_opaque(BufferGetPage(buf))->right =
+					xlrec->parent_rightsib;
+				done_with(record, buf);
+			}
+			bufs[nbufs++] = buf;
+		}
+		if (XLogReadBufferForRedo(record, 4, &buf) == BLK_NEEDS_REDO)
+		{
+			alex_opaque(BufferGetPage(buf))->flags |= ALEX_DELETED;
+			alex_header(BufferGetPage(buf))->safexid = xlrec->safexid;
+			done_with(record, buf);
+		}
+		bufs[nbufs++] = buf;
+		if (XLogReadBufferForRedo(record, 5, &buf) == BLK_NEEDS_REDO)
+		{
+			alex_opaque(BufferGetPage(buf))->left = xlrec->parent_leftsib;
+			alex_inner_extend_left(BufferGetPage(buf), xlrec->low);
+			done_with(record, buf);
+		}
+		bufs[nbufs++] = buf;
 	}
-	release(pbuf);
-	release(rbuf);
-	release(buf);
-	release(lbuf);
+	if (XLogReadBufferForRedo(record, 2, &buf) == BLK_NEEDS_REDO)
+	{
+		alex_inner_unlink(BufferGetPage(buf), xlrec->pos);
+		done_with(record, buf);
+	}
+	bufs[nbufs++] = buf;
+	while (nbufs > 0)
+		release(bufs[--nbufs]);
 }
 
 static void
@@ -488,9 +521,9 @@ alex_desc(StringInfo buf, XLogReaderState *record)
 			{
 				xl_alex_unlink *xlrec = (xl_alex_unlink *) rec;
 
-				appendStringInfo(buf, "left %u, target %u, right %u, pos %u, safexid %u:%u",
+				appendStringInfo(buf, "left %u, target %u, right %u, pos %u, branch %u, safexid %u:%u",
 								 xlrec->leftsib, xlrec->target,
-								 xlrec->rightsib, xlrec->pos,
+								 xlrec->rightsib, xlrec->pos, xlrec->branch,
 								 EpochFromFullTransactionId(xlrec->safexid),
 								 XidFromFullTransactionId(xlrec->safexid));
 				break;

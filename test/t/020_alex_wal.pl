@@ -127,6 +127,24 @@ is($primary->safe_psql('postgres', "SELECT pages FROM omendb.alex_stats('w_w')")
 	'unlinked leaves are recycled');
 same_everywhere('recycling');
 
+# branches: inner pages go with their last leaf
+$primary->safe_psql(
+	'postgres', q{
+CREATE TABLE q (a int, pad text);
+ALTER TABLE q ALTER pad SET STORAGE EXTERNAL;
+CREATE INDEX q_a ON q USING alex (a) INCLUDE (pad);
+INSERT INTO q SELECT i, repeat('x', 1200) FROM generate_series(1, 6000) i;
+});
+my $inner = "SELECT inner_pages FROM omendb.alex_stats('q_a')";
+my $inner_before = $primary->safe_psql('postgres', $inner);
+$primary->safe_psql('postgres', 'DELETE FROM q WHERE a < 5500; VACUUM q');
+cmp_ok($primary->safe_psql('postgres', $inner), '<', $inner_before - 1, 'branches have been unlinked');
+$primary->safe_psql('postgres', "SELECT omendb.alex_check('q_a', true)");
+caught_up();
+$standby->safe_psql('postgres', "SELECT omendb.alex_check('q_a', true)");
+is($standby->safe_psql('postgres', 'SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*), min(a), max(a) FROM q WHERE a > 0'),
+	'501|5500|6000', 'on the standby too');
+
 # killed entries
 $primary->safe_psql(
 	'postgres', q{
