@@ -3,7 +3,7 @@
 # conformance.sh: PostgreSQL's own regression and isolation suites on tables
 # of omendb.
 #
-#   conformance.sh [mode ...]      modes: normal, stress, stress1 (default: all)
+#   conformance.sh [mode ...]      modes: normal, stress, stress1, alex (default: all)
 #
 # Each suite runs once with heap as the default table access method, then in
 # each mode with omendb, on private servers.  Every result file must be the
@@ -19,6 +19,8 @@
 #             sealable tables read must have been sealed ones.
 #   stress1   row groups of a single block, and a worker that freezes and seals
 #             all the time, while the tests run side by side
+#   alex      heap tables, and an alex index in place of each plain btree index
+#             on one column of a type that alex supports
 #
 # The suites come from Debian's source package, kept in $OMENDB_CACHE.  With
 # NO_BUILD set, omendb must be installed already.  SUITES chooses among
@@ -26,7 +28,7 @@
 #
 . "$(dirname "$0")/lib.sh"
 
-MODES=${*:-normal stress stress1}
+MODES=${*:-normal stress stress1 alex}
 SUITES=${SUITES:-regress isolation}
 COLD_PERCENT=${COLD_PERCENT:-90}
 CACHE=${OMENDB_CACHE:-/var/tmp/omendb-conformance-$(id -u)}
@@ -100,6 +102,7 @@ server_for() {
 		"log_lock_waits = on" "log_autovacuum_min_duration = 0")
 	case $2 in
 		heap) lines+=("shared_preload_libraries = ''") ;;
+		alex) lines+=("omendb.alex_replaces_btree = on") ;;
 		*) lines+=("default_table_access_method = omendb") ;;
 	esac
 	case $2 in
@@ -140,6 +143,11 @@ run_suite() {
 				-c "SELECT cold_blocks, hot_blocks FROM omendb.scan_stats()" \
 				>"$WORK/$name.scans" 2>&1
 			;;
+		alex)
+			sql "$name" -At -d "$([ "$suite" = regress ] && echo regression || echo isolation_regression)" \
+				-c "SELECT count(*) FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.relkind = 'i' AND a.amname = 'alex'" \
+				>"$WORK/$name.indexes" 2>&1
+			;;
 	esac
 	stop_server "$name"
 }
@@ -162,8 +170,11 @@ judge() {
 		fi
 		diff "$file" "$result" 2>&1 | grep '^[<>]' >"$WORK/diff"
 		pin=$EXPECTED/$suite-$test.diff
-		[ "$mode" = normal ] || [ ! -e "$EXPECTED/$suite-$test.stress.diff" ] ||
-			pin=$EXPECTED/$suite-$test.stress.diff
+		case $mode in
+			alex) pin=$EXPECTED/$suite-$test.alex.diff ;;
+			stress*) [ ! -e "$EXPECTED/$suite-$test.stress.diff" ] ||
+				pin=$EXPECTED/$suite-$test.stress.diff ;;
+		esac
 		if [ -e "$pin" ] && cmp -s "$pin" "$WORK/diff" &&
 			grep -q "^$(basename "$pin" .diff)[[:space:]]" "$EXPECTED/differences.txt"; then
 			passed=$((passed + 1))
@@ -198,6 +209,14 @@ judge() {
 					say "  not ok: less than $COLD_PERCENT % of the scanned blocks were sealed"
 				fi
 			fi
+		fi
+	fi
+	# the isolation suite drops what it makes
+	if [ "$suite $mode" = "regress alex" ]; then
+		say "  $suite ($mode): $(head -n 1 "$WORK/$name.indexes") alex indexes at the end"
+		if ! [ "$(head -n 1 "$WORK/$name.indexes")" -ge 20 ] 2>/dev/null; then
+			failed=$((failed + 1))
+			say "  not ok: btree indexes were not replaced"
 		fi
 	fi
 	if [ $((passed + failed)) = 0 ]; then

@@ -26,6 +26,12 @@ alex_define_settings(void)
 							 &alex_directory_stale, false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.alex_replaces_btree",
+							 "Make plain btree indexes on types that alex supports alex indexes (for tests).",
+							 "Constraints stay with btree, so do indexes with operator classes or several columns.",
+							 &alex_replaces_btree, false,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 	alex_init_options();
 }
 

@@ -575,6 +575,7 @@ typedef struct xl_alex_reuse
  */
 extern int	alex_directory_size_kb;
 extern bool alex_directory_stale;
+extern bool alex_replaces_btree;
 
 /* alexutils.c */
 extern bytea *alexoptions(Datum reloptions, bool validate);

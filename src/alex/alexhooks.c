@@ -19,12 +19,17 @@
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_utilcmd.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+
+bool		alex_replaces_btree = false;
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static ExecutorRun_hook_type prev_executor_run = NULL;
@@ -284,6 +289,66 @@ warn_unique(IndexStmt *stmt)
 	relation_close(rel, AccessShareLock);
 }
 
+/*
+ * Could alex index what this statement wants a btree for?  A test setting, so
+ * anything that is special to btree is left alone: constraints, operator
+ * classes, its storage parameters, unique indexes of partitioned tables.
+ */
+static bool
+can_replace(IndexStmt *stmt, const char *queryString)
+{
+	IndexElem  *elem;
+	Oid			relid;
+	Oid			type;
+	char		relkind;
+	ListCell   *lc;
+
+	if (strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary ||
+		stmt->isconstraint || stmt->relation == NULL ||
+		list_length(stmt->indexParams) != 1 ||
+		OidIsValid(stmt->indexOid) || OidIsValid(stmt->oldNode) ||
+		!OidIsValid(get_index_am_oid("alex", true)))
+		return false;
+	foreach(lc, stmt->options)
+	{
+		if (strcmp(lfirst_node(DefElem, lc)->defname, "fillfactor") != 0)
+			return false;
+	}
+	elem = linitial_node(IndexElem, stmt->indexParams);
+	if (elem->opclass != NIL || elem->collation != NIL ||
+		elem->opclassopts != NIL)
+		return false;
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return false;
+	relkind = get_rel_relkind(relid);
+	if (relkind == RELKIND_PARTITIONED_TABLE && stmt->unique)
+		return false;
+	if (elem->name != NULL)
+	{
+		AttrNumber	attno = get_attnum(relid, elem->name);
+
+		type = attno == InvalidAttrNumber ? InvalidOid :
+			get_atttype(relid, attno);
+	}
+	else
+	{
+		IndexStmt  *copy;
+
+		/* what the expression's type is takes parse analysis to know */
+		if (relkind != RELKIND_RELATION && relkind != RELKIND_MATVIEW &&
+			relkind != RELKIND_PARTITIONED_TABLE)
+			return false;
+		LockRelationOid(relid, AccessShareLock);
+		copy = transformIndexStmt(relid, copyObject(stmt), queryString);
+		elem = linitial_node(IndexElem, copy->indexParams);
+		type = elem->expr ? exprType(elem->expr) : InvalidOid;
+		UnlockRelationOid(relid, AccessShareLock);
+	}
+	return OidIsValid(type) &&
+		alex_kind_of_type(getBaseType(type)) != ALEX_KIND_INVALID;
+}
+
 static void
 alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 					 bool readOnlyTree, ProcessUtilityContext context,
@@ -292,6 +357,14 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 {
 	bool		index_stmt = IsA(pstmt->utilityStmt, IndexStmt);
 
+	if (index_stmt && alex_replaces_btree && IsTransactionState() &&
+		can_replace((IndexStmt *) pstmt->utilityStmt, queryString))
+	{
+		/* the tree may be a cached plan's */
+		pstmt = copyObject(pstmt);
+		((IndexStmt *) pstmt->utilityStmt)->accessMethod = pstrdup("alex");
+	}
+
 	if (prev_process_utility)
 		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
@@ -299,7 +372,7 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
 
-	if (index_stmt && IsTransactionState())
+	if (index_stmt && IsTransactionState() && !alex_replaces_btree)
 		warn_unique((IndexStmt *) pstmt->utilityStmt);
 }
 

@@ -223,7 +223,8 @@ sub constant
 	if ($how <= 70 && $type eq $own)
 	{
 		# a value that is, or was, in the table
-		return "(SELECT $column FROM T WHERE id >= " . rnd(1, $p->{last}) . ' ORDER BY id LIMIT 1)';
+		# (ids are not unique)
+		return "(SELECT $column FROM T WHERE id >= " . rnd(1, $p->{last}) . " ORDER BY id, $column LIMIT 1)";
 	}
 	(my $e = random_expr($type, $distribution)) =~ s/\bg\b/rnd(1, $p->{last}) . '::bigint'/ge;
 	return "($e)::$type";
@@ -266,7 +267,7 @@ sub predicate
 	return simple_predicate($p, $column) if $k <= 78;
 	return '(' . simple_predicate($p, $column) . ' OR ' . simple_predicate($p, pick('k', 'j')) . ')' if $k <= 86;
 	return '(' . simple_predicate($p, 'k') . ') AND (' . simple_predicate($p, 'j') . ')' if $k <= 92;
-	return "$p->{expression} " . pick('=', '<', '>=') . ' (SELECT ' . $p->{expression} . ' FROM T WHERE id >= ' . rnd(1, $p->{last}) . ' ORDER BY id LIMIT 1)' if $k <= 96;
+	return "$p->{expression} " . pick('=', '<', '>=') . ' (SELECT ' . $p->{expression} . ' FROM T WHERE id >= ' . rnd(1, $p->{last}) . " ORDER BY id, $p->{expression} LIMIT 1)" if $k <= 96;
 	return simple_predicate($p, $column) . ' AND ' . pick('id % 3 = 0', 'k IS NOT NULL', 'j IS NULL');
 }
 
