@@ -168,7 +168,10 @@ judge() {
 			passed=$((passed + 1))
 			continue
 		fi
-		diff "$file" "$result" 2>&1 | grep '^[<>]' >"$WORK/diff"
+		# widths of columns apart, which depend on the longest name listed
+		sed -E 's/ +/ /g; s/-+/-/g; s/ $//' "$file" >"$WORK/heap.txt"
+		sed -E 's/ +/ /g; s/-+/-/g; s/ $//' "$result" >"$WORK/omendb.txt" 2>/dev/null
+		diff "$WORK/heap.txt" "$WORK/omendb.txt" | grep '^[<>]' >"$WORK/diff"
 		pin=$EXPECTED/$suite-$test.diff
 		case $mode in
 			alex) pin=$EXPECTED/$suite-$test.alex.diff ;;
