@@ -86,6 +86,19 @@ $node->stop;
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "'omendb'");
 $node->start;
 is($node->safe_psql('postgres', 'SELECT count(*), sum(id) FROM t'), '100|5050', 'and can be read again with it');
+
+# after a crash, recovery must not go on without it
+$node->safe_psql('postgres', q{INSERT INTO t SELECT generate_series(101, 2000)});
+$node->safe_psql('postgres', q{SELECT omendb.seal('t', true)});
+$node->stop('immediate');
+$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "''");
+my $at = -s $node->logfile;
+ok(!$node->start(fail_ok => 1), 'recovery without the library stops');
+like(slurp_file($node->logfile, $at), qr/resource manager with ID 178 not registered/, 'and says why');
+$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "'omendb'");
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*), sum(id) FROM t'), '2000|2001000', 'with it, everything is there');
+
 $node->safe_psql('postgres', 'DROP EXTENSION omendb CASCADE');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname = 't'"), '0', 'DROP EXTENSION CASCADE takes the tables');
 $node->stop;
