@@ -77,7 +77,7 @@ static bool local_ready = false;
 static uint32
 cache_entry_count(void)
 {
-	return Max(omen_cache_size_kb / 4, 1024);
+	return Max(omen_cache_area_size() / 4096, 1024);
 }
 
 static uint32
@@ -86,10 +86,11 @@ cache_bucket_count(void)
 	return pg_nextpower2_32(Max(cache_entry_count() * 2, OMEN_CACHE_PARTITIONS));
 }
 
+/* Bytes for chunks; a DSA cannot be larger than a terabyte */
 Size
 omen_cache_area_size(void)
 {
-	return (Size) omen_cache_size_kb * 1024;
+	return Min((Size) omen_cache_size_kb, (Size) 512 * 1024 * 1024) * 1024;
 }
 
 Size

@@ -366,9 +366,13 @@ wipe_db(OmenFailure *failure)
 	return true;
 }
 
-/* Links of an ingest that was interrupted */
+/*
+ * Before opening: remove links of an ingest that was interrupted, and the empty
+ * logs of which RocksDB leaves one at every start (nothing is ever written to
+ * them, so it never finds a reason to delete them).
+ */
 static void
-remove_stale_links(void)
+tidy_folder(void)
 {
 	DIR		   *dir = opendir(OMEN_DB_DIR);
 	struct dirent *de;
@@ -378,11 +382,14 @@ remove_stale_links(void)
 	while ((de = readdir(dir)) != NULL)
 	{
 		char		path[MAXPGPATH];
+		struct stat st;
+		size_t		digits = strspn(de->d_name, "0123456789");
 
-		if (strncmp(de->d_name, "ingest-", 7) != 0)
-			continue;
 		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
-		unlink(path);
+		if (strncmp(de->d_name, "ingest-", 7) == 0 ||
+			(digits > 0 && strcmp(de->d_name + digits, ".log") == 0 &&
+			 stat(path, &st) == 0 && st.st_size == 0))
+			unlink(path);
 	}
 	closedir(dir);
 }
@@ -499,7 +506,7 @@ omen_db_open(OmenFailure *failure)
 		if (!wipe_db(failure))
 			return false;
 	}
-	remove_stale_links();
+	tidy_folder();
 	err = open_rocksdb();
 	if (err != NULL && is_transient(err))
 	{

@@ -84,6 +84,25 @@ is( $node->safe_psql(
 	1,
 	'writing starts no threads');
 
+# no thread of RocksDB may run a signal handler of PostgreSQL
+my $store_pid = $node->safe_psql('postgres', 'SELECT pid FROM omendb.store_stats()');
+my @unblocked;
+my $threads = 0;
+for my $task (glob("/proc/$store_pid/task/*"))
+{
+	next if $task =~ m{/$store_pid$};
+	$threads++;
+	my ($mask) = slurp_file("$task/status") =~ /^SigBlk:\s*([0-9a-f]+)$/m;
+	# HUP INT QUIT USR1 USR2 ALRM TERM URG
+	push @unblocked, $mask if (hex(substr($mask, 8)) & 0x00406a07) != 0x00406a07;
+}
+SKIP:
+{
+	skip 'no /proc', 2 unless -d "/proc/$store_pid";
+	cmp_ok($threads, '>', 0, 'the store has threads');
+	is("@unblocked", '', 'and they block all signals');
+}
+
 # a chunk larger than the cache is a private copy
 my ($big) = write_file(2, 6 * 1024 * 1024);
 my $copies = stat_of('private_copies');
@@ -245,6 +264,12 @@ is($node->safe_psql('postgres', $owners), '9', 'one is left');
 $node->restart;
 is($node->safe_psql('postgres', $owners), '9', 'also after a restart');
 is(read_file($owned, 2, 1000), 2, 'still readable');
+$node->restart;
+$node->restart;
+$node->poll_query_until('postgres',
+	"SELECT state = 'ready' FROM omendb.store_stats()");
+cmp_ok(scalar(() = glob("$data/omendb/pgsql_tmp_rocksdb/*.log")),
+	'<=', 2, 'no logs pile up');
 $node->safe_psql('postgres', "SELECT omendb.test_file_owner('$owned', 7, true)");
 is($node->safe_psql('postgres', $owners), '7,9', 'the first one is back');
 $node->safe_psql('postgres', "SELECT omendb.test_file_owner('$owned', 9, false)");
