@@ -521,7 +521,7 @@ load_failed(int32 slot, const OmenOwner *owner)
 	}
 	local_drop(slot);
 	if (result == OMEN_RES_ERROR)
-		omen_store_raise(code, text, &id, owner);
+		omen_store_raise(code, text, true, &id, owner);
 	return result;
 }
 

@@ -28,6 +28,7 @@
 
 #include "access/xlog.h"
 #include "common/file_perm.h"
+#include "portability/instr_time.h"
 #include "storage/copydir.h"
 #include "storage/fd.h"
 #include "utils/hsearch.h"
@@ -311,7 +312,8 @@ is_transient(const char *err)
 {
 	static const char *const signs[] = {
 		" lock ", "/LOCK", "No space left", "Too many open files",
-		"Cannot allocate memory", "Disk quota"
+		"Cannot allocate memory", "Disk quota", "File too large",
+		"Permission denied"
 	};
 
 	for (int i = 0; i < (int) lengthof(signs); i++)
@@ -482,9 +484,13 @@ omen_db_open(OmenFailure *failure)
 {
 	HASHCTL		ctl;
 	char	   *err;
+	instr_time	start,
+				opened,
+				done;
 
 	Assert(db == NULL);
 	make_options();
+	INSTR_TIME_SET_CURRENT(start);
 
 	if (known_context != NULL)
 		MemoryContextDelete(known_context);
@@ -536,9 +542,16 @@ omen_db_open(OmenFailure *failure)
 			return false;
 		}
 	}
+	INSTR_TIME_SET_CURRENT(opened);
 	db_suspect = false;
 	read_live_files();
 	omen_db_look();
+	INSTR_TIME_SET_CURRENT(done);
+	INSTR_TIME_SUBTRACT(done, opened);
+	INSTR_TIME_SUBTRACT(opened, start);
+	elog(DEBUG1, "RocksDB opened in %.0f ms, " UINT64_FORMAT " row groups compared with \"%s\" in %.0f ms",
+		 INSTR_TIME_GET_MILLISEC(opened), omen_store->row_groups,
+		 OMEN_SST_DIR, INSTR_TIME_GET_MILLISEC(done));
 	return true;
 }
 

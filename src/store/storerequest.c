@@ -68,11 +68,12 @@ omen_owner_name(const OmenOwner *owner)
 }
 
 /*
- * Raise what went wrong with a row group.  owner may be NULL.
+ * Raise what went wrong with reading a row group or taking its file into the
+ * store.  owner may be NULL.
  */
 void
-omen_store_raise(int code, const char *text, const OmenRowGroupId *id,
-				 const OmenOwner *owner)
+omen_store_raise(int code, const char *text, bool reading,
+				 const OmenRowGroupId *id, const OmenOwner *owner)
 {
 	char		idstr[OMEN_ID_STRLEN + 1];
 
@@ -84,7 +85,10 @@ omen_store_raise(int code, const char *text, const OmenRowGroupId *id,
 	omen_id_format(id, idstr);
 	ereport(ERROR,
 			(errcode(code),
+			 reading ?
 			 errmsg("could not read row group %s of relation \"%s\"", idstr,
+					omen_owner_name(owner)) :
+			 errmsg("could not store row group %s of relation \"%s\"", idstr,
 					omen_owner_name(owner)),
 			 errdetail_internal("%s", text)));
 }
@@ -307,11 +311,12 @@ raise_request(OmenRequest *request, const OmenRowGroupId *id,
 			  const OmenOwner *owner)
 {
 	int			code = request->errcode;
+	bool		reading = (request->op != OMEN_OP_INGEST);
 	char		text[OMEN_ERROR_LEN];
 
 	memcpy(text, request->errtext, sizeof(text));
 	release_request();
-	omen_store_raise(code, text, id, owner);
+	omen_store_raise(code, text, reading, id, owner);
 }
 
 /*

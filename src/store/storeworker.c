@@ -437,6 +437,8 @@ omen_store_worker_main(Datum main_arg)
 			}
 			if (waiting_drops > 0)
 				timeout = DROP_INTERVAL;
+			else if (omen_db_is_suspect())
+				timeout = REOPEN_INTERVAL;
 			omen_cacheload_keep_reserve();
 		}
 
