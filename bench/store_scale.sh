@@ -4,8 +4,9 @@
 #
 # Writes row groups of one small chunk pair through the sealer's path (WAL,
 # file, ingest) and reports, at each size, the rate of the last 1,000, then
-# restarts the server and reports how long the store takes to open, and the
-# worker's descriptors, memory and threads; at the end, how long it takes to
+# restarts the server and reports how long the store takes to open (wall clock,
+# and processor time of the worker, which a busy machine does not falsify), and
+# the worker's descriptors, memory and threads; at the end, how long it takes to
 # make RocksDB anew from the files.  Aims at 100,000: open <= 5 s, <= 1,200
 # descriptors, <= 512 MB, rate >= half of that at 1,000.
 #
@@ -40,8 +41,11 @@ write() {
 			-c "SELECT omendb.test_file_write(2, 200, 0, $per)" &
 		pids="$pids $!"
 	done
-	wait $pids
+	for i in $pids; do wait "$i" || exit 1; done
 }
+
+# processor seconds of the worker so far
+cpu() { awk '{ printf "%.1f", ($14 + $15) / 100 }' "/proc/$(stat pid)/stat"; }
 
 # seconds until the store answers after a start
 time_open() {
@@ -56,10 +60,11 @@ time_open() {
 	echo
 	echo "$(date -u +%F), $(nproc) cores, fsync = $FSYNC, $WRITERS writer(s)."
 	echo "bench/store_scale.sh; each row group: two chunks of 200 bytes."
-	echo "Open: start of the server until the store is ready, seconds."
+	echo "Open: start of the server until the store is ready, seconds; behind the"
+	echo "slash, the worker's processor time.  Load average at the start: $(cut -d' ' -f1 /proc/loadavg)."
 	echo
-	echo "| row groups | row groups/s, last 1,000 | open, s | descriptors | peak memory, MB | threads |"
-	echo "|---|---|---|---|---|---|"
+	echo "| row groups | row groups/s, last 1,000 | processor ms per row group | open, s | descriptors | peak memory, MB | threads |"
+	echo "|---|---|---|---|---|---|---|"
 } | tee "$OUT"
 
 have=0
@@ -70,12 +75,14 @@ for size in $SIZES; do
 		write $step
 		left=$((left - step))
 	done
+	before=$(cpu)
 	began=$(now)
 	write $left
+	each=$(awk -v a="$before" -v b="$(cpu)" -v n=$left 'BEGIN { printf "%.2f", (b - a) * 1000 / n }')
 	rate=$(awk -v a="$began" -v b="$(now)" -v n=$left 'BEGIN { printf "%.0f", n / (b - a) }')
 	have=$size
 	stop_server scale
-	open=$(time_open)
+	open="$(time_open) / $(cpu)"
 	pid=$(stat pid)
 	# touch 2,000 row groups, so that descriptors count
 	sql scale -q -At -o /dev/null -c "SELECT omendb.test_file_read(id, 2, 200)
@@ -83,12 +90,12 @@ for size in $SIZES; do
 	fds=$(ls "/proc/$pid/fd" | wc -l)
 	rss=$(awk '/VmHWM/ { hwm = $2 } /RssShmem/ { shm = $2 } END { printf "%.0f", (hwm - shm) / 1024 }' "/proc/$pid/status")
 	threads=$(awk '/^Threads/ { print $2 }' "/proc/$pid/status")
-	echo "| $have | $rate | $open | $fds | $rss | $threads |" | tee -a "$OUT"
+	echo "| $(stat row_groups) | $rate | $each | $open | $fds | $rss | $threads |" | tee -a "$OUT"
 done
 
 stop_server scale
 as_user rm -rf "$WORK/scale/omendb/pgsql_tmp_rocksdb"
-open=$(time_open)
+open="$(time_open) s, of the worker's processor time $(cpu)"
 {
 	echo
 	echo "Making RocksDB anew from $have files: $open s."

@@ -34,8 +34,11 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* descriptors that RocksDB may keep open */
-#define DB_MAX_OPEN_FILES	900
+/*
+ * Descriptors that RocksDB may keep open, in its table cache; it keeps two or
+ * three more per column family.
+ */
+#define DB_MAX_OPEN_FILES	600
 /* files per ingest call: each call writes and fsyncs the manifest once */
 #define DB_INGEST_BATCH		256
 /*

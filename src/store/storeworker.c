@@ -14,6 +14,7 @@
 #include "store/storeint.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "postmaster/bgworker.h"
@@ -34,6 +35,8 @@
 /* between two attempts to delete row groups that are in use */
 #define DROP_INTERVAL		500 /* ms */
 #define IDLE_INTERVAL		10000	/* ms */
+/* soft limit of descriptors for this process, if the hard one allows it */
+#define WANTED_DESCRIPTORS	2048
 
 /* a chunk that a backend fetches in pieces */
 static char *piece_data = NULL;
@@ -340,6 +343,26 @@ run_fresh(void)
 }
 
 /*
+ * RocksDB's open files come on top of ours: have room for them where the soft
+ * limit is low and the hard one is not.
+ */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+		limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= WANTED_DESCRIPTORS)
+		return;
+	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > WANTED_DESCRIPTORS)
+		limit.rlim_cur = WANTED_DESCRIPTORS;
+	else
+		limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		elog(DEBUG1, "could not raise the limit of open files: %m");
+}
+
+/*
  * Main loop of the worker.
  */
 void
@@ -365,6 +388,7 @@ omen_store_worker_main(Datum main_arg)
 	SpinLockRelease(&omen_store->mutex);
 	BackgroundWorkerUnblockSignals();
 
+	raise_descriptor_limit();
 	omen_cacheload_attach();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "omendb store turn",
 										 ALLOCSET_DEFAULT_SIZES);
