@@ -272,6 +272,21 @@ SET enable_bitmapscan = off;
 CLUSTER alex_build USING alex_build_a;
 SELECT omendb.alex_check('alex_build_a', true);
 
+-- parallel builds give the same index
+ALTER TABLE alex_build SET (parallel_workers = 2);
+SET min_parallel_table_scan_size = 0;
+SET maintenance_work_mem = '100MB';
+CREATE INDEX alex_build_p ON alex_build USING alex (a) INCLUDE (b);
+CREATE UNIQUE INDEX alex_build_u ON alex_build USING alex (a);
+INSERT INTO alex_build VALUES (NULL, 0), (NULL, 1), (60000, 2);
+DELETE FROM alex_build WHERE a = 60000;
+INSERT INTO alex_build VALUES (60000, 3);
+REINDEX INDEX alex_build_p;
+CREATE UNIQUE INDEX CONCURRENTLY alex_build_v ON alex_build USING alex (a) WHERE a > 40000;
+SELECT omendb.alex_check('alex_build_p', true), omendb.alex_check('alex_build_v', true);
+RESET min_parallel_table_scan_size;
+RESET maintenance_work_mem;
+
 -- kill hints: entries of dead rows go before a leaf is split
 CREATE TABLE alex_kill (a int) WITH (autovacuum_enabled = off);
 CREATE INDEX alex_kill_a ON alex_kill USING alex (a);

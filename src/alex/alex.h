@@ -22,6 +22,7 @@
 #include "nodes/execnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
+#include "storage/sharedfileset.h"
 #include "utils/rel.h"
 
 #ifndef USE_FLOAT8_BYVAL
@@ -677,8 +678,16 @@ extern IndexBuildResult *alexbuild(Relation heap, Relation index,
 								   IndexInfo *indexInfo);
 extern void alexbuildempty(Relation index);
 
-/* alexsort.c */
+/* alexspool.c */
 typedef struct AlexSort AlexSort;
+typedef struct AlexSpool AlexSpool;
+extern void alex_describe(Relation index, AlexRel *info);
+extern AlexSpool *alex_spool_table(Relation heap, Relation index,
+								   IndexInfo *indexInfo, AlexSort **sort,
+								   double *heap_tuples, double *index_tuples);
+extern void alex_spool_end(AlexSpool *spool);
+
+/* alexsort.c */
 typedef struct AlexSortItem
 {
 	AlexKey		key;
@@ -689,6 +698,11 @@ extern AlexSort *alex_sort_begin(int workmem_kb);
 extern void alex_sort_put(AlexSort *sort, AlexKey key, bool alive,
 						  IndexTuple payload);
 extern void alex_sort_perform(AlexSort *sort);
+extern void alex_sort_share(AlexSort *sort, SharedFileSet *fileset,
+							int participant);
+extern int	alex_sort_export(AlexSort *sort);
+extern void alex_sort_import(AlexSort *sort, SharedFileSet *fileset,
+							 int participant, int nruns);
 extern bool alex_sort_get(AlexSort *sort, AlexSortItem *item);
 extern void alex_sort_end(AlexSort *sort);
 

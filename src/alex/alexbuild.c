@@ -12,9 +12,7 @@
  */
 #include "alex/alex.h"
 
-#include "access/tableam.h"
 #include "access/xloginsert.h"
-#include "catalog/index.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -38,7 +36,6 @@ typedef struct AlexBuild
 	AlexRel		info;
 	AlexSort   *sort;
 	double		indtuples;
-	MemoryContext tmpcontext;
 
 	/* writing */
 	ForkNumber	fork;
@@ -340,50 +337,6 @@ end_write(AlexBuild *build)
 }
 
 static void
-describe_index(AlexBuild *build)
-{
-	Relation	index = build->index;
-
-	memset(&build->info, 0, sizeof(AlexRel));
-	build->info.kind = alex_kind_of_type(index->rd_opcintype[0]);
-	if (build->info.kind == ALEX_KIND_INVALID)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("access method \"alex\" does not support the key type of index \"%s\"",
-						RelationGetRelationName(index)),
-				 errdetail("Keys must be integers, oid, \"char\", boolean, float4, float8, date, time, timestamp or timestamptz."),
-				 errhint("Use btree for other types.")));
-	build->info.desc = (index->rd_indoption[0] & INDOPTION_DESC) != 0;
-	build->info.null_class =
-		(index->rd_indoption[0] & INDOPTION_NULLS_FIRST) != 0 ?
-		ALEX_CLASS_NULL_FIRST : ALEX_CLASS_NULL_LAST;
-	build->info.has_include = IndexRelationGetNumberOfAttributes(index) > 1;
-}
-
-static void
-build_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
-			   bool tupleIsAlive, void *state)
-{
-	AlexBuild  *build = (AlexBuild *) state;
-	MemoryContext old = MemoryContextSwitchTo(build->tmpcontext);
-	AlexKey		key;
-
-	if (isnull[0])
-		key = alex_key(build->info.null_class, 0, alex_tid_pack(tid));
-	else
-		key = alex_key(ALEX_CLASS_VALUE,
-					   alex_image(build->info.kind, build->info.desc,
-								  values[0]),
-					   alex_tid_pack(tid));
-	alex_sort_put(build->sort, key, tupleIsAlive,
-				  alex_form_payload(index, &build->info, values, isnull, tid,
-									key.image));
-	build->indtuples += 1;
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(build->tmpcontext);
-}
-
-static void
 report_duplicate(AlexBuild *build, AlexKey key)
 {
 	Datum		values[INDEX_MAX_KEYS] = {0};
@@ -414,6 +367,7 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 {
 	AlexBuild  *build = palloc0(sizeof(AlexBuild));
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
+	AlexSpool  *spool;
 	AlexSortItem item;
 	AlexKey		last_alive = ALEX_KEY_LOW;
 	int64		done = 0;
@@ -428,17 +382,12 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	build->heap = heap;
 	build->index = index;
 	build->indexInfo = indexInfo;
-	build->tmpcontext = AllocSetContextCreate(CurrentMemoryContext,
-											  "alex build",
-											  ALLOCSET_DEFAULT_SIZES);
-	describe_index(build);
+	alex_describe(index, &build->info);
 
-	build->sort = alex_sort_begin(maintenance_work_mem);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 1);
-	result->heap_tuples = table_index_build_scan(heap, index, indexInfo, true,
-												 true, build_callback, build,
-												 NULL);
+	spool = alex_spool_table(heap, index, indexInfo, &build->sort,
+							 &result->heap_tuples, &build->indtuples);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 2);
@@ -469,6 +418,7 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	end_write(build);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
 	alex_sort_end(build->sort);
+	alex_spool_end(spool);
 
 	result->index_tuples = build->indtuples;
 	return result;
@@ -483,7 +433,7 @@ alexbuildempty(Relation index)
 	AlexBuild  *build = palloc0(sizeof(AlexBuild));
 
 	build->index = index;
-	describe_index(build);
+	alex_describe(index, &build->info);
 	begin_write(build, INIT_FORKNUM);
 	end_write(build);
 }

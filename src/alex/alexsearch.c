@@ -13,6 +13,8 @@
  */
 #include "alex/alex.h"
 
+#include "pgstat.h"
+
 /*
  * A directory entry too far to the left (its right neighbours are missing)
  * is given up after so many steps to the right: a descent is cheaper.
@@ -192,7 +194,12 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 	{
 		prefetch_leaf(hit, key);
 		if (ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, hit->recent))
+		{
+			/* as ReadBuffer would have counted it */
+			pgstat_count_buffer_read(rel);
+			pgstat_count_buffer_hit(rel);
 			buf = hit->recent;
+		}
 	}
 	if (!BufferIsValid(buf))
 	{

@@ -5,13 +5,17 @@
  *
  * Entries are sorted as pairs of 64-bit words with an inlined comparison;
  * payloads stay where they are.  When memory is full, the sorted entries go
- * to a temporary file as a run; all runs are merged at the end.
+ * to a temporary file as a run; all runs are merged at the end.  The runs of
+ * a parallel build's workers lie in a shared file set and are merged by the
+ * leader together with its own.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
 #include "alex/alex.h"
+
+#include <fcntl.h>
 
 #include "lib/binaryheap.h"
 #include "storage/buffile.h"
@@ -74,6 +78,8 @@ struct AlexSort
 	int			nruns;
 	binaryheap *heap;
 	SortRun    *last;			/* run that gave the last entry */
+	SharedFileSet *fileset;		/* where a worker's runs go, or NULL */
+	int			participant;
 };
 
 /* Start a sort that may use about workmem_kb of memory. */
@@ -96,6 +102,27 @@ alex_sort_begin(int workmem_kb)
 }
 
 
+static void
+run_name(char *name, int participant, int run)
+{
+	snprintf(name, MAXPGPATH, "alex.%d.%d", participant, run);
+}
+
+static SortRun *
+add_run(AlexSort *sort)
+{
+	SortRun    *run;
+
+	if (sort->runs == NULL)
+		sort->runs = palloc(sizeof(SortRun));
+	else
+		sort->runs = repalloc(sort->runs,
+							  (sort->nruns + 1) * sizeof(SortRun));
+	run = &sort->runs[sort->nruns++];
+	memset(run, 0, sizeof(SortRun));
+	return run;
+}
+
 /* Sort what is in memory and write it to a new run. */
 static void
 spill(AlexSort *sort)
@@ -104,14 +131,16 @@ spill(AlexSort *sort)
 	SortRun    *run;
 
 	sort_entries(sort->entries, sort->nentries);
-	if (sort->runs == NULL)
-		sort->runs = palloc(sizeof(SortRun));
+	run = add_run(sort);
+	if (sort->fileset)
+	{
+		char		name[MAXPGPATH];
+
+		run_name(name, sort->participant, sort->nruns - 1);
+		run->file = BufFileCreateFileSet(&sort->fileset->fs, name);
+	}
 	else
-		sort->runs = repalloc(sort->runs,
-							  (sort->nruns + 1) * sizeof(SortRun));
-	run = &sort->runs[sort->nruns++];
-	memset(run, 0, sizeof(SortRun));
-	run->file = BufFileCreateTemp(false);
+		run->file = BufFileCreateTemp(false);
 	for (Size i = 0; i < sort->nentries; i++)
 	{
 		SortEntry  *entry = &sort->entries[i];
@@ -166,6 +195,43 @@ alex_sort_put(AlexSort *sort, AlexKey key, bool alive, IndexTuple payload)
 		memcpy(entry->payload, payload, size);
 		sort->payload_bytes += MAXALIGN(size) + 2 * sizeof(void *);
 	}
+}
+
+/* Have the runs of this sort, a worker's, written where others can read. */
+void
+alex_sort_share(AlexSort *sort, SharedFileSet *fileset, int participant)
+{
+	sort->fileset = fileset;
+	sort->participant = participant;
+}
+
+/* A worker has put all its entries: returns the number of its runs. */
+int
+alex_sort_export(AlexSort *sort)
+{
+	if (sort->nentries > 0)
+		spill(sort);
+	for (int i = 0; i < sort->nruns; i++)
+		BufFileExportFileSet(sort->runs[i].file);
+	return sort->nruns;
+}
+
+/* Add a worker's runs to those that alex_sort_perform will merge. */
+void
+alex_sort_import(AlexSort *sort, SharedFileSet *fileset, int participant,
+				 int nruns)
+{
+	MemoryContext old = MemoryContextSwitchTo(sort->context);
+
+	for (int i = 0; i < nruns; i++)
+	{
+		char		name[MAXPGPATH];
+
+		run_name(name, participant, i);
+		add_run(sort)->file = BufFileOpenFileSet(&fileset->fs, name,
+												 O_RDONLY, false);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* Read a run's next entry into its head; false at the end. */
