@@ -1,0 +1,166 @@
+#!/bin/bash
+#
+# alex.sh: the learned index alex beside btree, on heap tables
+#
+# One server; for each distribution of keys (random, and lognormal, both 8-byte
+# integers) two equal heap tables, one with a btree index and one with an alex
+# index.  Measured, in rounds that alternate between the two, after warm-up:
+#   probe       nested loop of random existing keys, index-only
+#   fetch       the same, reading a column of the heap
+#   range       index-only ranges of about 100 keys each
+#   insert      rows appended with random keys, and with ascending keys,
+#               into a table that has the index already
+#   build       CREATE INDEX (no parallel workers: alex has none yet)
+#   size        pg_relation_size after the build, and after the inserts
+# Medians, ratios of btree's time to alex's (above 1: alex is faster) and of
+# the sizes are printed and written to bench/results/alex.{md,svg}.
+#
+# Environment: KEYS (10000000), PROBES (500000), ROUNDS (5),
+# INSERTS (500000), DISTRIBUTIONS ("random lognormal"), NO_BUILD (set: omendb
+# is installed already)
+#
+set -u
+. "$(dirname "$0")/../tools/lib.sh"
+
+KEYS=${KEYS:-10000000}
+PROBES=${PROBES:-500000}
+ROUNDS=${ROUNDS:-5}
+INSERTS=${INSERTS:-500000}
+DISTRIBUTIONS=${DISTRIBUTIONS:-random lognormal}
+RESULTS=$TOP/bench/results
+mkdir -p "$RESULTS"
+
+if [ -z "${NO_BUILD:-}" ]; then
+	copy_sources "$WORK/src"
+	build_and_install "$WORK/src" "$WORK/build.log" || exit 1
+fi
+
+new_server bench "shared_buffers = 3GB" "max_wal_size = 16GB" \
+	"checkpoint_timeout = 60min" "autovacuum = off" "fsync = off" "jit = off" \
+	"max_parallel_workers_per_gather = 0" "max_parallel_maintenance_workers = 0" \
+	"maintenance_work_mem = 1GB" "work_mem = 512MB" "omendb.seal = off" || exit 1
+start_server bench || exit 1
+sql bench -q -d postgres -c "CREATE EXTENSION omendb" || exit 1
+
+# timed SQL -> milliseconds; the settings make sure that the index is used
+timed() {
+	sql bench -q -At -d postgres -c "SET enable_seqscan = off" \
+		-c "SET enable_hashjoin = off" -c "SET enable_mergejoin = off" \
+		-c "SET enable_bitmapscan = off" -c "SET enable_material = off" \
+		-c "SET enable_memoize = off" -c "\\timing on" -c "$1" 2>&1 |
+		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -n 1
+}
+note() { # distribution what index milliseconds
+	[ -n "$4" ] || fail "$1 $2 on $3 gave no time"
+	echo "$*" | tee -a "$WORK/runs.txt"
+}
+size() { sql bench -At -d postgres -c "SELECT pg_relation_size('$1')"; }
+
+for d in $DISTRIBUTIONS; do
+	case $d in
+		random) key="(random() * 9e18)::bigint" ;;
+		# sigma 2, as in the papers on learned indexes
+		lognormal) key="(exp(2 * sqrt(-2 * ln(1 - random())) * cos(6.283185307179586 * random())) * 1e9)::bigint" ;;
+		*) fail "unknown distribution $d" ;;
+	esac
+	sql bench -q -d postgres -c "SELECT setseed(0.5)" \
+		-c "CREATE TABLE btree_$d AS SELECT $key AS k, g AS v FROM generate_series(1, $KEYS) g" \
+		-c "CREATE TABLE alex_$d AS TABLE btree_$d" \
+		-c "VACUUM (FREEZE, ANALYZE) btree_$d, alex_$d" \
+		-c "CREATE TABLE probes_$d AS SELECT k FROM (SELECT k FROM btree_$d TABLESAMPLE SYSTEM (20) REPEATABLE (1)) s ORDER BY random() LIMIT $PROBES" \
+		-c "CREATE TABLE ranges_$d AS SELECT k AS lo, lead(k, 100) OVER (ORDER BY k) AS hi FROM btree_$d" \
+		-c "DELETE FROM ranges_$d WHERE hi IS NULL OR random() > 20000.0 / $KEYS" \
+		-c "VACUUM FULL ANALYZE probes_$d" -c "VACUUM FULL ANALYZE ranges_$d" >/dev/null || exit 1
+
+	for round in 1 2 3; do
+		for am in btree alex; do
+			sql bench -q -d postgres -c "DROP INDEX IF EXISTS ${am}_${d}_k" -c "CHECKPOINT" 2>/dev/null
+			note "$d" build $am "$(timed "CREATE INDEX ${am}_${d}_k ON ${am}_$d USING $am (k)")"
+		done
+	done
+	for am in btree alex; do note "$d" size $am "$(size ${am}_${d}_k)"; done
+	sql bench -At -d postgres -c "SELECT 'alex after the build: height ' || height || ', density ' || round(avg_density::numeric, 2) || ', mean error ' || round(avg_error::numeric, 2) || ' slots, predicted exactly ' || round(exact_hits::numeric * 100) || ' %' FROM omendb.alex_stats('alex_${d}_k')" |
+		sed "s/^/$d: /" | tee -a "$WORK/stats.txt"
+
+	for round in $(seq 0 "$ROUNDS"); do
+		for am in btree alex; do
+			p=$(timed "SELECT count(t.k) FROM probes_$d p JOIN ${am}_$d t ON t.k = p.k")
+			f=$(timed "SELECT sum(t.v) FROM probes_$d p JOIN ${am}_$d t ON t.k = p.k")
+			r=$(timed "SELECT count(t.k) FROM ranges_$d r JOIN ${am}_$d t ON t.k BETWEEN r.lo AND r.hi")
+			[ "$round" = 0 ] && continue # warm-up
+			note "$d" probe $am "$p"
+			note "$d" fetch $am "$f"
+			note "$d" range $am "$r"
+		done
+	done
+	# what was timed, in the server's words
+	for am in btree alex; do
+		sql bench -At -d postgres -c "SET enable_seqscan = off" -c "SET enable_hashjoin = off" -c "SET enable_mergejoin = off" -c "SET enable_bitmapscan = off" -c "SET enable_material = off" -c "SET enable_memoize = off" \
+			-c "EXPLAIN (COSTS off) SELECT count(t.k) FROM probes_$d p JOIN ${am}_$d t ON t.k = p.k" |
+			grep -q "Index Only Scan using ${am}_${d}_k" || fail "probes of ${am}_$d do not go through the index"
+	done
+
+	for round in $(seq "$ROUNDS"); do
+		for am in btree alex; do
+			note "$d" insert $am "$(timed "INSERT INTO ${am}_$d SELECT $key, g FROM (SELECT setseed(0.$round)) s, generate_series(1, $INSERTS) g")"
+		done
+	done
+	for am in btree alex; do note "$d" size_after $am "$(size ${am}_${d}_k)"; done
+	[ "$(sql bench -At -d postgres -c "SELECT count(*) FROM btree_$d")" = "$(sql bench -At -d postgres -c "SET enable_seqscan = off" -c "SELECT count(*) FROM alex_$d WHERE k IS NOT NULL" | tail -n 1)" ] ||
+		fail "alex_$d has lost rows"
+	sql bench -q -d postgres -c "DROP TABLE btree_$d, alex_$d, probes_$d, ranges_$d"
+done
+
+for am in btree alex; do
+	sql bench -q -d postgres -c "CREATE TABLE ${am}_up (k bigint, v bigint)" -c "CREATE INDEX ${am}_up_k ON ${am}_up USING $am (k)"
+done
+for round in $(seq "$ROUNDS"); do
+	for am in btree alex; do
+		note ascending insert $am "$(timed "INSERT INTO ${am}_up SELECT ($round - 1) * $INSERTS::bigint + g, g FROM generate_series(1, $INSERTS) g")"
+	done
+done
+for am in btree alex; do note ascending size_after $am "$(size ${am}_up_k)"; done
+
+perl - "$WORK/runs.txt" >"$WORK/table.txt" <<'P'
+use strict; use warnings;
+my (%v, @order);
+while (<>)
+{
+	my ($d, $w, $am, $t) = split;
+	push @order, [ $d, $w ] unless $v{$d}{$w};
+	push @{ $v{$d}{$w}{$am} }, $t;
+}
+for (@order)
+{
+	my ($d, $w) = @$_;
+	my %m;
+	for my $am (qw(btree alex))
+	{
+		my @s = sort { $a <=> $b } @{ $v{$d}{$w}{$am} };
+		$m{$am} = $s[$#s / 2];
+	}
+	my $size = $w =~ /size/;
+	printf "%s\t%s\t%s\t%s\t%.2f\n", $d, $w,
+	  map({ $size ? sprintf('%.1f MB', $m{$_} / 1048576) : sprintf('%.0f ms', $m{$_}) } qw(btree alex)), $m{btree} / $m{alex};
+}
+P
+{
+	echo "# alex beside btree"
+	echo
+	echo "\`bench/alex.sh\`: $KEYS keys (8-byte integers), $PROBES probes, 20,000 ranges of 100 keys, $INSERTS inserts per round,"
+	echo "medians of $ROUNDS alternating rounds (build: 3), heap tables in shared buffers;"
+	echo "PostgreSQL $(sql bench -At -d postgres -c 'SHOW server_version') ($([ "$(sql bench -At -d postgres -c 'SHOW debug_assertions')" = on ] && echo 'with' || echo 'without') assertions), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), fsync off."
+	echo "Load average when it ended: $(cut -d' ' -f1-3 /proc/loadavg)."
+	echo
+	echo "| keys | what | btree | alex | btree / alex |"
+	echo "|---|---|---:|---:|---:|"
+	awk -F'\t' '{ print "| " $1 " | " $2 " | " $3 " | " $4 " | " $5 " |" }' "$WORK/table.txt"
+	echo
+	echo "Times are those of one SQL statement, executor included. build: CREATE INDEX without parallel workers."
+	echo "size: after the build; size_after: after the inserts. fetch reads a column of the heap as well."
+	echo
+	sed 's/^/* /' "$WORK/stats.txt"
+} >"$RESULTS/alex.md"
+awk -F'\t' '{ print $1 " " $2 "\t" $5 }' "$WORK/table.txt" |
+	perl "$TOP/bench/bars.pl" "alex: btree's time or size divided by alex's" >"$RESULTS/alex.svg"
+cat "$RESULTS/alex.md"
