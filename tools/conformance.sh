@@ -167,10 +167,19 @@ same_but_for_order() {
 	cmp -s "$1.sorted" "$2.sorted"
 }
 
+# A result without what an index of another access method may change: plans
+# (whose costs hang on the index's size), its name, and the width of columns
+# that show the name.  Object ids of what extensions make are not shown.
+without_plans() {
+	perl -0777 -pe 's/^ +QUERY PLAN +\n-+\n.*?^\(\d+ rows?\)\n//msg;
+		s/\balex\b/btree/g; s/^ *1[6-9]\d{3} \|/ OID |/mg;
+		s/-{2,}/--/g; s/ {2,}/ /g; s/ +$//mg' "$1"
+}
+
 # judge SUITE MODE
 judge() {
 	local suite=$1 mode=$2 name=$1-$2
-	local passed=0 failed=0 pinned=0 file test crashes cold hot percent reordered=""
+	local passed=0 failed=0 pinned=0 file test crashes cold hot percent reordered="" plans=""
 	for file in "$WORK/$suite-heap.out/results"/*.out; do
 		test=$(basename "$file" .out)
 		result=$WORK/$name.out/results/$test.out
@@ -183,10 +192,20 @@ judge() {
 			passed=$((passed + 1))
 			continue
 		fi
-		# widths of columns apart, which depend on the longest name listed
-		sed -E 's/ +/ /g; s/-+/-/g; s/ $//' "$file" >"$WORK/heap.txt"
-		sed -E 's/ +/ /g; s/-+/-/g; s/ $//' "$result" >"$WORK/omendb.txt" 2>/dev/null
-		diff "$WORK/heap.txt" "$WORK/omendb.txt" | grep '^[<>]' >"$WORK/diff"
+		if [ "$mode" = alex ] && [ -e "$result" ]; then
+			diff <(without_plans "$file") <(without_plans "$result") |
+				grep '^[<>]' >"$WORK/diff"
+			if ! [ -s "$WORK/diff" ]; then
+				passed=$((passed + 1))
+				plans="$plans $test"
+				continue
+			fi
+		else
+			# widths of columns apart, which depend on the longest name listed
+			sed -E 's/ +/ /g; s/-+/-/g; s/ $//' "$file" >"$WORK/heap.txt"
+			sed -E 's/ +/ /g; s/-+/-/g; s/ $//' "$result" >"$WORK/omendb.txt" 2>/dev/null
+			diff "$WORK/heap.txt" "$WORK/omendb.txt" | grep '^[<>]' >"$WORK/diff"
+		fi
 		pin=$EXPECTED/$suite-$test.diff
 		case $mode in
 			alex) pin=$EXPECTED/$suite-$test.alex.diff ;;
@@ -238,6 +257,7 @@ judge() {
 			fi
 		fi
 	fi
+	[ -z "$plans" ] || say "  $suite ($mode): only plans or the index's name differ:$plans"
 	# the isolation suite drops what it makes
 	if [ "$suite $mode" = "regress alex" ]; then
 		say "  $suite ($mode): $(head -n 1 "$WORK/$name.indexes") alex indexes at the end"

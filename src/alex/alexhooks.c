@@ -292,7 +292,8 @@ warn_unique(IndexStmt *stmt)
 /*
  * Could alex index what this statement wants a btree for?  A test setting, so
  * anything that is special to btree is left alone: constraints, operator
- * classes, its storage parameters, unique indexes of partitioned tables.
+ * classes, its storage parameters, unique indexes of partitioned tables and
+ * of materialized views.
  */
 static bool
 can_replace(IndexStmt *stmt, const char *queryString)
@@ -322,7 +323,10 @@ can_replace(IndexStmt *stmt, const char *queryString)
 	if (!OidIsValid(relid))
 		return false;
 	relkind = get_rel_relkind(relid);
-	if (relkind == RELKIND_PARTITIONED_TABLE && stmt->unique)
+
+	/* a partition's may become part of the parent's; REFRESH CONCURRENTLY */
+	if (stmt->unique && (relkind != RELKIND_RELATION ||
+						 get_rel_relispartition(relid)))
 		return false;
 	if (elem->name != NULL)
 	{
