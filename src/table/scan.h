@@ -49,7 +49,11 @@ typedef struct OmenScanDescData
 	bool		image;
 	MemoryContext mcxt;
 
-	/* for omen_count_scan_blocks() */
+	/*
+	 * For omen_count_scan_blocks().  Scans in a transaction that has written
+	 * already are not counted: what it wrote cannot be frozen before it ends.
+	 */
+	bool		counted;
 	uint64		ncold;
 	uint64		nhot;
 } OmenScanDescData;

@@ -219,7 +219,8 @@ extern void omen_cold_reader_page(OmenColdReader *reader,
 								  BlockNumber blk, Page page);
 
 /* ------------------------------------------------------------------------
- * Counters for EXPLAIN-like checks and the stress tests (shared memory)
+ * Counters of blocks read by scans of sealable tables, in transactions that had
+ * not written before; for omendb.scan_stats() and the stress tests
  * ------------------------------------------------------------------------
  */
 extern void omen_count_scan_blocks(uint64 cold, uint64 hot);

@@ -25,6 +25,7 @@
 #include "access/relscan.h"
 #include "access/syncscan.h"
 #include "access/valid.h"
+#include "access/xact.h"
 #include "pgstat.h"
 #include "storage/predicate.h"
 
@@ -51,7 +52,7 @@ release_cold(OmenScanDesc scan)
 	scan->image = false;
 	if (scan->ncold + scan->nhot > 0)
 	{
-		if (omen_relation_sealable(scan->heap.rs_base.rs_rd))
+		if (scan->counted)
 			omen_count_scan_blocks(scan->ncold, scan->nhot);
 		scan->ncold = scan->nhot = 0;
 	}
@@ -80,6 +81,8 @@ omen_beginscan(Relation rel, Snapshot snapshot, int nkeys,
 	scan->image = false;
 	scan->mcxt = CurrentMemoryContext;
 	scan->ncold = scan->nhot = 0;
+	scan->counted = omen_relation_sealable(rel) &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	return (TableScanDesc) scan;
 }
