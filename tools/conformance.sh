@@ -220,7 +220,10 @@ judge() {
 		fi
 		case $mode in
 			stress*)
-				if same_but_for_order "$WORK/heap.txt" "$WORK/omendb.txt"; then
+				if same_but_for_order "$WORK/heap.txt" "$WORK/omendb.txt" ||
+					{ grep -q "^$suite-$test.stress-counters[[:space:]]" "$EXPECTED/differences.txt" &&
+						diff -q <(sed -E 's/ *[0-9]+/ N/g' "$WORK/heap.txt") \
+							<(sed -E 's/ *[0-9]+/ N/g' "$WORK/omendb.txt") >/dev/null; }; then
 					passed=$((passed + 1))
 					reordered="$reordered $test"
 					continue
@@ -272,7 +275,7 @@ judge() {
 		tail -n 5 "$WORK/$name.run.log" "$WORK/$name.log"
 	fi
 	[ -z "$reordered" ] ||
-		say "  $suite ($mode): other order of rows, or other plans, in:$reordered"
+		say "  $suite ($mode): other order of rows, plans or counters in:$reordered"
 	[ "$failed" = 0 ] || cp "$WORK/$name.log" "$WORK/$name.run.log" "$LOGS" 2>/dev/null
 	say "  $suite ($mode): $passed passed, $failed failed ($pinned with pinned differences)"
 	PASSED=$((PASSED + passed))
