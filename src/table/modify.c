@@ -40,13 +40,27 @@ note_insertion(Relation rel, ItemPointer tid)
 /*
  * Pin the page of a row that will be modified, and make it hot.  Temporary
  * tables have no cold pages.
+ *
+ * Rows of one page are often modified one after the other, so look first where
+ * the page was the last time; that saves a look into the buffer table.
  */
-static inline Buffer
+static Buffer
 pin_hot(Relation rel, ItemPointer tid)
 {
+	static Buffer recent = InvalidBuffer;
+	BlockNumber blk = ItemPointerGetBlockNumber(tid);
+
 	if (RelationUsesLocalBuffers(rel))
 		return InvalidBuffer;
-	return omen_read_buffer_hot(rel, ItemPointerGetBlockNumber(tid));
+
+	if (BufferIsValid(recent) &&
+		ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, blk, recent))
+	{
+		omen_thaw_buffer(rel, recent);
+		return recent;
+	}
+	recent = omen_read_buffer_hot(rel, blk);
+	return recent;
 }
 
 static inline void
