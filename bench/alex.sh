@@ -10,7 +10,7 @@
 #   range       index-only ranges of about 100 keys each
 #   insert      rows appended with random keys, and with ascending keys,
 #               into a table that has the index already
-#   build       CREATE INDEX (no parallel workers: alex has none yet)
+#   build       CREATE INDEX, without parallel workers
 #   size        pg_relation_size after the build, and after the inserts
 # Medians, ratios of btree's time to alex's (above 1: alex is faster) and of
 # the sizes are printed and written to bench/results/alex.{md,svg}.

@@ -418,7 +418,7 @@ my %planner = (
 	indexonly => ['enable_seqscan = off', 'enable_bitmapscan = off', 'enable_sort = off'],
 	bitmap => [ 'enable_seqscan = off', 'enable_indexscan = off', 'enable_indexonlyscan = off' ],
 	parallel => [
-		'enable_seqscan = off', 'enable_bitmapscan = ' . 'off', 'min_parallel_table_scan_size = 0', 'min_parallel_index_scan_size = 0',
+		'enable_seqscan = off', 'enable_bitmapscan = off', 'min_parallel_index_scan_size = 0',
 		'parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'max_parallel_workers_per_gather = 2', 'force_parallel_mode = off' ],
 	merge => [ 'enable_seqscan = off', 'enable_bitmapscan = off', 'enable_hashjoin = off', 'enable_nestloop = off', 'enable_sort = off', 'enable_material = off', 'enable_memoize = off' ],
 	loop => [ 'enable_seqscan = off', 'enable_bitmapscan = off', 'enable_hashjoin = off', 'enable_mergejoin = off', 'enable_memoize = off' ],
@@ -461,7 +461,9 @@ sub make_batch
 {
 	my $s = "\\set VERBOSITY terse\n\\pset null ~\nSET extra_float_digits = 3;\nSET timezone = 'Europe/Berlin';\nSET statement_timeout = '120s';\n";
 	$s .= "SET omendb.alex_directory_stale = on;\n" if chance(15);
-	$s .= "SET maintenance_work_mem = '" . pick('1MB', '64MB') . "';\n";
+	# builds that spill, builds by several processes
+	$s .= pick("SET maintenance_work_mem = '1MB';\n", "SET maintenance_work_mem = '64MB';\n",
+		"SET maintenance_work_mem = '128MB';\nSET min_parallel_table_scan_size = 0;\nSET max_parallel_maintenance_workers = 3;\n");
 	if (@pairs < 2 || (@pairs < 3 && chance(30)))
 	{
 		my ($b, $a) = new_pair();
