@@ -77,6 +77,36 @@ alex_page_replace(Page page, const char *image)
 }
 
 /*
+ * Could the page be alex's, so that using it stays within its bounds?
+ */
+static bool
+page_is_sane(Page page)
+{
+	if (PageGetSpecialSize(page) != ALEX_OPAQUE_SIZE ||
+		((PageHeader) page)->pd_special != ALEX_SPECIAL ||
+		alex_opaque(page)->page_id != ALEX_PAGE_ID)
+		return false;
+	switch (alex_opaque(page)->kind)
+	{
+		case ALEX_PAGE_META:
+			return true;
+		case ALEX_PAGE_INNER:
+			return alex_inner(page)->nitems > 0 &&
+				alex_inner(page)->nitems <= ALEX_MAX_INNER;
+		case ALEX_PAGE_GAPPED:
+			{
+				AlexLeafHeader *leaf = alex_leaf(page);
+
+				return leaf->nslots > 0 && leaf->nslots <= ALEX_MAX_SLOTS &&
+					((PageHeader) page)->pd_lower == ALEX_LEAF_START +
+					alex_leaf_bytes(leaf->nslots,
+									(leaf->flags & ALEX_LEAF_PAYLOAD) != 0);
+			}
+	}
+	return false;
+}
+
+/*
  * Complain about a page that cannot be alex's.  The caller holds a lock.
  */
 void
@@ -91,8 +121,7 @@ alex_check_page(Relation rel, Buffer buf)
 						RelationGetRelationName(rel),
 						BufferGetBlockNumber(buf)),
 				 errhint("Please REINDEX it.")));
-	if (PageGetSpecialSize(page) != ALEX_OPAQUE_SIZE ||
-		alex_opaque(page)->page_id != ALEX_PAGE_ID)
+	if (!page_is_sane(page))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" contains corrupted page at block %u",

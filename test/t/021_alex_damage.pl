@@ -1,0 +1,95 @@
+# Damaged files of alex indexes: each kind of damage is reported by a clear
+# error, from alex_check or from the first use, and the server lives on.
+
+use strict;
+use warnings;
+no warnings 'portable';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('alex_damage');
+$node->init;
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'omendb'\nomendb.seal = off\nautovacuum = off\n");
+$node->start;
+$node->safe_psql(
+	'postgres', q{
+CREATE EXTENSION omendb;
+CREATE TABLE d (a int, b text);
+INSERT INTO d SELECT i, 'b' || i FROM generate_series(1, 5000) i;
+CREATE INDEX d_a ON d USING alex (a) INCLUDE (b);
+});
+
+my $block = 8192;
+
+# damage(where, bytes): the file with these bytes at an offset
+sub damage
+{
+	my ($offset, $bytes) = @_;
+	$node->safe_psql('postgres', 'REINDEX INDEX d_a; CHECKPOINT');
+	my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('d_a')");
+	$node->stop;
+	open my $fh, '+<:raw', $path or die "$path: $!";
+	sysseek $fh, $offset, 0;
+	syswrite $fh, $bytes;
+	close $fh;
+	$node->start;
+	return;
+}
+
+# fails(query, message, name)
+sub fails
+{
+	my ($sql, $message, $name) = @_;
+	my ($ret, $out, $err) = $node->psql('postgres', "SET enable_seqscan = off; SET enable_bitmapscan = off; $sql");
+	isnt($ret, 0, "$name: an error");
+	like($err, $message, "$name: which says so");
+	return;
+}
+
+my $check = "SELECT omendb.alex_check('d_a', true)";
+my $use = 'SELECT a FROM d WHERE a = 17';
+
+is($node->safe_psql('postgres', $check), '', 'undamaged');
+
+# the header of the first leaf (block 1) is 24 + 88 bytes; counts at 24 + 72
+damage($block + 24 + 72, pack('S', 60000));
+fails($check, qr/corrupted page at block 1/, 'slots of a leaf: check');
+fails($use, qr/corrupted page at block 1/, 'slots of a leaf: use');
+fails('INSERT INTO d VALUES (17)', qr/corrupted page at block 1/, 'slots of a leaf: insert');
+damage($block + 24 + 74, pack('S', 3));
+fails($check, qr/is corrupt.*entries found/s, 'entries of a leaf');
+damage($block + 24, pack('QQ', 1, 0x0002000000000000));
+fails($check, qr/is corrupt.*low key/s, 'low key of a leaf');
+# an image in the middle: used bitmaps first, two words of 8 bytes each at least
+damage($block + 112 + 600, pack('Q', 0xFFFFFFFFFFFFFFFF));
+fails($check, qr/is corrupt/, 'an image');
+damage($block, "\0" x $block);
+fails($check, qr/is corrupt.*not in use|unexpected zero page/s, 'a zero page: check');
+fails($use, qr/unexpected zero page at block 1/, 'a zero page: use');
+damage(2 * $block - 2, pack('S', 0x1234));
+fails($use, qr/corrupted page at block 1/, 'no page of alex');
+damage(24 + 4, pack('L', 99));
+fails($use, qr/alex format version mismatch .* file version 99/, 'another version');
+damage(24, pack('L', 0));
+fails($use, qr/is not an alex index/, 'no meta page');
+
+# rows that the index does not have
+$node->safe_psql('postgres', q{
+REINDEX INDEX d_a;
+SET allow_system_table_mods = on;
+UPDATE pg_index SET indisready = false WHERE indexrelid = 'd_a'::regclass;
+});
+$node->safe_psql('postgres', "INSERT INTO d VALUES (6000, 'lost')");
+$node->safe_psql('postgres', q{
+SET allow_system_table_mods = on;
+UPDATE pg_index SET indisready = true WHERE indexrelid = 'd_a'::regclass;
+});
+is($node->safe_psql('postgres', "SELECT omendb.alex_check('d_a')"), '', 'a lost entry: the structure is sound');
+fails($check, qr/lacks matching index tuple within index "d_a"/, 'a lost entry: heapallindexed');
+
+$node->safe_psql('postgres', 'REINDEX INDEX d_a');
+is($node->safe_psql('postgres', $check), '', 'REINDEX mends it');
+$node->stop;
+done_testing();
