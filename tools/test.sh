@@ -167,11 +167,15 @@ suite_differential() {
 }
 
 suite_fuzz() {
-	local ok bad
+	local ok=0 bad=1
 	[ -e "$SOURCES/test/fuzz/run.sh" ] || return
-	(cd "$SOURCES/test/fuzz" && bash ./run.sh) >"$LOGS/fuzz.log" 2>&1
-	if [ $? = 0 ]; then ok=1 bad=0; else ok=0 bad=1; tail -n 40 "$LOGS/fuzz.log"; fi
-	count fuzz $ok $bad
+	PG_CONFIG="$PG_CONFIG" sh "$SOURCES/test/fuzz/run.sh" >"$LOGS/fuzz.log" 2>&1
+	read -r ok bad < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$LOGS/fuzz.log")
+	if [ "${ok:-0}" = 0 ] || [ "${bad:-1}" != 0 ]; then
+		tail -n 40 "$LOGS/fuzz.log"
+		[ "${bad:-0}" != 0 ] || bad=1
+	fi
+	count fuzz "${ok:-0}" "$bad"
 }
 
 suite_conformance() {
