@@ -211,7 +211,15 @@ my %stopped_at;
 my $started = time();
 my $ok = 1;
 
-sub say_sql { my ($node, $sql) = @_; my ($rc, $out) = $node->psql('postgres', $sql, timeout => 60); return $rc == 0 ? $out : undef; }
+# what a node answers, or undef: it may be recovering, or die just now
+sub say_sql
+{
+	my ($node, $sql) = @_;
+	my ($rc, $out);
+	# psql that cannot connect may be gone before it has been told the query
+	return unless eval { ($rc, $out) = $node->psql('postgres', $sql, timeout => 60); 1 };
+	return defined $rc && $rc == 0 ? $out : undef;
+}
 
 # wait until a node answers
 sub answers
