@@ -93,10 +93,10 @@ suite_regress() {
 # isolation_run NAME AM: the specs with that default table access method
 isolation_run() {
 	local name=$1 tests
-	sql isolation -q -d postgres -c "CREATE DATABASE $name TEMPLATE template0" \
-		-c "ALTER DATABASE $name SET default_table_access_method = $2" &&
+	sql isolation -q -d postgres -c "CREATE DATABASE $name TEMPLATE template0" &&
 		sql isolation -q -d "$name" -c "CREATE EXTENSION omendb" \
-			-f "$SOURCES/test/isolation/helpers.sql" || return
+			-f "$SOURCES/test/isolation/helpers.sql" \
+			-c "ALTER DATABASE $name SET default_table_access_method = $2" || return
 	as_user mkdir -p "$name.out"
 	tests=$(cd "$SOURCES/test/isolation/specs" && ls ./*.spec |
 		sed 's,^\./,,; s/\.spec$//')
