@@ -1,5 +1,4 @@
 -- the index access method alex: types, scans, maintenance
-CREATE EXTENSION IF NOT EXISTS omendb;
 SET client_min_messages = warning;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
