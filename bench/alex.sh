@@ -151,6 +151,8 @@ P
 	echo "medians of $ROUNDS alternating rounds (build: 3), heap tables in shared buffers;"
 	echo "PostgreSQL $(sql bench -At -d postgres -c 'SHOW server_version') ($([ "$(sql bench -At -d postgres -c 'SHOW debug_assertions')" = on ] && echo 'with' || echo 'without') assertions), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), fsync off."
 	echo "Load average when it ended: $(cut -d' ' -f1-3 /proc/loadavg)."
+	[ "$(cut -d. -f1 /proc/loadavg)" -le $(($(nproc) + 1)) ] ||
+		echo "So the machine had much else to do: times are several times too long, and ratios rough."
 	echo
 	echo "| keys | what | btree | alex | btree / alex |"
 	echo "|---|---|---:|---:|---:|"
