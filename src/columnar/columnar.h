@@ -78,8 +78,8 @@ extern void omen_segment_reader_close(OmenSegmentReader *reader);
 
 /*
  * Do the segment's attributes have the physical form (attlen, attalign) which
- * tupdesc gives them?  Decoding needs no tupdesc; but who deforms tuples from a
- * segment with one should have asked this, as the bytes are untrusted.
+ * tupdesc gives them?  Decoding needs no tupdesc.  (Mind that while ALTER TABLE
+ * rewrites a table, the relation's tuple descriptor is already the new one.)
  */
 extern bool omen_segment_fits_tupdesc(OmenSegmentReader *reader,
 									  TupleDesc tupdesc);

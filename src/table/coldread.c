@@ -164,17 +164,6 @@ omen_cold_reader_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 										 ALLOCSET_DEFAULT_SIZES);
 	victim->columns = omen_segment_reader_open(fetch_chunk, victim,
 											   victim->mcxt);
-	if (!omen_segment_fits_tupdesc(victim->columns,
-								   RelationGetDescr(reader->rel)))
-	{
-		char		idstr[OMEN_ID_STRLEN + 1];
-
-		omen_id_format(&copy->id, idstr);
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("row group %s of relation \"%s\" does not have the table's columns",
-						idstr, RelationGetRelationName(reader->rel))));
-	}
 	victim->valid = true;
 
 found:
