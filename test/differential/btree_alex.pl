@@ -608,8 +608,9 @@ note(join(', ', map { "$_: $nodes{$_}" } sort keys %nodes));
 if (Test::More->builder->is_passing)
 {
 	cmp_ok($queries, '>=', $wanted, "$queries queries gave the same on btree and on alex");
-	my @expected = $wanted < 1000 ? () : ('Index Scan', 'Index Scan Backward', 'Index Only Scan', 'Bitmap Index Scan', 'Merge Join');
-	push @expected, 'Index Only Scan Backward', 'Parallel Index Scan', 'Parallel Index Only Scan', 'BitmapOr', 'BitmapAnd' if $wanted >= 10000;
+	# few plans are sampled in a short run, and they depend on when autovacuum came
+	my @expected = $wanted < 1000 ? () : ('Index Scan', 'Index Only Scan');
+	push @expected, 'Index Scan Backward', 'Bitmap Index Scan', 'Merge Join', 'Index Only Scan Backward', 'Parallel Index Scan', 'Parallel Index Only Scan', 'BitmapOr', 'BitmapAnd' if $wanted >= 10000;
 	cmp_ok($nodes{$_} // 0, '>', 0, "there were plans with $_") foreach @expected;
 }
 crash_free($node, 'the log');
