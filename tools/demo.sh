@@ -26,13 +26,25 @@ show() {
 # ask SQL: the bare answer
 ask() { sql demo -d demo -At -c "$1"; }
 
-# best_ms SQL: the best of three runs, in milliseconds
-best_ms() {
-	sql demo -d demo -q -At -c '\timing on' -c "$1" -c "$1" -c "$1" |
-		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | sort -n | head -n 1
+# run_times N SQL: the milliseconds of N runs
+run_times() {
+	local i args=()
+	for i in $(seq "$1"); do args+=(-c "$2"); done
+	sql demo -d demo -q -At -c '\timing on' "${args[@]}" |
+		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
 }
 
-# compare WHAT SQL: with T for the table
+# best_ms SQL: the best of three runs, of nine where they are short
+best_ms() {
+	local ms
+	ms=$(run_times 3 "$1" | sort -n | head -n 1)
+	if [ "${ms%.*}" -lt 20 ]; then
+		ms=$({ echo "$ms"; run_times 6 "$1"; } | sort -n | head -n 1)
+	fi
+	echo "$ms"
+}
+
+# compare WHAT SQL: with TABLE for the table
 compare() {
 	printf '  %-44s %10s ms %10s ms\n' "$1" \
 		"$(best_ms "${2//TABLE/packages}")" "$(best_ms "${2//TABLE/packages_heap}")"
@@ -62,6 +74,13 @@ show 'CREATE EXTENSION omendb'
 # ---- data ----------------------------------------------------------------
 
 heading "The data: Debian's package index"
+# a machine that has never updated its package lists knows few packages
+if [ "$(apt-cache dumpavail 2>/dev/null | grep -c '^Package: ')" -lt 1000 ]; then
+	tell "This machine has no lists of packages yet: apt-get update."
+	sudo=""
+	[ "$(id -u)" = 0 ] || sudo=sudo
+	$sudo apt-get -q update >"$WORK/apt.log" 2>&1 || cat "$WORK/apt.log" >&2
+fi
 apt-cache dumpavail 2>/dev/null | awk '
 	function clean(s) { gsub(/\\/, "/", s); gsub(/\t/, " ", s); return s }
 	function flush() {
@@ -142,7 +161,7 @@ show "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
     SELECT count(*), sum(size_bytes) FROM packages WHERE id BETWEEN $middle AND $((middle + 5000))"
 show "SELECT section, count(*), round(avg(installed_kb)) AS avg_kb, pg_size_pretty(sum(size_bytes)) AS total
     FROM packages GROUP BY section ORDER BY sum(size_bytes) DESC LIMIT 5"
-tell "Times, best of three, $(ask 'SELECT count(*) FROM packages') rows:"
+tell "Times, best of several runs, $(ask 'SELECT count(*) FROM packages') rows:"
 printf '  %-44s %13s %13s\n' "" omendb heap
 compare "point query by primary key" "SELECT * FROM TABLE WHERE id = $middle"
 compare "$COPIES rows by name" "SELECT * FROM TABLE WHERE package = 'postgresql-15'"
@@ -184,10 +203,10 @@ if [ "$(ask "SELECT count(*) FROM pg_am WHERE amname = 'alex'")" = 1 ]; then
 		"$(ask "SELECT round(pg_relation_size('packages_btree') / 1048576.0, 1)")"
 	probe="SELECT count(p.id) FROM (SELECT (random() * $((LINES_READ * COPIES - 1)))::bigint + 1 AS k FROM generate_series(1, 100000)) x JOIN packages p ON p.id = x.k"
 	sql demo -q -d demo -c 'VACUUM packages' -c 'ALTER TABLE packages DROP CONSTRAINT packages_pkey' -c 'DROP INDEX packages_btree'
-	loops='SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off;'
-	a=$(sql demo -d demo -q -At -c "$loops" -c '\timing on' -c "$probe" -c "$probe" -c "$probe" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | sort -n | sed -n 1p)
+	loops='-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off -c enable_bitmapscan=off'
+	a=$(PGOPTIONS=$loops run_times 3 "$probe" | sort -n | head -n 1)
 	sql demo -q -d demo -c 'DROP INDEX packages_alex' -c 'ALTER TABLE packages ADD PRIMARY KEY (id)' -c 'VACUUM packages'
-	b=$(sql demo -d demo -q -At -c "$loops" -c '\timing on' -c "$probe" -c "$probe" -c "$probe" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | sort -n | sed -n 1p)
+	b=$(PGOPTIONS=$loops run_times 3 "$probe" | sort -n | head -n 1)
 	printf '  %-44s %10s ms %10s ms\n' "100,000 random probes (alex, nbtree)" "$a" "$b"
 fi
 
