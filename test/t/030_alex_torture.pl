@@ -393,10 +393,12 @@ while ($ok && ($count{kills} < $min_kills || time() - $started < $seconds))
 
 	$ok = verify($what);
 	$ok = verify_standby($what) && $ok if $ok && ($n % 3 == 1 || $how eq 'standby');
-	# what was said meanwhile: no error but those of sessions cut short
+	# what was said meanwhile: no error but those of sessions cut short, and of
+	# parallel workers whose leader was cut short before they had started
+	my $cut_short = qr/canceling|deadlock detected|terminating|could not serialize|could not attach to dynamic shared area|could not map dynamic shared memory segment/;
 	foreach my $node ($primary, $standby)
 	{
-		my @lines = grep { /ERROR:  (?!canceling|deadlock detected|terminating|could not serialize)/ || /TORTURE MISMATCH in|XX001|XX002|TRAP:|PANIC|inconsistent page|corrupt|fell off|could not (?:find|descend)|terminated by signal (?!9:)/ && !/STATEMENT|RAISE|some data might be corrupted/ }
+		my @lines = grep { /ERROR:  (?!$cut_short)/ || /TORTURE MISMATCH in|XX001|XX002|TRAP:|PANIC|inconsistent page|corrupt|fell off|could not (?:find|descend)|terminated by signal (?!9:)/ && !/STATEMENT|RAISE|some data might be corrupted/ }
 		  split /\n/, slurp_file($node->logfile);
 		next unless @lines;
 		fail("$what: the log of " . $node->name);
