@@ -327,14 +327,23 @@ sub for_twin
 my ($statements, $batch, $tag) = (0, 0, 0);
 my %sql_of;
 
-# both(pair, text): the script of one statement on both twins
+# both(pair, text [, end]): the script of one statement on both twins; with end,
+# in a subtransaction for each that ends so (if there were one for both, an error
+# in heap's half would skip the other's, which then takes no command id)
 sub both
 {
-	my ($p, $sql) = @_;
+	my ($p, $sql, $end) = @_;
 	my $n = ++$tag;
+	my $script = '';
 	$statements++;
 	$sql_of{$n} = for_twin($sql, $p, 'o');
-	return "\\echo \@\@ $n h\n" . for_twin($sql, $p, 'h') . ";\n\\echo \@\@ $n o\n" . for_twin($sql, $p, 'o') . ";\n\\echo \@\@ 0 x\n";
+	foreach my $side (qw(h o))
+	{
+		my $half = for_twin($sql, $p, $side) . ";\n";
+		$half = "SAVEPOINT s;\n$half$end;\n" if defined $end;
+		$script .= "\\echo \@\@ $n $side\n$half";
+	}
+	return "$script\\echo \@\@ 0 x\n";
 }
 
 sub compare_sql
@@ -385,10 +394,10 @@ sub make_batch
 				# back may keep a combo command id, for which cmin is not compared
 				my $save = $i == $saver && rnd(1, 3) == 1;
 				# (twice, as every command of the transaction comes twice)
-				$s .= "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 . "SAVEPOINT s;\n" if $save;
-				$s .= both($p, dml($p));
+				$s .= "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 if $save;
+				$s .= both($p, dml($p), $save ? pick('ROLLBACK TO s', 'RELEASE s') : undef);
 				# and so may what follows in the subtransaction that is begun anew
-				$s .= pick("ROLLBACK TO s;\n", "RELEASE s;\n") . "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 if $save;
+				$s .= "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 if $save;
 				$s .= both($p, query($p)) if rnd(1, 6) == 1;
 			}
 			$s .= "$end;\n";
