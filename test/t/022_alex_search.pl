@@ -1,5 +1,5 @@
-# The root that a session of an alex index remembers: what is left of it may
-# have been unlinked and recycled since.
+# What searches in alex indexes remember.  The root: it may have been unlinked
+# and recycled since.  The buffer of a leaf: using it must count as a use.
 
 use strict;
 use warnings;
@@ -7,7 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('alex_roots');
+my $node = PostgreSQL::Test::Cluster->new('alex_search');
 $node->init;
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = 'omendb'\nomendb.seal = off\nautovacuum = off\njit = off\n");
@@ -57,5 +57,32 @@ $old->query_safe('COMMIT');
 $old->quit;
 is($node->safe_psql('postgres', "SELECT omendb.alex_check('r_a', true); SELECT count(*) FROM r WHERE a = 5000"),
 	"\n12", 'a split below a forgotten root');
+
+# leaves that are read often stay in the buffer cache
+SKIP:
+{
+	skip 'no pg_buffercache', 1
+	  if $node->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_buffercache'") == 0;
+	$node->safe_psql(
+		'postgres', q{
+CREATE EXTENSION pg_buffercache;
+CREATE TABLE often (a int, b int);
+INSERT INTO often SELECT i, i FROM generate_series(1, 10000) i;
+CREATE INDEX often_a ON often USING alex (a);
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+DO $$
+BEGIN
+	FOR i IN 1..100 LOOP
+		PERFORM b FROM often WHERE a = 5000;
+	END LOOP;
+END $$;
+});
+	cmp_ok(
+		$node->safe_psql(
+			'postgres',
+			"SELECT count(*) FROM pg_buffercache WHERE relfilenode = pg_relation_filenode('often_a') AND usagecount = 5"),
+		'>=', 1, 'the buffer of a leaf in the directory counts its uses');
+}
 $node->stop;
 done_testing();
