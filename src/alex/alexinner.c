@@ -141,6 +141,12 @@ restart:
 			alex_finish_split(rel, buf);
 			goto restart;
 		}
+		if (tries == 1 && alex_rel(rel)->level == level)
+		{
+			/* a root of the past: do not walk the whole level from there */
+			UnlockReleaseBuffer(buf);
+			goto restart;
+		}
 		block = alex_opaque(page)->right;
 		UnlockReleaseBuffer(buf);
 		if (block == InvalidBlockNumber)
