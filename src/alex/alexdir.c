@@ -386,8 +386,8 @@ alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key, bool before,
 	pg_read_barrier();
 	if (slot->gen != info->dirgen)
 		return false;
-	idx = slot->root;
-	height = slot->height;
+	idx = *(volatile uint32 *) &slot->root;
+	height = *(volatile uint32 *) &slot->height;
 	if (height > DIR_MAX_HEIGHT)
 		return false;
 	for (;;)
@@ -399,14 +399,15 @@ alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key, bool before,
 		if (idx >= dir->nnodes)
 			return false;
 		node = &nodes[idx];
-		n = node->n;
+		/* a writer may change it: what is checked is what is used */
+		n = *(volatile uint16 *) &node->n;
 		if (n > DIR_FANOUT)
 			return false;
 		i = node_search(node, n, key, before);
 		if (height > 0)
 		{
 			/* the first child has no left bound */
-			idx = node->u.child[Max(i, 0)];
+			idx = *(volatile uint32 *) &node->u.child[Max(i, 0)];
 			height--;
 			continue;
 		}

@@ -101,8 +101,26 @@ alex_find_inner(Relation rel, AlexKey key, int level)
 	BlockNumber block;
 	Buffer		buf;
 	Page		page;
+	int			tries = 0;
 
 restart:
+	if (tries++ > 0)
+	{
+		/*
+		 * If the level is that of the root as we remember it, we have begun
+		 * there and nobody has compared its incarnation.  That root can be
+		 * long unlinked and its block another page; only the meta page tells
+		 * where to begin then.  What the caller holds is no root, as it lies
+		 * below the level.
+		 */
+		alex_refresh_root(rel);
+	}
+	if (tries > 10000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("could not find the page of level %d for a key in index \"%s\"",
+						level, RelationGetRelationName(rel)),
+				 errhint("Please REINDEX it.")));
 	block = alex_descend(rel, key, false, level);
 	buf = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
 	for (;;)
@@ -121,6 +139,12 @@ restart:
 			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
 		{
 			alex_finish_split(rel, buf);
+			goto restart;
+		}
+		if (tries == 1 && alex_rel(rel)->level == level)
+		{
+			/* a root of the past: do not walk the whole level from there */
+			UnlockReleaseBuffer(buf);
 			goto restart;
 		}
 		block = alex_opaque(page)->right;

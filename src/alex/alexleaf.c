@@ -225,8 +225,9 @@ alex_leaf_payload(Page page, int slot)
 		off + IndexTupleSize((IndexTuple) ((char *) page + off)) > ALEX_SPECIAL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg_internal("payload offset %u out of range in alex leaf",
-								 off)));
+				 errmsg("corrupted leaf page of an alex index: payload offset %u out of range",
+						off),
+				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
 	return (IndexTuple) ((char *) page + off);
 }
 

@@ -268,6 +268,19 @@ range_before(AlexScan *so, AlexKey key)
 	return lo - 1;
 }
 
+/* More was found in a leaf than there can be. */
+static void
+too_much(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" contains corrupted page at block %u",
+					RelationGetRelationName(scan->indexRelation), so->block),
+			 errhint("Please REINDEX it.")));
+}
+
 /*
  * Copy the matching entries in [low, high) of the share-locked leaf buf, which
  * holds all of them, and make that the current piece.  Gives up the lock.
@@ -320,6 +333,9 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 				break;
 			if (scan->ignore_killed_tuples && alex_bit(dead, slot))
 				continue;
+			/* entries out of order may belong to several ranges */
+			if (unlikely(n >= ALEX_MAX_SLOTS))
+				too_much(scan);
 			so->images[n] = images[slot];
 			so->tids[n] = tid;
 			if (scan->xs_want_itup)
@@ -329,6 +345,8 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 				so->payloads[n] = 0;
 				if (itup != NULL)
 				{
+					if (so->tuples_used + MAXALIGN(IndexTupleSize(itup)) > BLCKSZ)
+						too_much(scan);
 					/* places are one too high, so that 0 means none */
 					so->payloads[n] = so->tuples_used + 1;
 					memcpy(so->tuples + so->tuples_used, itup,

@@ -14,6 +14,7 @@
 #include "alex/alex.h"
 
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 
 /*
  * A directory entry too far to the left (its right neighbours are missing)
@@ -168,6 +169,22 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 					   slot * sizeof(ItemPointerData));
 }
 
+/*
+ * Is the hinted buffer, whatever it holds, used as much as can be counted?
+ * PostgreSQL 15's ReadRecentBuffer does not count a use of a buffer that the
+ * session has not pinned already.  If all went through it, the busiest leaves
+ * would leave the buffer cache like pages that were read once; so only those
+ * whose count ReadBuffer would not raise either do.
+ */
+static inline bool
+usage_is_full(Buffer buf)
+{
+	BufferDesc *desc = GetBufferDescriptor(buf - 1);
+
+	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u32(&desc->state)) >=
+		BM_MAX_USAGE_COUNT;
+}
+
 typedef enum TryResult
 {
 	TRY_FOUND,
@@ -193,7 +210,8 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 	if (hit != NULL && hit->recent > 0 && hit->recent <= NBuffers)
 	{
 		prefetch_leaf(hit, key);
-		if (ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, hit->recent))
+		if (usage_is_full(hit->recent) &&
+			ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, hit->recent))
 		{
 			/* as ReadBuffer would have counted it */
 			pgstat_count_buffer_read(rel);

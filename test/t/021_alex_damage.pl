@@ -65,6 +65,40 @@ fails($check, qr/is corrupt.*low key/s, 'low key of a leaf');
 # an image in the middle: used bitmaps first, two words of 8 bytes each at least
 damage($block + 112 + 600, pack('Q', 0xFFFFFFFFFFFFFFFF));
 fails($check, qr/is corrupt/, 'an image');
+# payloads: where they lie is told by offsets behind images and TIDs; damage
+# all of one leaf at once: $offsets makes the new ones from those there are
+sub damage_payloads
+{
+	my ($offsets) = @_;
+	$node->safe_psql('postgres', 'REINDEX INDEX d_a; CHECKPOINT');
+	my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('d_a')");
+	$node->stop;
+	open my $fh, '+<:raw', $path or die "$path: $!";
+	sysseek $fh, $block, 0;
+	sysread $fh, my $page, $block;
+	my $nslots = unpack 'S', substr $page, 24 + 72, 2;
+	my $at = 112 + 16 * int(($nslots + 63) / 64) + 14 * $nslots;
+	my @new = $offsets->(unpack "S$nslots", substr $page, $at, 2 * $nslots);
+	sysseek $fh, $block + $at, 0;
+	syswrite $fh, pack "S$nslots", @new;
+	close $fh;
+	$node->start;
+	return;
+}
+my $log = -s $node->logfile;
+damage_payloads(sub { map { 40000 } @_ });
+fails($check, qr/payload offset 40000 out of range/, 'payloads: check');
+fails('DELETE FROM d WHERE a = 20; VACUUM d', qr/payload offset 40000 out of range/, 'payloads: VACUUM');
+# one wide entry, taken for the payload of all
+$node->safe_psql('postgres', q{REINDEX INDEX d_a; INSERT INTO d SELECT 0, string_agg(md5(i::text), '') FROM generate_series(1, 30) i});
+damage_payloads(sub { my ($max) = sort { $b <=> $a } @_; map { $_ && $max } @_ });
+fails('SELECT sum(length(b)) FROM d WHERE a >= 0', qr/corrupted page at block 1/, 'payloads over each other: use');
+fails(q{INSERT INTO d SELECT -1, repeat('b', 100) FROM generate_series(1, 500)}, qr/corrupted page at block 1/,
+	'payloads over each other: insert');
+damage($block + 24 + 74, pack('S', 1));
+fails(q{INSERT INTO d SELECT -1, repeat('b', 100) FROM generate_series(1, 500)}, qr/corrupted page at block 1|no gap in leaf 1/,
+	'entries of a leaf: insert');
+unlike(slurp_file($node->logfile, $log), qr/PANIC|was terminated by signal|TRAP/, 'nobody died of it');
 damage($block, "\0" x $block);
 fails($check, qr/is corrupt.*not in use|unexpected zero page/s, 'a zero page: check');
 fails($use, qr/unexpected zero page at block 1/, 'a zero page: use');
