@@ -46,4 +46,44 @@ SELECT directory_entries <= leaf_pages AS ok
   FROM omendb.alex_stats('edge_queue_i');
 SELECT omendb.alex_check('edge_queue_i', true);
 
-DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue;
+-- local time is not ordered as time is: what a scan finds is compared again
+SET TimeZone = 'America/New_York';
+SET DateStyle = 'ISO';
+SET enable_mergejoin = off;
+CREATE TABLE edge_dst (ts timestamp, tz timestamptz);
+INSERT INTO edge_dst (ts)
+  SELECT d + i * '5 minutes'::interval
+    FROM unnest('{2021-03-14,2021-11-07}'::timestamp[]) d, generate_series(0, 72) i;
+INSERT INTO edge_dst VALUES ('infinity'), ('-infinity'), (NULL);
+UPDATE edge_dst SET tz = ts;
+CREATE INDEX edge_dst_i ON edge_dst USING alex (ts);
+CREATE FUNCTION edge_dst_wrong(op text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE r record; n bigint; wrong bigint := 0;
+BEGIN
+  FOR r IN EXECUTE format('SELECT y.tz, count(*) AS n FROM edge_dst x, (SELECT DISTINCT tz FROM edge_dst) y'
+      ' WHERE x.ts + interval ''0'' %s y.tz GROUP BY 1', op) LOOP
+    EXECUTE format('SELECT count(*) FROM edge_dst WHERE ts %s $1', op) INTO n USING r.tz;
+    wrong := wrong + abs(r.n - n);
+  END LOOP;
+  RETURN wrong;
+END $$;
+SELECT op, edge_dst_wrong(op) FROM unnest('{<,<=,=,>=,>}'::text[]) op;
+EXPLAIN (COSTS OFF) SELECT ts FROM edge_dst WHERE ts = '2021-03-14 03:05'::timestamptz ORDER BY ts;
+SELECT ts FROM edge_dst WHERE ts = '2021-03-14 03:05'::timestamptz ORDER BY ts;
+SELECT ts FROM edge_dst WHERE ts = ANY ('{2021-03-14 03:05,infinity,-infinity}'::timestamptz[]) ORDER BY ts;
+SET enable_bitmapscan = on;
+SET enable_indexscan = off;
+SET enable_indexonlyscan = off;
+SELECT ts FROM edge_dst WHERE ts = '2021-03-14 03:05'::timestamptz ORDER BY ts;
+RESET enable_indexscan;
+RESET enable_indexonlyscan;
+SET enable_bitmapscan = off;
+DROP INDEX edge_dst_i;
+CREATE INDEX edge_dst_i ON edge_dst USING alex (ts DESC);
+VACUUM edge_dst;
+SELECT op, edge_dst_wrong(op) FROM unnest('{<,<=,=,>=,>}'::text[]) op;
+RESET enable_mergejoin;
+RESET TimeZone;
+
+DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst;
+DROP FUNCTION edge_dst_wrong;
