@@ -85,5 +85,19 @@ SELECT op, edge_dst_wrong(op) FROM unnest('{<,<=,=,>=,>}'::text[]) op;
 RESET enable_mergejoin;
 RESET TimeZone;
 
-DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst;
+-- conditions that are a boolean column itself
+CREATE TABLE edge_bool (b bool, n int);
+INSERT INTO edge_bool SELECT i % 50 = 0, i FROM generate_series(1, 500) i;
+INSERT INTO edge_bool VALUES (NULL, 0);
+CREATE INDEX edge_bool_i ON edge_bool USING alex (b);
+EXPLAIN (COSTS OFF) SELECT count(*) FROM edge_bool WHERE b;
+SELECT count(*) FROM edge_bool WHERE b;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM edge_bool WHERE NOT b AND n > 400;
+SELECT count(*) FROM edge_bool WHERE NOT b AND n > 400;
+SELECT count(*) FROM edge_bool WHERE b IS TRUE;
+SELECT count(*) FROM edge_bool WHERE b IS NOT TRUE;
+SELECT count(*) FROM edge_bool WHERE b > false;
+EXPLAIN (COSTS OFF) SELECT n FROM edge_bool WHERE b ORDER BY b, n;
+
+DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst, edge_bool;
 DROP FUNCTION edge_dst_wrong;
