@@ -99,5 +99,30 @@ SELECT count(*) FROM edge_bool WHERE b IS NOT TRUE;
 SELECT count(*) FROM edge_bool WHERE b > false;
 EXPLAIN (COSTS OFF) SELECT n FROM edge_bool WHERE b ORDER BY b, n;
 
-DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst, edge_bool;
+-- operators and orders that are not btree's are refused, not misunderstood
+CREATE TABLE edge_order (k int);
+INSERT INTO edge_order VALUES (1), (2);
+CREATE FUNCTION edge_cmp(int, int) RETURNS int IMMUTABLE STRICT LANGUAGE sql
+  AS 'SELECT btint4cmp($2, $1)';
+CREATE OPERATOR CLASS edge_reverse FOR TYPE int USING alex AS
+  OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <,
+  FUNCTION 1 edge_cmp(int, int);
+CREATE INDEX ON edge_order USING alex (k edge_reverse);
+CREATE FUNCTION edge_cmp(int, numeric) RETURNS int IMMUTABLE STRICT LANGUAGE sql
+  AS 'SELECT numeric_cmp($1, $2)';
+CREATE FUNCTION edge_less(int, numeric) RETURNS bool IMMUTABLE STRICT LANGUAGE plpgsql
+  AS 'BEGIN RETURN $1::numeric < $2; END';
+CREATE OPERATOR <<< (FUNCTION = edge_less, LEFTARG = int, RIGHTARG = numeric);
+BEGIN;
+ALTER OPERATOR FAMILY omendb.integer_ops USING alex ADD
+  OPERATOR 1 <<< (int, numeric), FUNCTION 1 (int, numeric) edge_cmp(int, numeric);
+CREATE INDEX ON edge_order USING alex (k);
+SELECT k FROM edge_order WHERE k <<< 1.5;
+ROLLBACK;
+DROP OPERATOR FAMILY edge_reverse USING alex;
+DROP OPERATOR <<< (int, numeric);
+DROP FUNCTION edge_less, edge_cmp(int, int), edge_cmp(int, numeric);
+
+DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst, edge_bool,
+  edge_order;
 DROP FUNCTION edge_dst_wrong;

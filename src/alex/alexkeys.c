@@ -17,6 +17,7 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
 
@@ -166,6 +167,13 @@ bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
 			elog(ERROR, "missing support function %d(%u,%u) for index \"%s\"",
 				 ALEX_CMP_PROC, opcintype, subtype,
 				 RelationGetRelationName(rel));
+		if (opcintype != DATEOID && opcintype != TIMESTAMPOID &&
+			opcintype != TIMESTAMPTZOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("access method \"alex\" cannot compare keys of type %s with values of type %s",
+							format_type_be(opcintype),
+							format_type_be(subtype))));
 		fmgr_info(procoid, &proc);
 		have_reach = first_reaching(&proc, skey->sk_collation, info->kind,
 									arg, 0, &reach);
