@@ -263,6 +263,7 @@ alex_leaf_gather(Page page, AlexItem *items)
 	const uint64 *dead = alex_dead(page);
 	int			nslots = alex_leaf(page)->nslots;
 	int			n = 0;
+	Size		payload = 0;
 
 	for (int s = alex_leaf_next_used(page, 0); s < nslots;
 		 s = alex_leaf_next_used(page, s + 1))
@@ -271,8 +272,19 @@ alex_leaf_gather(Page page, AlexItem *items)
 		items[n].tid = alex_tid_pack(&tids[s]);
 		items[n].payload = alex_leaf_payload(page, s);
 		items[n].dead = alex_bit(dead, s);
+		if (items[n].payload != NULL)
+			payload += MAXALIGN(IndexTupleSize(items[n].payload));
 		n++;
 	}
+	/* a new layout is planned with these, and must not overflow the page */
+	if (n != alex_leaf(page)->nitems ||
+		payload != alex_leaf(page)->payload_bytes)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg_internal("alex leaf has %d entries with %zu bytes of payload instead of %u with %u",
+								 n, payload, alex_leaf(page)->nitems,
+								 alex_leaf(page)->payload_bytes),
+				 errhint("Please REINDEX the index.")));
 	return n;
 }
 

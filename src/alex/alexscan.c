@@ -331,6 +331,14 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 				so->payloads[n] = 0;
 				if (itup != NULL)
 				{
+					if (so->tuples_used + MAXALIGN(IndexTupleSize(itup)) >
+						BLCKSZ)
+						ereport(ERROR,
+								(errcode(ERRCODE_INDEX_CORRUPTED),
+								 errmsg("index \"%s\" contains overlapping payloads at block %u",
+										RelationGetRelationName(scan->indexRelation),
+										so->block),
+								 errhint("Please REINDEX it.")));
 					/* places are one too high, so that 0 means none */
 					so->payloads[n] = so->tuples_used + 1;
 					memcpy(so->tuples + so->tuples_used, itup,

@@ -17,21 +17,30 @@ $node->safe_psql(
 	'postgres', q{
 CREATE EXTENSION omendb;
 CREATE TABLE d (a int, b text);
-INSERT INTO d SELECT i, 'b' || i FROM generate_series(1, 5000) i;
+INSERT INTO d SELECT 1, string_agg(md5(i::text), '') FROM generate_series(1, 60) i;
+INSERT INTO d SELECT i, 'b' || i FROM generate_series(2, 5000) i;
 CREATE INDEX d_a ON d USING alex (a) INCLUDE (b);
 });
 
 my $block = 8192;
 
-# damage(where, bytes): the file with these bytes at an offset
+# damage(where, bytes): the file with these bytes at an offset; or what a
+# function makes of the block there
 sub damage
 {
 	my ($offset, $bytes) = @_;
+	my $page;
 	$node->safe_psql('postgres', 'REINDEX INDEX d_a; CHECKPOINT');
 	my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('d_a')");
 	$node->stop;
 	open my $fh, '+<:raw', $path or die "$path: $!";
 	sysseek $fh, $offset, 0;
+	if (ref $bytes)
+	{
+		sysread $fh, $page, $block;
+		$bytes = $bytes->($page);
+		sysseek $fh, $offset, 0;
+	}
 	syswrite $fh, $bytes;
 	close $fh;
 	$node->start;
@@ -58,6 +67,7 @@ damage($block + 24 + 72, pack('S', 60000));
 fails($check, qr/corrupted page at block 1/, 'slots of a leaf: check');
 fails($use, qr/corrupted page at block 1/, 'slots of a leaf: use');
 fails('INSERT INTO d VALUES (17)', qr/corrupted page at block 1/, 'slots of a leaf: insert');
+fails("SELECT omendb.alex_stats('d_a')", qr/corrupted page at block 1/, 'slots of a leaf: statistics');
 damage($block + 24 + 74, pack('S', 3));
 fails($check, qr/is corrupt.*entries found/s, 'entries of a leaf');
 damage($block + 24, pack('QQ', 1, 0x0002000000000000));
@@ -65,6 +75,23 @@ fails($check, qr/is corrupt.*low key/s, 'low key of a leaf');
 # an image in the middle: used bitmaps first, two words of 8 bytes each at least
 damage($block + 112 + 600, pack('Q', 0xFFFFFFFFFFFFFFFF));
 fails($check, qr/is corrupt/, 'an image');
+
+# all entries of a leaf with the payload of the first, which is a large one
+damage($block, sub {
+	my ($page) = @_;
+	my $nslots = unpack('S', substr($page, 24 + 72, 2));
+	my $where = 112 + 16 * int(($nslots + 63) / 64) + 14 * $nslots;
+	my @places = unpack("S$nslots", substr($page, $where, 2 * $nslots));
+	my ($first) = grep { $_ } @places;
+	substr($page, $where, 2 * $nslots) = pack('S*', map { $_ ? $first : 0 } @places);
+	return $page;
+});
+fails($check, qr/is corrupt.*another TID/s, 'shared payloads: check');
+fails('SELECT a, b FROM d WHERE a < 100',
+	qr/overlapping payloads at block 1/, 'shared payloads: use');
+fails('INSERT INTO d SELECT 50 FROM generate_series(1, 500)',
+	qr/alex leaf has \d+ entries with/, 'shared payloads: insert');
+
 damage($block, "\0" x $block);
 fails($check, qr/is corrupt.*not in use|unexpected zero page/s, 'a zero page: check');
 fails($use, qr/unexpected zero page at block 1/, 'a zero page: use');
