@@ -123,6 +123,19 @@ DROP OPERATOR FAMILY edge_reverse USING alex;
 DROP OPERATOR <<< (int, numeric);
 DROP FUNCTION edge_less, edge_cmp(int, int), edge_cmp(int, numeric);
 
+-- a build whose memory is full of entries when the first payloads come
+CREATE TABLE edge_spill (f float8);
+INSERT INTO edge_spill SELECT i FROM generate_series(1, 60000) i;
+INSERT INTO edge_spill SELECT '-0' FROM generate_series(1, 1000);
+SET maintenance_work_mem = '1536kB';
+SELECT FROM pg_stat_force_next_flush();
+SELECT temp_files AS before FROM pg_stat_database WHERE datname = current_database() \gset
+CREATE INDEX edge_spill_i ON edge_spill USING alex (f);
+SELECT FROM pg_stat_force_next_flush();
+SELECT temp_files - :before AS temp_files FROM pg_stat_database WHERE datname = current_database();
+RESET maintenance_work_mem;
+SELECT omendb.alex_check('edge_spill_i', true);
+
 DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst, edge_bool,
-  edge_order;
+  edge_order, edge_spill;
 DROP FUNCTION edge_dst_wrong;
