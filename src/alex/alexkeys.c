@@ -16,6 +16,7 @@
 #include "catalog/pg_type_d.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -267,6 +268,7 @@ array_ranges(Relation rel, const AlexRel *info, ScanKey skey,
 	{
 		KeyBounds	b;
 
+		CHECK_FOR_INTERRUPTS();
 		if (nulls[i])
 			continue;
 		b = bounds_of(rel, info, skey, skey->sk_subtype, values[i],
