@@ -32,13 +32,17 @@ $standby->append_conf('postgresql.conf',
 	"max_standby_streaming_delay = 10s\nhot_standby_feedback = off\n");
 $standby->start;
 
-# pg_isready, since psql's death in mid-connection would kill us by SIGPIPE
+# wait_ready(offset): until the server has noticed the crash, which its log tells
+# of after the offset, and is back.  By pg_isready, since psql's death in
+# mid-connection would kill us by SIGPIPE.
 sub wait_ready
 {
+	my ($start) = @_;
 	foreach (1 .. 600)
 	{
 		return
-		  if system('pg_isready', '-q', '-h', $primary->host, '-p', $primary->port) == 0;
+		  if slurp_file($primary->logfile, $start) =~ /all server processes terminated/
+		  && system('pg_isready', '-q', '-h', $primary->host, '-p', $primary->port) == 0;
 		usleep(100_000);
 	}
 	die 'the server did not come back';
@@ -209,7 +213,7 @@ foreach my $event (sort keys %script)
 	$primary->safe_psql('postgres', "SELECT omendb.stop_event_set('$event', 'kill', $skip)");
 	my ($ret, $out, $err) = $primary->psql('postgres', $sql);
 	isnt($ret, 0, "$event: died there");
-	wait_ready();
+	wait_ready($start);
 	like(slurp_file($primary->logfile, $start), qr/was terminated by signal 9/, "$event: by SIGKILL");
 	same_everywhere("$event: recovered");
 	# the same work again meets what was left undone
