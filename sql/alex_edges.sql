@@ -46,4 +46,96 @@ SELECT directory_entries <= leaf_pages AS ok
   FROM omendb.alex_stats('edge_queue_i');
 SELECT omendb.alex_check('edge_queue_i', true);
 
-DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue;
+-- local time is not ordered as time is: what a scan finds is compared again
+SET TimeZone = 'America/New_York';
+SET DateStyle = 'ISO';
+SET enable_mergejoin = off;
+CREATE TABLE edge_dst (ts timestamp, tz timestamptz);
+INSERT INTO edge_dst (ts)
+  SELECT d + i * '5 minutes'::interval
+    FROM unnest('{2021-03-14,2021-11-07}'::timestamp[]) d, generate_series(0, 72) i;
+INSERT INTO edge_dst VALUES ('infinity'), ('-infinity'), (NULL);
+UPDATE edge_dst SET tz = ts;
+CREATE INDEX edge_dst_i ON edge_dst USING alex (ts);
+CREATE FUNCTION edge_dst_wrong(op text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE r record; n bigint; wrong bigint := 0;
+BEGIN
+  FOR r IN EXECUTE format('SELECT y.tz, count(*) AS n FROM edge_dst x, (SELECT DISTINCT tz FROM edge_dst) y'
+      ' WHERE x.ts + interval ''0'' %s y.tz GROUP BY 1', op) LOOP
+    EXECUTE format('SELECT count(*) FROM edge_dst WHERE ts %s $1', op) INTO n USING r.tz;
+    wrong := wrong + abs(r.n - n);
+  END LOOP;
+  RETURN wrong;
+END $$;
+SELECT op, edge_dst_wrong(op) FROM unnest('{<,<=,=,>=,>}'::text[]) op;
+EXPLAIN (COSTS OFF) SELECT ts FROM edge_dst WHERE ts = '2021-03-14 03:05'::timestamptz ORDER BY ts;
+SELECT ts FROM edge_dst WHERE ts = '2021-03-14 03:05'::timestamptz ORDER BY ts;
+SELECT ts FROM edge_dst WHERE ts = ANY ('{2021-03-14 03:05,infinity,-infinity}'::timestamptz[]) ORDER BY ts;
+SET enable_bitmapscan = on;
+SET enable_indexscan = off;
+SET enable_indexonlyscan = off;
+SELECT ts FROM edge_dst WHERE ts = '2021-03-14 03:05'::timestamptz ORDER BY ts;
+RESET enable_indexscan;
+RESET enable_indexonlyscan;
+SET enable_bitmapscan = off;
+DROP INDEX edge_dst_i;
+CREATE INDEX edge_dst_i ON edge_dst USING alex (ts DESC);
+VACUUM edge_dst;
+SELECT op, edge_dst_wrong(op) FROM unnest('{<,<=,=,>=,>}'::text[]) op;
+RESET enable_mergejoin;
+RESET TimeZone;
+
+-- conditions that are a boolean column itself
+CREATE TABLE edge_bool (b bool, n int);
+INSERT INTO edge_bool SELECT i % 50 = 0, i FROM generate_series(1, 500) i;
+INSERT INTO edge_bool VALUES (NULL, 0);
+CREATE INDEX edge_bool_i ON edge_bool USING alex (b);
+EXPLAIN (COSTS OFF) SELECT count(*) FROM edge_bool WHERE b;
+SELECT count(*) FROM edge_bool WHERE b;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM edge_bool WHERE NOT b AND n > 400;
+SELECT count(*) FROM edge_bool WHERE NOT b AND n > 400;
+SELECT count(*) FROM edge_bool WHERE b IS TRUE;
+SELECT count(*) FROM edge_bool WHERE b IS NOT TRUE;
+SELECT count(*) FROM edge_bool WHERE b > false;
+EXPLAIN (COSTS OFF) SELECT n FROM edge_bool WHERE b ORDER BY b, n;
+
+-- operators and orders that are not btree's are refused, not misunderstood
+CREATE TABLE edge_order (k int);
+INSERT INTO edge_order VALUES (1), (2);
+CREATE FUNCTION edge_cmp(int, int) RETURNS int IMMUTABLE STRICT LANGUAGE sql
+  AS 'SELECT btint4cmp($2, $1)';
+CREATE OPERATOR CLASS edge_reverse FOR TYPE int USING alex AS
+  OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <,
+  FUNCTION 1 edge_cmp(int, int);
+CREATE INDEX ON edge_order USING alex (k edge_reverse);
+CREATE FUNCTION edge_cmp(int, numeric) RETURNS int IMMUTABLE STRICT LANGUAGE sql
+  AS 'SELECT numeric_cmp($1, $2)';
+CREATE FUNCTION edge_less(int, numeric) RETURNS bool IMMUTABLE STRICT LANGUAGE plpgsql
+  AS 'BEGIN RETURN $1::numeric < $2; END';
+CREATE OPERATOR <<< (FUNCTION = edge_less, LEFTARG = int, RIGHTARG = numeric);
+BEGIN;
+ALTER OPERATOR FAMILY omendb.integer_ops USING alex ADD
+  OPERATOR 1 <<< (int, numeric), FUNCTION 1 (int, numeric) edge_cmp(int, numeric);
+CREATE INDEX ON edge_order USING alex (k);
+SELECT k FROM edge_order WHERE k <<< 1.5;
+ROLLBACK;
+DROP OPERATOR FAMILY edge_reverse USING alex;
+DROP OPERATOR <<< (int, numeric);
+DROP FUNCTION edge_less, edge_cmp(int, int), edge_cmp(int, numeric);
+
+-- a build whose memory is full of entries when the first payloads come
+CREATE TABLE edge_spill (f float8);
+INSERT INTO edge_spill SELECT i FROM generate_series(1, 60000) i;
+INSERT INTO edge_spill SELECT '-0' FROM generate_series(1, 1000);
+SET maintenance_work_mem = '1536kB';
+SELECT FROM pg_stat_force_next_flush();
+SELECT temp_files AS before FROM pg_stat_database WHERE datname = current_database() \gset
+CREATE INDEX edge_spill_i ON edge_spill USING alex (f);
+SELECT FROM pg_stat_force_next_flush();
+SELECT temp_files - :before AS temp_files FROM pg_stat_database WHERE datname = current_database();
+RESET maintenance_work_mem;
+SELECT omendb.alex_check('edge_spill_i', true);
+
+DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst, edge_bool,
+  edge_order, edge_spill;
+DROP FUNCTION edge_dst_wrong;

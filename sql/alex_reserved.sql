@@ -37,6 +37,23 @@ EXPLAIN (COSTS OFF) INSERT INTO alex_r VALUES (3, 7) ON CONFLICT (a) DO NOTHING;
 SELECT * FROM alex_r ORDER BY a;
 SELECT omendb.alex_check('alex_r_a', true);
 
+-- arbiters that are partial, of an expression, or have one NULL at most
+CREATE TABLE alex_arb (a int, b text, c float8);
+CREATE UNIQUE INDEX alex_arb_p ON alex_arb USING alex (a) WHERE b IS NOT NULL;
+CREATE UNIQUE INDEX alex_arb_e ON alex_arb USING alex ((a % 100)) WHERE b IS NULL;
+CREATE UNIQUE INDEX alex_arb_c ON alex_arb USING alex (c) NULLS NOT DISTINCT;
+INSERT INTO alex_arb VALUES (1, 'x', 1), (2, NULL, 2), (3, 'n', NULL), (4, 'z', '-0'), (5, 'nan', 'NaN');
+INSERT INTO alex_arb VALUES (1, 'y', 10)
+  ON CONFLICT (a) WHERE b IS NOT NULL DO UPDATE SET b = excluded.b || alex_arb.b RETURNING *;
+INSERT INTO alex_arb VALUES (1, 'y', 10) ON CONFLICT (a) DO NOTHING;
+INSERT INTO alex_arb VALUES (102, NULL, 11)
+  ON CONFLICT ((a % 100)) WHERE b IS NULL DO UPDATE SET a = 202 RETURNING *;
+INSERT INTO alex_arb VALUES (6, '', NULL), (7, '', 0), (8, '', '-NaN')
+  ON CONFLICT (c) DO UPDATE SET b = alex_arb.b || excluded.a RETURNING *;
+INSERT INTO alex_arb VALUES (9, '', 9), (9, '', 9) ON CONFLICT (c) DO UPDATE SET b = 'twice';
+INSERT INTO alex_arb VALUES (1, '', 12), (13, 'ok', 13), (13, '', 14) ON CONFLICT DO NOTHING RETURNING *;
+DROP TABLE alex_arb;
+
 -- but not through a partitioned table
 CREATE TABLE alex_p (a int, b int) PARTITION BY RANGE (a);
 CREATE TABLE alex_p1 PARTITION OF alex_p FOR VALUES FROM (0) TO (10);

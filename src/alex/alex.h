@@ -727,7 +727,8 @@ typedef struct AlexRange
 	uint64		last;
 } AlexRange;
 extern AlexRange *alex_scan_ranges(IndexScanDesc scan, const AlexRel *info,
-								   AlexRange *room, int *nranges);
+								   AlexRange *room, int *nranges,
+								   bool *recheck);
 
 /* alexvacuum.c */
 extern IndexBulkDeleteResult *alexbulkdelete(IndexVacuumInfo *info,

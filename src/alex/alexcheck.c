@@ -45,6 +45,7 @@ typedef struct AlexCheck
 	Relation	heap;
 	AlexRel		info;
 	bool		whole;			/* structure between pages, too */
+	BufferAccessStrategy strategy;
 	bloom_filter *filter;
 	int64		missing;
 	int64		entries;
@@ -257,8 +258,7 @@ static void
 read_page(AlexCheck *check, BlockNumber block, Page copy)
 {
 	Buffer		buf = ReadBufferExtended(check->rel, MAIN_FORKNUM, block,
-										 RBM_NORMAL,
-										 GetAccessStrategy(BAS_BULKREAD));
+										 RBM_NORMAL, check->strategy);
 	Page		page = BufferGetPage(buf);
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
@@ -413,6 +413,7 @@ omen_alex_check(PG_FUNCTION_ARGS)
 	omen_require_preload();
 	memset(&check, 0, sizeof(check));
 	check.whole = !RecoveryInProgress();
+	check.strategy = GetAccessStrategy(BAS_BULKREAD);
 
 	/* table before index, as everybody does */
 	heapoid = IndexGetRelation(indexoid, true);
@@ -566,6 +567,8 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 		buf = ReadBufferExtended(rel, MAIN_FORKNUM, b, RBM_NORMAL, strategy);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buf);
+		if (!PageIsNew(page))
+			alex_check_page(rel, buf);
 		if (PageIsNew(page))
 			empty++;
 		else if (b == ALEX_META_BLOCK)

@@ -17,10 +17,14 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_opfamily_d.h"
+#include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/plancat.h"
 #include "parser/parse_utilcmd.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
@@ -34,6 +38,7 @@ bool		alex_replaces_btree = false;
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static ExecutorRun_hook_type prev_executor_run = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
+static get_relation_info_hook_type prev_get_relation_info = NULL;
 
 /* core's message, which no user can make sense of */
 #define CORE_SPECULATIVE_ERROR "unexpected non-btree speculative unique index"
@@ -380,6 +385,46 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 		warn_unique((IndexStmt *) pstmt->utilityStmt);
 }
 
+/* Does the operator family hold what btree's for boolean does? */
+static bool
+is_boolean_family(Oid opfamily)
+{
+	for (int strategy = 1; strategy <= ALEX_NSTRATEGIES; strategy++)
+	{
+		if (get_opfamily_member(opfamily, BOOLOID, BOOLOID, strategy) !=
+			get_opfamily_member(BOOL_BTREE_FAM_OID, BOOLOID, BOOLOID,
+								strategy))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * "WHERE flag" and "WHERE NOT flag" have no operator.  The planner makes them
+ * conditions for an index only if the index's operator family is one of the
+ * two that it knows by OID, so that is what it gets to see; the operators are
+ * the same.
+ */
+static void
+alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
+					   RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	if (prev_get_relation_info)
+		prev_get_relation_info(root, relid, inhparent, rel);
+
+	foreach(lc, rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst_node(IndexOptInfo, lc);
+
+		if (index->opcintype[0] == BOOLOID &&
+			index->amcostestimate == (void (*) ()) alexcostestimate &&
+			is_boolean_family(index->opfamily[0]))
+			index->opfamily[0] = BOOL_BTREE_FAM_OID;
+	}
+}
+
 void
 alex_hooks_install(void)
 {
@@ -389,4 +434,6 @@ alex_hooks_install(void)
 	ExecutorRun_hook = alex_executor_run;
 	prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = alex_process_utility;
+	prev_get_relation_info = get_relation_info_hook;
+	get_relation_info_hook = alex_get_relation_info;
 }

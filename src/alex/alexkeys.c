@@ -16,7 +16,9 @@
 #include "catalog/pg_type_d.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
 
@@ -107,11 +109,33 @@ first_reaching(FmgrInfo *proc, Oid collation, AlexKind kind, Datum arg,
 }
 
 /*
- * The images that satisfy "key <strategy> arg".
+ * Local time goes back and forth with daylight saving, so that timestamps as
+ * they are ordered do not compare with a timestamptz in this order: the search
+ * above finds one of several places where the comparison changes its mind.
+ * All of them lie within the range of time zone offsets from each other.
+ * Step back, or forward, over all of them; the rows are checked again.
+ */
+#define ZONE_SPAN	(UINT64CONST(2) * USECS_PER_DAY)
+
+static uint64
+before_zones(uint64 image)
+{
+	return image - Min(image, ZONE_SPAN);
+}
+
+static uint64
+after_zones(uint64 image)
+{
+	return image + Min(PG_UINT64_MAX - image, ZONE_SPAN);
+}
+
+/*
+ * The images that satisfy "key <strategy> arg".  Sets *recheck if there may
+ * be others among them.
  */
 static KeyBounds
 bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
-		  Datum arg)
+		  Datum arg, bool *recheck)
 {
 	Oid			opcintype = rel->rd_opcintype[0];
 	KeyBounds	b = {0, PG_UINT64_MAX, false};
@@ -119,6 +143,7 @@ bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
 	uint64		beyond;			/* first image greater than arg */
 	bool		have_reach = true;
 	bool		have_beyond = true;
+	bool		unordered = false;
 
 	if (!OidIsValid(subtype))
 		subtype = opcintype;
@@ -143,11 +168,20 @@ bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
 			elog(ERROR, "missing support function %d(%u,%u) for index \"%s\"",
 				 ALEX_CMP_PROC, opcintype, subtype,
 				 RelationGetRelationName(rel));
+		if (opcintype != DATEOID && opcintype != TIMESTAMPOID &&
+			opcintype != TIMESTAMPTZOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("access method \"alex\" cannot compare keys of type %s with values of type %s",
+							format_type_be(opcintype),
+							format_type_be(subtype))));
 		fmgr_info(procoid, &proc);
 		have_reach = first_reaching(&proc, skey->sk_collation, info->kind,
 									arg, 0, &reach);
 		have_beyond = first_reaching(&proc, skey->sk_collation, info->kind,
 									 arg, 1, &beyond);
+		unordered = opcintype == TIMESTAMPOID && subtype == TIMESTAMPTZOID;
+		*recheck |= unordered;
 	}
 
 	switch (skey->sk_strategy)
@@ -159,6 +193,8 @@ bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
 				bool		have = skey->sk_strategy == 1 ? have_reach :
 					have_beyond;
 
+				if (unordered)
+					stop = after_zones(stop);
 				if (have && stop == 0)
 					b.empty = true;
 				else if (have)
@@ -166,7 +202,12 @@ bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
 			}
 			break;
 		case 3:					/* = */
-			if (!have_reach || (have_beyond && beyond <= reach))
+			if (unordered && have_reach)
+			{
+				b.first = before_zones(reach);
+				b.last = have_beyond ? after_zones(beyond) : PG_UINT64_MAX;
+			}
+			else if (!have_reach || (have_beyond && beyond <= reach))
 				b.empty = true;
 			else
 			{
@@ -175,11 +216,11 @@ bounds_of(Relation rel, const AlexRel *info, ScanKey skey, Oid subtype,
 			}
 			break;
 		case 4:					/* >= */
-			b.first = reach;
+			b.first = unordered ? before_zones(reach) : reach;
 			b.empty = !have_reach;
 			break;
 		case 5:					/* > */
-			b.first = beyond;
+			b.first = unordered ? before_zones(beyond) : beyond;
 			b.empty = !have_beyond;
 			break;
 		default:
@@ -205,7 +246,7 @@ compare_ranges(const void *a, const void *b)
  */
 static int
 array_ranges(Relation rel, const AlexRel *info, ScanKey skey,
-			 AlexRange **result)
+			 AlexRange **result, bool *recheck)
 {
 	ArrayType  *array = DatumGetArrayTypeP(skey->sk_argument);
 	Oid			elmtype = ARR_ELEMTYPE(array);
@@ -227,9 +268,11 @@ array_ranges(Relation rel, const AlexRel *info, ScanKey skey,
 	{
 		KeyBounds	b;
 
+		CHECK_FOR_INTERRUPTS();
 		if (nulls[i])
 			continue;
-		b = bounds_of(rel, info, skey, skey->sk_subtype, values[i]);
+		b = bounds_of(rel, info, skey, skey->sk_subtype, values[i],
+					  recheck);
 		if (b.empty)
 			continue;
 		ranges[n].class = ALEX_CLASS_VALUE;
@@ -284,11 +327,12 @@ intersect(const AlexRange *a, int na, const AlexRange *b, int nb, int *n)
 
 /*
  * Translate a scan's keys to ranges in index order.  room holds two ranges
- * and is used when that is enough; other results are palloc'd.
+ * and is used when that is enough; other results are palloc'd.  *recheck tells
+ * whether the ranges hold keys that the conditions exclude.
  */
 AlexRange *
 alex_scan_ranges(IndexScanDesc scan, const AlexRel *info, AlexRange *room,
-				 int *nranges)
+				 int *nranges, bool *recheck)
 {
 	Relation	rel = scan->indexRelation;
 	bool		want_null = true;
@@ -299,6 +343,7 @@ alex_scan_ranges(IndexScanDesc scan, const AlexRel *info, AlexRange *room,
 	AlexRange  *result;
 	int			n = 0;
 
+	*recheck = false;
 	for (int i = 0; i < scan->numberOfKeys; i++)
 	{
 		ScanKey		skey = &scan->keyData[i];
@@ -320,7 +365,7 @@ alex_scan_ranges(IndexScanDesc scan, const AlexRel *info, AlexRange *room,
 		if (skey->sk_flags & SK_SEARCHARRAY)
 		{
 			AlexRange  *ranges;
-			int			nr = array_ranges(rel, info, skey, &ranges);
+			int			nr = array_ranges(rel, info, skey, &ranges, recheck);
 
 			if (list == NULL)
 			{
@@ -333,7 +378,7 @@ alex_scan_ranges(IndexScanDesc scan, const AlexRel *info, AlexRange *room,
 		else
 		{
 			KeyBounds	b = bounds_of(rel, info, skey, skey->sk_subtype,
-									  skey->sk_argument);
+									  skey->sk_argument, recheck);
 
 			all.empty |= b.empty;
 			all.first = Max(all.first, b.first);

@@ -264,6 +264,7 @@ alex_leaf_gather(Page page, AlexItem *items)
 	const uint64 *dead = alex_dead(page);
 	int			nslots = alex_leaf(page)->nslots;
 	int			n = 0;
+	Size		payload = 0;
 
 	for (int s = alex_leaf_next_used(page, 0); s < nslots;
 		 s = alex_leaf_next_used(page, s + 1))
@@ -272,8 +273,23 @@ alex_leaf_gather(Page page, AlexItem *items)
 		items[n].tid = alex_tid_pack(&tids[s]);
 		items[n].payload = alex_leaf_payload(page, s);
 		items[n].dead = alex_bit(dead, s);
+		if (items[n].payload != NULL)
+			payload += MAXALIGN(IndexTupleSize(items[n].payload));
 		n++;
 	}
+
+	/*
+	 * A new layout is planned with the number and size that the header states;
+	 * what does not agree with it must not overflow the page.
+	 */
+	if (n != alex_leaf(page)->nitems ||
+		payload != alex_leaf(page)->payload_bytes)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("corrupted leaf page of an alex index: %d entries with payloads of %zu bytes instead of %u with %u bytes",
+						n, payload, alex_leaf(page)->nitems,
+						alex_leaf(page)->payload_bytes),
+				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
 	return n;
 }
 

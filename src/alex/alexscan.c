@@ -51,6 +51,7 @@ typedef struct AlexScan
 	AlexRange  *ranges;
 	int			nranges;
 	AlexRange	room[2];
+	bool		recheck;		/* ranges are wider than the conditions */
 
 	/* the current piece */
 	bool		started;
@@ -213,7 +214,8 @@ alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
 
 	MemoryContextReset(so->context);
 	old = MemoryContextSwitchTo(so->context);
-	so->ranges = alex_scan_ranges(scan, &so->info, so->room, &so->nranges);
+	so->ranges = alex_scan_ranges(scan, &so->info, so->room, &so->nranges,
+								  &so->recheck);
 	MemoryContextSwitchTo(old);
 }
 
@@ -567,7 +569,7 @@ alexgettuple(IndexScanDesc scan, ScanDirection dir)
 	AlexScan   *so = (AlexScan *) scan->opaque;
 	bool		forward = ScanDirectionIsForward(dir);
 
-	scan->xs_recheck = false;
+	scan->xs_recheck = so->recheck;
 	if (!so->started)
 		start_scan(scan, dir);
 	else if (scan->kill_prior_tuple && so->at >= 0 && so->at < so->nitems)
@@ -608,7 +610,7 @@ alexgetbitmap(IndexScanDesc scan, TIDBitmap *tbm)
 	{
 		for (int i = 0; i < so->nitems; i++)
 			alex_tid_unpack(so->tids[i], &tids[i]);
-		tbm_add_tuples(tbm, tids, so->nitems, false);
+		tbm_add_tuples(tbm, tids, so->nitems, so->recheck);
 		n += so->nitems;
 	}
 	pfree(tids);

@@ -28,6 +28,8 @@ typedef struct SortEntry
 	IndexTuple	payload;
 } SortEntry;
 
+#define INITIAL_CAPACITY	1024
+
 /* not part of the order; classes that occur are below 256 */
 #define SORT_DEAD	(UINT64CONST(1) << 63)
 
@@ -95,7 +97,7 @@ alex_sort_begin(int workmem_kb)
 	sort->payloads = AllocSetContextCreate(context, "alex sort payloads",
 										   ALLOCSET_DEFAULT_SIZES);
 	sort->allowed = Max((Size) workmem_kb, 64) * 1024;
-	sort->capacity = 1024;
+	sort->capacity = INITIAL_CAPACITY;
 	sort->entries = MemoryContextAlloc(context,
 									   sort->capacity * sizeof(SortEntry));
 	return sort;
@@ -157,6 +159,14 @@ spill(AlexSort *sort)
 	sort->nentries = 0;
 	sort->payload_bytes = 0;
 	MemoryContextReset(sort->payloads);
+
+	/*
+	 * The next entries may divide the memory between array and payloads in
+	 * another way; with an array that takes all, each payload would be a run.
+	 */
+	sort->capacity = INITIAL_CAPACITY;
+	sort->entries = repalloc(sort->entries,
+							 sort->capacity * sizeof(SortEntry));
 	MemoryContextSwitchTo(old);
 }
 
@@ -193,7 +203,7 @@ alex_sort_put(AlexSort *sort, AlexKey key, bool alive, IndexTuple payload)
 
 		entry->payload = MemoryContextAlloc(sort->payloads, size);
 		memcpy(entry->payload, payload, size);
-		sort->payload_bytes += MAXALIGN(size) + 2 * sizeof(void *);
+		sort->payload_bytes += GetMemoryChunkSpace(entry->payload);
 	}
 }
 

@@ -78,35 +78,6 @@ alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
 }
 
 /*
- * A leaf's entries as alex_leaf_gather has them.  What the leaf says of their
- * number and size decides whether they fit where they go, so a leaf that is
- * wrong about itself goes no further.
- */
-static int
-gather_items(Relation rel, Buffer buf, AlexItem *items)
-{
-	Page		page = BufferGetPage(buf);
-	int			n = alex_leaf_gather(page, items);
-	Size		payload = 0;
-
-	for (int i = 0; i < n; i++)
-		payload += items[i].payload ?
-			MAXALIGN(IndexTupleSize(items[i].payload)) : 0;
-	if (n != alex_leaf(page)->nitems ||
-		payload != alex_leaf(page)->payload_bytes)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" contains corrupted page at block %u",
-						RelationGetRelationName(rel),
-						BufferGetBlockNumber(buf)),
-				 errdetail_internal("%d entries with payloads of %zu bytes found, %u with %u bytes expected.",
-									n, payload, alex_leaf(page)->nitems,
-									alex_leaf(page)->payload_bytes),
-				 errhint("Please REINDEX it.")));
-	return n;
-}
-
-/*
  * Lay out an exclusively locked leaf anew, with nslots slots.
  */
 void
@@ -117,7 +88,7 @@ alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
 	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
 	AlexLayout	layout;
 	PGAlignedBlock image;
-	int			n = gather_items(rel, buf, items);
+	int			n = alex_leaf_gather(page, items);
 
 	alex_leaf_plan(items, n, nslots, payload, spread, &layout);
 	memcpy(image.data, page, BLCKSZ);
@@ -190,7 +161,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	AlexOpaque *opaque = alex_opaque(page);
 	uint16		class = alex_leaf(page)->class;
 	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
-	int			n = gather_items(rel, buf, items);
+	int			n = alex_leaf_gather(page, items);
 	int			firstright;
 	bool		append;
 	bool		lpayload = false;

@@ -30,6 +30,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #define KEY_SHARED			UINT64CONST(0xA1E0000000000001)
 #define KEY_QUERY_TEXT		UINT64CONST(0xA1E0000000000002)
@@ -81,7 +82,7 @@ PGDLLEXPORT void alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc);
 
 /*
  * Fill in what the key type and options of an index mean; errors for a type
- * that has no images.
+ * that has no images, or an operator class that has another order.
  */
 void
 alex_describe(Relation index, AlexRel *info)
@@ -95,6 +96,15 @@ alex_describe(Relation index, AlexRel *info)
 						RelationGetRelationName(index)),
 				 errdetail("Keys must be integers, oid, \"char\", boolean, float4, float8, date, time, timestamp or timestamptz."),
 				 errhint("Use btree for other types.")));
+	/* an operator class of somebody's own may have any order */
+	if (index_getprocid(index, 1, ALEX_CMP_PROC) !=
+		lookup_type_cache(index->rd_opcintype[0],
+						  TYPECACHE_CMP_PROC)->cmp_proc)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("access method \"alex\" does not support the operator class of index \"%s\"",
+						RelationGetRelationName(index)),
+				 errdetail("alex keeps keys in the default order of their type, whatever the comparison function.")));
 	info->desc = (index->rd_indoption[0] & INDOPTION_DESC) != 0;
 	info->null_class = (index->rd_indoption[0] & INDOPTION_NULLS_FIRST) != 0 ?
 		ALEX_CLASS_NULL_FIRST : ALEX_CLASS_NULL_LAST;

@@ -32,16 +32,16 @@ $standby->append_conf('postgresql.conf',
 	"max_standby_streaming_delay = 10s\nhot_standby_feedback = off\n");
 $standby->start;
 
-# The postmaster takes connections until it has noticed the death, which the log
-# tells.  pg_isready, since psql's death in mid-connection would kill us by
-# SIGPIPE.
+# wait_ready(offset): until the server has noticed the crash, which its log tells
+# of after the offset, and is back.  By pg_isready, since psql's death in
+# mid-connection would kill us by SIGPIPE.
 sub wait_ready
 {
 	my ($start) = @_;
 	foreach (1 .. 600)
 	{
 		return
-		  if slurp_file($primary->logfile, $start) =~ /was terminated by signal/
+		  if slurp_file($primary->logfile, $start) =~ /all server processes terminated/
 		  && system('pg_isready', '-q', '-h', $primary->host, '-p', $primary->port) == 0;
 		usleep(100_000);
 	}

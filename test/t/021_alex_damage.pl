@@ -17,21 +17,30 @@ $node->safe_psql(
 	'postgres', q{
 CREATE EXTENSION omendb;
 CREATE TABLE d (a int, b text);
-INSERT INTO d SELECT i, 'b' || i FROM generate_series(1, 5000) i;
+INSERT INTO d SELECT 1, string_agg(md5(i::text), '') FROM generate_series(1, 60) i;
+INSERT INTO d SELECT i, 'b' || i FROM generate_series(2, 5000) i;
 CREATE INDEX d_a ON d USING alex (a) INCLUDE (b);
 });
 
 my $block = 8192;
 
-# damage(where, bytes): the file with these bytes at an offset
+# damage(where, bytes): the file with these bytes at an offset; or what a
+# function makes of the block there
 sub damage
 {
 	my ($offset, $bytes) = @_;
+	my $page;
 	$node->safe_psql('postgres', 'REINDEX INDEX d_a; CHECKPOINT');
 	my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('d_a')");
 	$node->stop;
 	open my $fh, '+<:raw', $path or die "$path: $!";
 	sysseek $fh, $offset, 0;
+	if (ref $bytes)
+	{
+		sysread $fh, $page, $block;
+		$bytes = $bytes->($page);
+		sysseek $fh, $offset, 0;
+	}
 	syswrite $fh, $bytes;
 	close $fh;
 	$node->start;
@@ -58,6 +67,7 @@ damage($block + 24 + 72, pack('S', 60000));
 fails($check, qr/corrupted page at block 1/, 'slots of a leaf: check');
 fails($use, qr/corrupted page at block 1/, 'slots of a leaf: use');
 fails('INSERT INTO d VALUES (17)', qr/corrupted page at block 1/, 'slots of a leaf: insert');
+fails("SELECT omendb.alex_stats('d_a')", qr/corrupted page at block 1/, 'slots of a leaf: statistics');
 damage($block + 24 + 74, pack('S', 3));
 fails($check, qr/is corrupt.*entries found/s, 'entries of a leaf');
 damage($block + 24, pack('QQ', 1, 0x0002000000000000));
@@ -70,19 +80,14 @@ fails($check, qr/is corrupt/, 'an image');
 sub damage_payloads
 {
 	my ($offsets) = @_;
-	$node->safe_psql('postgres', 'REINDEX INDEX d_a; CHECKPOINT');
-	my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('d_a')");
-	$node->stop;
-	open my $fh, '+<:raw', $path or die "$path: $!";
-	sysseek $fh, $block, 0;
-	sysread $fh, my $page, $block;
-	my $nslots = unpack 'S', substr $page, 24 + 72, 2;
-	my $at = 112 + 16 * int(($nslots + 63) / 64) + 14 * $nslots;
-	my @new = $offsets->(unpack "S$nslots", substr $page, $at, 2 * $nslots);
-	sysseek $fh, $block + $at, 0;
-	syswrite $fh, pack "S$nslots", @new;
-	close $fh;
-	$node->start;
+	damage($block, sub {
+		my ($page) = @_;
+		my $nslots = unpack('S', substr($page, 24 + 72, 2));
+		my $at = 112 + 16 * int(($nslots + 63) / 64) + 14 * $nslots;
+		my @new = $offsets->(unpack("S$nslots", substr($page, $at, 2 * $nslots)));
+		substr($page, $at, 2 * $nslots) = pack('S*', @new);
+		return $page;
+	});
 	return;
 }
 my $log = -s $node->logfile;
@@ -93,10 +98,10 @@ fails('DELETE FROM d WHERE a = 20; VACUUM d', qr/payload offset 40000 out of ran
 $node->safe_psql('postgres', q{REINDEX INDEX d_a; INSERT INTO d SELECT 0, string_agg(md5(i::text), '') FROM generate_series(1, 30) i});
 damage_payloads(sub { my ($max) = sort { $b <=> $a } @_; map { $_ && $max } @_ });
 fails('SELECT sum(length(b)) FROM d WHERE a >= 0', qr/corrupted page at block 1/, 'payloads over each other: use');
-fails(q{INSERT INTO d SELECT -1, repeat('b', 100) FROM generate_series(1, 500)}, qr/corrupted page at block 1/,
+fails(q{INSERT INTO d SELECT -1, repeat('b', 100) FROM generate_series(1, 500)}, qr/corrupted leaf page/,
 	'payloads over each other: insert');
 damage($block + 24 + 74, pack('S', 1));
-fails(q{INSERT INTO d SELECT -1, repeat('b', 100) FROM generate_series(1, 500)}, qr/corrupted page at block 1|no gap in leaf 1/,
+fails(q{INSERT INTO d SELECT -1, repeat('b', 100) FROM generate_series(1, 500)}, qr/corrupted leaf page|no gap in leaf 1/,
 	'entries of a leaf: insert');
 unlike(slurp_file($node->logfile, $log), qr/PANIC|was terminated by signal|TRAP/, 'nobody died of it');
 damage($block, "\0" x $block);
