@@ -327,12 +327,12 @@ sub for_twin
 my ($statements, $batch, $tag) = (0, 0, 0);
 my %sql_of;
 
-# both(pair, text [, end]): the script of one statement on both twins; with end,
-# in a subtransaction for each that ends so (if there were one for both, an error
-# in heap's half would skip the other's, which then takes no command id)
+# both(pair, text [, undo]): the script of one statement on both twins; with undo,
+# each in a subtransaction that is rolled back (if there were one for both, an
+# error in heap's half would skip the other's, which then takes no command id)
 sub both
 {
-	my ($p, $sql, $end) = @_;
+	my ($p, $sql, $undo) = @_;
 	my $n = ++$tag;
 	my $script = '';
 	$statements++;
@@ -340,7 +340,7 @@ sub both
 	foreach my $side (qw(h o))
 	{
 		my $half = for_twin($sql, $p, $side) . ";\n";
-		$half = "SAVEPOINT s;\n$half$end;\n" if defined $end;
+		$half = "SAVEPOINT s;\n${half}ROLLBACK TO s;\n" if $undo;
 		$script .= "\\echo \@\@ $n $side\n$half";
 	}
 	return "$script\\echo \@\@ 0 x\n";
@@ -394,8 +394,12 @@ sub make_batch
 				# back may keep a combo command id, for which cmin is not compared
 				my $save = $i == $saver && rnd(1, 3) == 1;
 				# (twice, as every command of the transaction comes twice)
+				my $undo = $save && rnd(1, 2) == 1;
 				$s .= "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 if $save;
-				$s .= both($p, dml($p), $save ? pick('ROLLBACK TO s', 'RELEASE s') : undef);
+				# what is kept has one xmin, that of one subtransaction for both
+				$s .= "SAVEPOINT s;\n" if $save && !$undo;
+				$s .= both($p, dml($p), $undo);
+				$s .= "RELEASE s;\n" if $save && !$undo;
 				# and so may what follows in the subtransaction that is begun anew
 				$s .= "INSERT INTO no_cmin VALUES (pg_current_xact_id()::xid);\n" x 2 if $save;
 				$s .= both($p, query($p)) if rnd(1, 6) == 1;
