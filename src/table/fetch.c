@@ -378,7 +378,12 @@ cold:
 		*all_dead = false;
 	found = fetch_cold(fetch->reader, &fetch->copy, rel, tid, true, snapshot,
 					   slot);
-	if (found && unlikely(!omen_cold_row_stands(rel, blk)))
+
+	/*
+	 * Also if there was none: the entry may be of a row that was inserted
+	 * after a thaw, which our snapshot cannot see, but which is a conflict.
+	 */
+	if (unlikely(!omen_cold_row_stands(rel, blk)))
 	{
 		CHECK_FOR_INTERRUPTS();
 		ExecClearTuple(slot);

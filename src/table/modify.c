@@ -317,6 +317,15 @@ omen_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 	follow_updates = (flags & TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS) != 0;
 	tmfd->traversed = false;
 
+	/*
+	 * ExecCopySlot() of a slot that owns its tuple, as that of a cold row does,
+	 * copies the tuple with its t_self, but leaves tts_tid invalid.  And
+	 * RelationFindReplTupleSeq() asks for the row in just such a copy.
+	 */
+	if (unlikely(!ItemPointerIsValid(tid)) && tid == &slot->tts_tid &&
+		bslot->base.tuple != NULL)
+		*tid = bslot->base.tuple->t_self;
+
 	for (;;)
 	{
 		Buffer		hot = pin_hot(rel, tid);

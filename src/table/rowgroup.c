@@ -9,6 +9,7 @@
  */
 #include "table/table.h"
 
+#include "port/pg_bitutils.h"
 #include "storage/bufpage.h"
 #include "utils/snapmgr.h"
 
@@ -106,9 +107,19 @@ omen_check_header(Relation rel, Page page, BlockNumber blk)
 						blk, RelationGetRelationName(rel), cold->version),
 				 errdetail("This version of omendb reads version %u.",
 						   OMEN_PAGE_VERSION)));
+
+	/*
+	 * A wrong length would be logged, and redo could not take it; a wrong count
+	 * or first bit would let block 0 turn hot while others need the header.
+	 */
 	if (cold->nlines > MaxHeapTuplesPerPage ||
+		omen_page_data_length(page) > BLCKSZ - SizeOfPageHeaderData ||
 		header->nblocks > OMEN_MAX_GROUP_BLOCKS ||
-		header->cold_pages > header->nblocks)
+		header->cold_pages > header->nblocks ||
+		header->cold_pages != pg_popcount((const char *) header->cold,
+										  OMEN_BITMAP_BYTES) ||
+		OmenBitmapIsSet(header->cold, 0) !=
+		((header->flags & OMEN_GROUP_RESERVED) == 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("header page %u of relation \"%s\" is damaged",

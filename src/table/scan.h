@@ -133,12 +133,13 @@ omen_scan_page(OmenScanDesc scan)
 /* fetch.c */
 
 /*
- * To be asked after a row was taken from a cold block on the strength of a copy
- * and its TID was locked for SSI: may a serializable transaction have it?  Not
- * if the block was thawed since.  Then whoever changed the row did so before
- * our lock was there, and only the row's header on the page tells us of the
- * conflict; who comes later finds our lock.  Always true in transactions that
- * are not serializable.  No content lock may be held.
+ * To be asked after a TID was looked up in a cold block on the strength of a
+ * copy and the row, if any, was locked for SSI: may a serializable transaction
+ * have that answer?  Not if the block was thawed since.  Then whoever changed
+ * the row, or put one there, did so before our lock was there, and only the
+ * row's header on the page tells us of the conflict; who comes later finds our
+ * lock.  Always true in transactions that are not serializable.  No content
+ * lock may be held.
  */
 extern bool omen_cold_row_stands(Relation rel, BlockNumber blk);
 /* Put a tuple that is one palloc chunk in slot->tts_mcxt into the slot */

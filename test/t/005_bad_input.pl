@@ -129,6 +129,42 @@ chmod 0600, $file;
 $node->start;
 works_again('file restored');
 
+# ---- damaged header page: refused, not acted upon --------------------------
+
+my $heapfile = $node->data_dir . '/'
+	. $node->safe_psql('postgres', "SELECT pg_relation_filepath('acct')");
+
+# Put bytes at a place of the table's first page; returns what was there.
+sub poke
+{
+	my ($at, $bytes) = @_;
+	my $old;
+	$node->stop;
+	open(my $fh, '+<', $heapfile) or die "$heapfile: $!";
+	binmode $fh;
+	seek($fh, $at, 0);
+	read($fh, $old, length $bytes);
+	seek($fh, $at, 0);
+	print $fh $bytes;
+	close $fh;
+	$node->start;
+	return $old;
+}
+
+# after the page header and OmenColdPageData
+my $group = 24 + 16;
+for my $field ([ 'count of cold pages', 26, 1 ], [ 'length', 30, 30000 ])
+{
+	my ($name, $at, $value) = @$field;
+	my $old = poke($group + $at, pack('S', $value));
+	fails_like("damaged $name, read", $read,
+		qr/header page 0 of relation "acct" is damaged/);
+	fails_like("damaged $name, update", 'UPDATE acct SET v = v WHERE id = 1',
+		qr/header page 0 of relation "acct" is damaged/);
+	poke($group + $at, $old);
+	works_again("$name put back");
+}
+
 # deleted under a running server
 unlink $file;
 $node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
