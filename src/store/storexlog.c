@@ -171,6 +171,23 @@ omen_file_crc(const char *path, uint64 *size, uint32 *crc)
 	return true;
 }
 
+/*
+ * Does a tombstone say that the row group is on its way out?  Then its DROP
+ * record has been replayed before, or was logged by ourselves before a crash,
+ * and comes again later: nobody will be let in before that, so what precedes
+ * it need not be done.  It must not be either: the worker may be deleting right
+ * now, and would take a tombstone that we put back for the one it knows, and
+ * leave the file.
+ */
+static bool
+is_dropped(const OmenRowGroupId *id)
+{
+	char		path[OMEN_PATH_LEN];
+
+	omen_mark_path(path, OMEN_NAME_DROP, id, NULL);
+	return omen_file_exists(path);
+}
+
 static void
 redo_file_data(XLogReaderState *record)
 {
@@ -238,6 +255,13 @@ redo_file_close(XLogReaderState *record)
 				 errdetail("It has " UINT64_FORMAT " bytes and checksum %08X, expected are " UINT64_FORMAT " bytes and %08X.",
 						   size, crc, xlrec.size, xlrec.crc)));
 
+	if (is_dropped(&xlrec.id))
+	{
+		omen_remove_mark(temp);
+		elog(DEBUG1, "ignored \"%s\": it has been dropped", path);
+		return;
+	}
+
 	/* keep an intact one: RocksDB shares its blocks */
 	if (omen_file_crc(path, &size, &crc) &&
 		size == xlrec.size && crc == xlrec.crc)
@@ -268,6 +292,8 @@ omen_store_redo(XLogReaderState *record)
 
 				memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
 				XLogFlush(record->EndRecPtr);
+				if (is_dropped(&xlrec.id))
+					break;
 				omen_store_make_dirs();
 				omen_store_mark_owner((XLogRecGetInfo(record) & ~XLR_INFO_MASK) ==
 									  XLOG_OMEN_ADD_OWNER,

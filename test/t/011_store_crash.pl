@@ -94,6 +94,27 @@ for my $event ('drop-after-log', 'drop-before-unlink')
 	is(leftovers($node), '', "$event: nothing is left over");
 }
 
+# -- recovery does not bring back what is being deleted: the worker could not
+# tell a tombstone that recovery puts back from the one it is about to remove
+{
+	$owner++;
+	my $id = sql($node, "SELECT omendb.test_file_write(2, 500000, $owner)");
+	sql($node, "SELECT omendb.stop_event_set('drop-before-unlink', 'kill')");
+	$node->psql('postgres', "SELECT omendb.test_file_drop('$id'), pg_sleep(5)");
+	$node->stop('immediate', fail_ok => 1);
+	$node->_update_pid(0);
+	my ($file) = glob($node->data_dir . "/omendb/sst/$id-*");
+	unlink $file or die "$file: $!";
+	$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+	$node->start;
+	ok(-e $node->data_dir . "/omendb/marks/$id.drop", 'the tombstone is there');
+	ok(!-e $file, 'recovery does not make a file that has one');
+	$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+	$node->restart;
+	settle($node);
+	is(leftovers($node), '', 'nothing is left over');
+}
+
 # -- errors at the same places leave nothing behind (but for file-after-log,
 # where none can arise: interrupts are held off)
 for my $event ('file-before-log', 'file-between-records',
