@@ -775,8 +775,9 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 /*
  * Look through omendb/sst and ingest what is new there.  An unreadable folder
  * is reported and otherwise ignored: what RocksDB has can still be served.
+ * Returns whether all of the folder has been seen.
  */
-void
+bool
 omen_db_look(void)
 {
 	HASH_SEQ_STATUS seq;
@@ -786,20 +787,21 @@ omen_db_look(void)
 	OmenFresh  *fresh;
 	int			nfresh = 0;
 	int			max = 1024;
+	bool		complete = true;
 
 	if (dir == NULL)
 	{
 		ereport(WARNING,
 				(errcode_for_file_access(),
 				 errmsg("could not open directory \"%s\": %m", OMEN_SST_DIR)));
-		return;
+		return false;
 	}
 	hash_seq_init(&seq, known_groups);
 	while ((group = hash_seq_search(&seq)) != NULL)
 		group->has_file = false;
 
 	fresh = palloc(sizeof(OmenFresh) * max);
-	while ((de = readdir(dir)) != NULL)
+	while (errno = 0, (de = readdir(dir)) != NULL)
 	{
 		OmenFresh	file;
 
@@ -817,10 +819,19 @@ omen_db_look(void)
 		}
 		fresh[nfresh++] = file;
 	}
+	if (errno != 0)
+	{
+		complete = false;
+		ereport(WARNING,
+				(errcode_for_file_access(),
+				 errmsg("could not read directory \"%s\": %m", OMEN_SST_DIR)));
+	}
 	closedir(dir);
 
 	omen_db_ingest(fresh, nfresh, NULL);
 	pfree(fresh);
+	if (!complete)
+		return false;
 
 	hash_seq_init(&seq, known_groups);
 	while ((group = hash_seq_search(&seq)) != NULL)
@@ -846,16 +857,20 @@ omen_db_look(void)
 						idstr, OMEN_SST_DIR),
 				 errdetail("It is still served from RocksDB, but backups do not contain it.")));
 	}
+	return true;
 }
 
 /*
  * Bring in a row group that a reader asks for and RocksDB does not have: by its
- * owner's file name if that exists, else by a look at the folder.
+ * owner's file name if that exists, else by a look at the folder.  False with
+ * the reason if it could not be found out whether there is such a row group.
  */
-static void
-find_row_group(const OmenRowGroupId *id, const OmenOwner *owner)
+static bool
+find_row_group(const OmenRowGroupId *id, const OmenOwner *owner,
+			   OmenFailure *failure)
 {
 	char		path[OMEN_PATH_LEN];
+	KnownGroup *group;
 
 	if (owner != NULL && OidIsValid(owner->rnode.relNode))
 	{
@@ -865,12 +880,24 @@ find_row_group(const OmenRowGroupId *id, const OmenOwner *owner)
 		file.owner = *owner;
 		omen_sst_path(path, id, owner);
 		if (omen_file_exists(path))
-		{
-			omen_db_ingest(&file, 1, NULL);
-			return;
-		}
+			return omen_db_ingest(&file, 1, failure);
 	}
-	omen_db_look();
+	if (!omen_db_look())
+	{
+		fill_failure(failure, ERRCODE_IO_ERROR,
+					 "could not read directory \"%s\"", OMEN_SST_DIR);
+		return false;
+	}
+	group = get_known(id, false);
+	if (group != NULL && group->has_file && !group->ingested &&
+		group->damage == NULL)
+	{
+		omen_sst_path(path, id, &group->owner);
+		fill_failure(failure, ERRCODE_IO_ERROR,
+					 "could not ingest file \"%s\"", path);
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -936,7 +963,11 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 			if (retried)
 				return OMEN_RES_MISSING;
 			retried = true;
-			find_row_group(&key->id, owner);
+			if (!find_row_group(&key->id, owner, failure))
+			{
+				omen_store_note_error(failure->text);
+				return OMEN_RES_ERROR;
+			}
 			continue;
 		}
 
@@ -1048,7 +1079,7 @@ omen_db_drop_tombstones(void)
 	int			nids = 0;
 	int			max = 64;
 	int			waiting = 0;
-	bool		looked = false;
+	bool		unknown = false;
 
 	if (dir == NULL)
 		return 0;
@@ -1065,12 +1096,6 @@ omen_db_drop_tombstones(void)
 			waiting++;
 			continue;
 		}
-		/* its file may have come without our noticing */
-		if (!looked && get_known(&id, false) == NULL)
-		{
-			omen_db_look();
-			looked = true;
-		}
 		if (nids >= max)
 		{
 			max *= 2;
@@ -1079,6 +1104,23 @@ omen_db_drop_tombstones(void)
 		ids[nids++] = id;
 	}
 	closedir(dir);
+
+	/*
+	 * A file may have come without our noticing.  It was there before its
+	 * tombstone, so look only now that we have seen all tombstones that we are
+	 * going to remove.
+	 */
+	for (int i = 0; i < nids && !unknown; i++)
+	{
+		KnownGroup *group = get_known(&ids[i], false);
+
+		unknown = (group == NULL || !group->has_file);
+	}
+	if (unknown && !omen_db_look())
+	{
+		waiting += nids;
+		nids = 0;
+	}
 
 	if (nids > 0)
 	{

@@ -376,7 +376,7 @@ typedef struct OmenFailure
 
 extern bool omen_db_open(OmenFailure *failure);
 extern void omen_db_close(void);
-extern void omen_db_look(void);
+extern bool omen_db_look(void);
 extern bool omen_db_ingest(const OmenFresh *files, int nfiles,
 						   OmenFailure *failures);
 extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
