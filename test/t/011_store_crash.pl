@@ -200,6 +200,19 @@ $node->wait_for_catchup($standby);
 is(sql($standby, "SELECT omendb.test_file_read('$new', 20, 50000, 50)"),
 	20, 'standby reads what was streamed');
 is(leftovers($standby), '', 'standby: nothing is left over');
+
+# a sealer gives up half-way: the standby keeps the pieces for a while only
+sql($node, "SELECT omendb.stop_event_set('file-between-records', 'error')");
+$node->psql('postgres', 'SELECT omendb.test_file_write(20, 50000, 50)');
+sql($node, "SELECT omendb.stop_event_clear('file-between-records')");
+sql($node, 'CHECKPOINT');
+$node->wait_for_catchup($standby);
+like(leftovers($standby), qr/^[0-9a-f]{32}\.redo$/, 'standby: a part of a file');
+sql($standby, 'CHECKPOINT');
+sql($node, 'SELECT omendb.test_file_write(20, 50000, 55)');
+$node->wait_for_catchup($standby);
+is(leftovers($standby), '', 'standby: the part has gone');
+
 sql($node, "SELECT omendb.test_file_owner('$new', 51, true), omendb.test_file_owner('$new', 50, false)");
 $node->wait_for_catchup($standby);
 is(join(',', list($standby, 51)), $new, 'standby: owner added');
@@ -231,7 +244,14 @@ $node->wait_for_catchup($standby);
 is(sql($standby, "SELECT omendb.test_file_read('$new3', 20, 50000, 52)"),
 	20, 'standby: replayed once more');
 is(leftovers($standby), '', 'standby: nothing is left over');
+sql($node, "SELECT omendb.stop_event_set('file-between-records', 'error')");
+$node->psql('postgres', 'SELECT omendb.test_file_write(20, 50000, 50)');
+sql($node, "SELECT omendb.stop_event_clear('file-between-records')");
+sql($node, 'CHECKPOINT');
+$node->wait_for_catchup($standby);
+isnt(leftovers($standby), '', 'standby: another part of a file');
 $standby->promote;
+is(leftovers($standby), '', 'promoted: it has gone');
 is(sql($standby, "SELECT omendb.test_file_read(omendb.test_file_write(20, 50000, 60), 20, 50000, 60)"),
 	20, 'a promoted standby writes');
 $standby->stop;
