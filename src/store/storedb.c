@@ -62,7 +62,7 @@ typedef struct KnownGroup
 	bool		has_file;		/* in omendb/sst when we last looked */
 	bool		ingested;		/* in RocksDB */
 	uint16		family;			/* column family, if ingested */
-	bool		warned;			/* its loss has been reported */
+	bool		warned;			/* its loss, or that it stays, has been reported */
 	char	   *damage;			/* why it cannot be ingested, or NULL */
 } KnownGroup;
 
@@ -1057,7 +1057,17 @@ drop_row_group(const OmenRowGroupId *id)
 	if (group->has_file)
 	{
 		omen_sst_path(path, id, &group->owner);
-		omen_remove_mark(path);
+		if (unlink(path) != 0 && errno != ENOENT)
+		{
+			/* the others must not suffer from it: try again later */
+			if (!group->warned)
+				ereport(WARNING,
+						(errcode_for_file_access(),
+						 errmsg("could not remove file \"%s\": %m", path)));
+			group->warned = true;
+			return false;
+		}
+		group->has_file = false;
 	}
 	if (group->damage != NULL)
 		set_damage(group, NULL);

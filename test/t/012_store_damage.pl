@@ -185,6 +185,31 @@ for my $damage (
 	is(read_file($victim), 20, "RocksDB's $pattern damaged: still served");
 }
 
+# -- a file that cannot be removed is tried again, and disturbs nobody
+my $stuck = write_file();
+my $starts = sql('SELECT starts FROM omendb.store_stats()');
+new_log();
+chmod 0500, "$data/omendb/sst";
+sql("SELECT omendb.test_file_drop('$stuck')");
+for (1 .. 100)
+{
+	last if slurp_file($node->logfile, $log_offset) =~ /could not remove/;
+	usleep(100_000);
+}
+usleep(1_200_000);
+is(scalar(() = new_log() =~ /WARNING:  could not remove file "omendb\/sst\/$stuck-/g),
+	1, 'cannot be removed: one warning');
+is(read_file($good), 20, 'cannot be removed: others are served');
+is(sql('SELECT starts FROM omendb.store_stats()'),
+	$starts, 'cannot be removed: the store has not been restarted');
+chmod 0700, "$data/omendb/sst";
+for (1 .. 100)
+{
+	last unless my @left = glob("$data/omendb/marks/*");
+	usleep(100_000);
+}
+is(join(',', glob("$data/omendb/*/$stuck*")), '', 'can be removed: is gone');
+
 # -- unreadable folder
 $node->stop;
 chmod 0000, "$data/omendb/sst";
