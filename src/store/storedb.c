@@ -319,6 +319,9 @@ is_transient(const char *err)
 		"Permission denied"
 	};
 
+	/* a single file that may not be read costs its row group only */
+	if (strstr(err, "Permission denied") != NULL && strstr(err, ".sst") != NULL)
+		return false;
 	for (int i = 0; i < (int) lengthof(signs); i++)
 		if (strstr(err, signs[i]) != NULL)
 			return true;
@@ -573,6 +576,8 @@ omen_db_close(void)
 	db = NULL;
 }
 
+#define LINK_PREFIX "ingest-"
+
 /* Path of the link through which RocksDB takes a file */
 static void
 link_path(char *path, const OmenRowGroupId *id)
@@ -580,7 +585,36 @@ link_path(char *path, const OmenRowGroupId *id)
 	char		idstr[OMEN_ID_STRLEN + 1];
 
 	omen_id_format(id, idstr);
-	snprintf(path, OMEN_PATH_LEN, OMEN_DB_DIR "/ingest-%s.sst", idstr);
+	snprintf(path, OMEN_PATH_LEN, OMEN_DB_DIR "/" LINK_PREFIX "%s.sst", idstr);
+}
+
+/* copy_file(), but an error becomes a failure: others can still be served. */
+static bool
+copy_sst(char *from, char *to, OmenFailure *failure)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		copy_file(from, to);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		/* there is no transaction whose end would close them */
+		AtEOXact_Files(false);
+		fill_failure(failure, ERRCODE_IO_ERROR, "%s", edata->message);
+		FreeErrorData(edata);
+		unlink(to);
+		ok = false;
+	}
+	PG_END_TRY();
+	return ok;
 }
 
 /* Give RocksDB its own name for the file, or a copy where links are refused. */
@@ -596,10 +630,7 @@ make_link(const OmenFresh *file, char *path, OmenFailure *failure)
 		return true;
 	if (errno == EXDEV || errno == EPERM || errno == EMLINK ||
 		errno == EOPNOTSUPP || errno == ENOSYS)
-	{
-		copy_file(sst, path);
-		return true;
-	}
+		return copy_sst(sst, path, failure);
 	fill_failure(failure, ERRCODE_IO_ERROR,
 				 "could not link file \"%s\": %s", sst, strerror(errno));
 	return false;
@@ -693,7 +724,9 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 		ereport(WARNING,
 				(errcode(failure->code),
 				 errmsg("could not ingest a row group: %s", failure->text)));
-		db_suspect = true;
+		/* if it was the file, RocksDB has not begun to change anything */
+		if (strstr(err, LINK_PREFIX) == NULL)
+			db_suspect = true;
 	}
 	omen_store_note_error(failure->text);
 	pfree(err);

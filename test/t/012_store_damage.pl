@@ -210,6 +210,44 @@ for (1 .. 100)
 }
 is(join(',', glob("$data/omendb/*/$stuck*")), '', 'can be removed: is gone');
 
+# -- a file that cannot be read costs its row group; links refused: copies
+my $closed = write_file();
+my $closed_path = sst_path($closed);
+for my $links (1, 0)
+{
+	$node->stop;
+	if (!$links)
+	{
+		system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb");
+		my $elsewhere = "/dev/shm/omendb-test-$$";
+		last unless mkdir $elsewhere;
+		symlink($elsewhere, "$data/omendb/pgsql_tmp_rocksdb") or die "$!";
+	}
+	chmod 0000, $closed_path;
+	new_log();
+	$node->start;
+	is(read_file($good), 20, "unreadable file, links $links: others are served");
+	$starts = sql('SELECT starts FROM omendb.store_stats()');
+	$error = read_error($closed);
+	like($error, qr/ERROR:  58030: could not read row group $closed of relation.*$closed.*Permission denied/s,
+		"unreadable file, links $links: error");
+	usleep(2_500_000);
+	is(read_file($good), 20, "unreadable file, links $links: others are still served");
+	is(sql('SELECT starts FROM omendb.store_stats()'),
+		$starts, "unreadable file, links $links: the store has not been restarted");
+	cmp_ok(scalar(() = new_log() =~ /could not (?:ingest|open)/g),
+		'<', 4, "unreadable file, links $links: no endless attempts");
+	chmod 0600, $closed_path;
+	is(read_file($closed), 20, "readable again, links $links");
+}
+$node->stop;
+if (-l "$data/omendb/pgsql_tmp_rocksdb")
+{
+	unlink "$data/omendb/pgsql_tmp_rocksdb";
+	system('rm', '-rf', "/dev/shm/omendb-test-$$");
+}
+$node->start;
+
 # -- unreadable folder
 $node->stop;
 chmod 0000, "$data/omendb/sst";
