@@ -50,6 +50,8 @@
 #define DB_MAX_FAMILIES		4096
 /* changes when the use of RocksDB does: an older one is made again */
 #define DB_LAYOUT			2
+/* names of the links through which RocksDB takes files */
+#define LINK_PREFIX		"ingest-"
 /* says whose folder it is; a RocksDB of another server is thrown away */
 #define DB_OWNER_FILE		OMEN_DB_DIR "/omendb.owner"
 
@@ -150,8 +152,17 @@ make_options(void)
 	rocksdb_options_set_max_background_jobs(db_options, 2);
 	rocksdb_options_set_stats_dump_period_sec(db_options, 0);
 	rocksdb_options_set_stats_persist_period_sec(db_options, 0);
-	rocksdb_options_set_info_log_level(db_options, 3);	/* errors */
-	rocksdb_options_set_keep_log_file_num(db_options, 2);
+
+	/*
+	 * Nothing may go into RocksDB's own log: what matters is returned as an
+	 * error.  Debian builds it with assertions, and one of them is that nobody
+	 * writes to the log after a write to it has failed, so that a full disk
+	 * would end the worker with SIGABRT, and with it the server.  The level is
+	 * one above RocksDB's highest; that it cannot be written to RocksDB's file
+	 * of options does no harm, nobody reads that.
+	 */
+	rocksdb_options_set_info_log_level(db_options, 6);
+	rocksdb_options_set_keep_log_file_num(db_options, 1);
 	rocksdb_options_set_compression(db_options, rocksdb_no_compression);
 	rocksdb_options_set_write_buffer_size(db_options, 64 * 1024);
 
@@ -375,9 +386,10 @@ wipe_db(OmenFailure *failure)
 }
 
 /*
- * Before opening: remove links of an ingest that was interrupted, and the empty
- * logs of which RocksDB leaves one at every start (nothing is ever written to
- * them, so it never finds a reason to delete them).
+ * Before opening: remove links of an ingest that was interrupted, the file of
+ * options that RocksDB begins and gives up (see make_options), and the empty
+ * logs of which it leaves one at every start (nothing is ever written to them,
+ * so it never finds a reason to delete them).
  */
 static void
 tidy_folder(void)
@@ -392,9 +404,11 @@ tidy_folder(void)
 		char		path[MAXPGPATH];
 		struct stat st;
 		size_t		digits = strspn(de->d_name, "0123456789");
+		const char *suffix = strrchr(de->d_name, '.');
 
 		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
-		if (strncmp(de->d_name, "ingest-", 7) == 0 ||
+		if (strncmp(de->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 ||
+			(suffix != NULL && strcmp(suffix, ".dbtmp") == 0) ||
 			(digits > 0 && strcmp(de->d_name + digits, ".log") == 0 &&
 			 stat(path, &st) == 0 && st.st_size == 0))
 			unlink(path);
@@ -575,8 +589,6 @@ omen_db_close(void)
 	restore_signals(&saved);
 	db = NULL;
 }
-
-#define LINK_PREFIX "ingest-"
 
 /* Path of the link through which RocksDB takes a file */
 static void
@@ -1077,9 +1089,11 @@ drop_row_group(const OmenRowGroupId *id)
 		restore_signals(&saved);
 		if (err != NULL)
 		{
-			ereport(WARNING,
-					(errcode(ERRCODE_IO_ERROR),
-					 errmsg("could not drop a row group: %s", err)));
+			if (!group->warned)
+				ereport(WARNING,
+						(errcode(ERRCODE_IO_ERROR),
+						 errmsg("could not drop a row group: %s", err)));
+			group->warned = true;
 			omen_store_note_error(err);
 			rocksdb_free(err);
 			db_suspect = true;
@@ -1195,11 +1209,32 @@ omen_db_drop_tombstones(void)
 	return waiting;
 }
 
-/*
- * Has an I/O error left RocksDB in a state in which it must be opened anew?
- */
+/* Has an I/O error left RocksDB in a state in which it refuses changes? */
 bool
-omen_db_is_suspect(void)
+omen_db_failed(void)
 {
 	return db_suspect;
+}
+
+/*
+ * Can RocksDB be opened anew, after it has failed?  That means writing a new
+ * manifest.  Where there is no space for it, the one that is open had better
+ * stay: it can be read.
+ */
+bool
+omen_db_can_reopen(void)
+{
+	static const char probe[] = OMEN_DB_DIR "/" LINK_PREFIX "probe";
+	bool		ok;
+	int			fd;
+
+	fd = open(probe, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY,
+			  pg_file_create_mode);
+	if (fd < 0)
+		return false;
+	ok = posix_fallocate(fd, 0, 1024 * 1024 + 512 * (off_t) omen_store->row_groups) == 0 &&
+		pg_fsync(fd) == 0;
+	close(fd);
+	unlink(probe);
+	return ok;
 }

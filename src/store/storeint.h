@@ -383,7 +383,8 @@ extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 							   char *(*alloc) (void *arg, Size len),
 							   void *arg, Size *len, OmenFailure *failure);
 extern int	omen_db_drop_tombstones(void);
-extern bool omen_db_is_suspect(void);
+extern bool omen_db_failed(void);
+extern bool omen_db_can_reopen(void);
 
 /* ---- worker (storeworker.c) ---- */
 extern PGDLLEXPORT void omen_store_worker_main(Datum main_arg);

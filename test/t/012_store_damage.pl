@@ -210,6 +210,30 @@ for (1 .. 100)
 }
 is(join(',', glob("$data/omendb/*/$stuck*")), '', 'can be removed: is gone');
 
+# -- RocksDB cannot write (here: for a limit of file sizes): it can be read
+SKIP:
+{
+	skip 'no prlimit', 4 if system('prlimit --version >/dev/null 2>&1') != 0;
+	my $gone = write_file();
+	my $pid = sql('SELECT pid FROM omendb.store_stats()');
+	system('prlimit', '--pid', $pid, '--fsize=100:') == 0 or die;
+	sql("SELECT omendb.test_file_drop('$gone')");
+	ok($node->poll_query_until('postgres',
+			"SELECT last_error ~ 'File too large' FROM omendb.store_stats()"),
+		'no space: noticed');
+	usleep(2_500_000);
+	sql('SELECT omendb.cache_reset()');
+	is(read_file($good), 20, 'no space: still served');
+	system('prlimit', '--pid', $pid, '--fsize=unlimited:') == 0 or die;
+	for (1 .. 100)
+	{
+		last unless my @left = glob("$data/omendb/marks/*");
+		usleep(100_000);
+	}
+	is(join(',', glob("$data/omendb/*/$gone*")), '', 'space again: dropped');
+	is(read_file(write_file()), 20, 'space again: written');
+}
+
 # -- a file that cannot be read costs its row group; links refused: copies
 my $closed = write_file();
 my $closed_path = sst_path($closed);
