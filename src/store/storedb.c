@@ -691,6 +691,44 @@ note_ingested(const OmenFresh *file, int family)
 	pg_atomic_fetch_add_u64(&omen_store->ingests, 1);
 }
 
+/* The file cannot be ingested, and never will. */
+static void
+note_damaged(const OmenFresh *file, const OmenFailure *failure)
+{
+	KnownGroup *group = get_known(&file->id, true);
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	if (group->damage == NULL)
+	{
+		omen_id_format(&file->id, idstr);
+		ereport(WARNING,
+				(errcode(failure->code),
+				 errmsg("row group %s is damaged and left out", idstr),
+				 errdetail_internal("%s", failure->text)));
+	}
+	group->owner = file->owner;
+	group->has_file = true;
+	set_damage(group, failure->text);
+	omen_store_note_error(failure->text);
+}
+
+/* Would RocksDB stumble over the file?  Then remember damage. */
+static bool
+check_file(const OmenFresh *file, OmenFailure *failure)
+{
+	char		path[OMEN_PATH_LEN];
+	const char *wrong;
+
+	omen_sst_path(path, &file->id, &file->owner);
+	wrong = omen_sst_check(path);
+	if (wrong == NULL)
+		return true;
+	fill_failure(failure, ERRCODE_DATA_CORRUPTED, "File \"%s\": %s", path,
+				 wrong);
+	note_damaged(file, failure);
+	return false;
+}
+
 /* Ingest one file on its own, and remember damage. */
 static bool
 ingest_one(const OmenFresh *file, OmenFailure *failure)
@@ -715,24 +753,10 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 	omen_sst_path(sst, &file->id, &file->owner);
 	fill_failure(failure, classify(err), "File \"%s\": %s", sst, err);
 	if (failure->code == ERRCODE_DATA_CORRUPTED)
-	{
-		KnownGroup *group = get_known(&file->id, true);
-		char		idstr[OMEN_ID_STRLEN + 1];
-
-		if (group->damage == NULL)
-		{
-			omen_id_format(&file->id, idstr);
-			ereport(WARNING,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("row group %s is damaged and left out", idstr),
-					 errdetail_internal("%s", failure->text)));
-		}
-		group->owner = file->owner;
-		group->has_file = true;
-		set_damage(group, failure->text);
-	}
+		note_damaged(file, failure);
 	else
 	{
+		omen_store_note_error(failure->text);
 		ereport(WARNING,
 				(errcode(failure->code),
 				 errmsg("could not ingest a row group: %s", failure->text)));
@@ -740,7 +764,6 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 		if (strstr(err, LINK_PREFIX) == NULL)
 			db_suspect = true;
 	}
-	omen_store_note_error(failure->text);
 	pfree(err);
 	return false;
 }
@@ -786,7 +809,8 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 				twice = OmenRowGroupIdEquals(&files[which[i]].id, &file->id);
 			if (twice)
 				continue;
-			if (!make_link(file, paths[n], failure))
+			if (!check_file(file, failure) ||
+				!make_link(file, paths[n], failure))
 			{
 				all = false;
 				continue;

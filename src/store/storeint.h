@@ -106,6 +106,9 @@ extern const char *omen_chunk_decode(struct ZSTD_DCtx_s *dctx,
 									 const char *value, Size len, char *out,
 									 Size rawlen);
 
+/* ---- SST files before RocksDB has them (sstcheck.c) ---- */
+extern const char *omen_sst_check(const char *path);
+
 /* ---- shared state (storeshmem.c) ---- */
 typedef enum OmenStoreState
 {

@@ -185,6 +185,29 @@ for my $damage (
 	is(read_file($victim), 20, "RocksDB's $pattern damaged: still served");
 }
 
+# -- the last data block of a file, which RocksDB reads when it takes it in:
+# the chunk of the file about itself, 52 bytes after its key
+{
+	my $bad = write_file();
+	my $bad_path = sst_path($bad);
+	my $pos = index(slurp_file($bad_path), pack('H*', $bad . 'ffffffff'));
+	cmp_ok($pos, '>', 0, 'last block found');
+	for my $offset ($pos - 3, $pos - 1, $pos + 5, $pos + 25, $pos + 28 + 30, $pos + 28 + 52, $pos + 28 + 52 + 9)
+	{
+		$node->stop;
+		system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb");
+		flip($bad_path, $offset);
+		new_log();
+		$node->start;
+		is(read_file($good), 20, 'last block damaged: others are served');
+		like(read_error($bad), qr/ERROR:  XX001: could not read row group $bad.*last block/s,
+			'last block damaged: error');
+		unlike(new_log(), qr/terminated by signal/, 'last block damaged: no crash');
+		flip($bad_path, $offset);
+	}
+	sql("SELECT omendb.test_file_drop('$bad')");
+}
+
 # -- a file that cannot be removed is tried again, and disturbs nobody
 my $stuck = write_file();
 my $starts = sql('SELECT starts FROM omendb.store_stats()');
