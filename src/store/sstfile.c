@@ -123,6 +123,8 @@ omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
 	table_options = rocksdb_block_based_options_create();
 	rocksdb_block_based_options_set_no_block_cache(table_options, 1);
 	rocksdb_block_based_options_set_format_version(table_options, 5);
+	/* CRC-32C, which omen_sst_check() can verify */
+	rocksdb_block_based_options_set_checksum(table_options, 1);
 	rocksdb_options_set_block_based_table_factory(writer->options,
 												  table_options);
 	rocksdb_block_based_options_destroy(table_options);

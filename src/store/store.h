@@ -186,6 +186,7 @@ extern void omen_store_register_worker(void);	/* from _PG_init */
 
 /* ---- resource manager (storexlog.c); info codes in wal/wal.h ---- */
 extern void omen_store_redo(XLogReaderState *record);
+extern void omen_store_redo_cleanup(void);
 extern void omen_store_desc(StringInfo buf, XLogReaderState *record);
 
 #endif							/* OMENDB_STORE_H */

@@ -50,6 +50,8 @@
 #define DB_MAX_FAMILIES		4096
 /* changes when the use of RocksDB does: an older one is made again */
 #define DB_LAYOUT			2
+/* names of the links through which RocksDB takes files */
+#define LINK_PREFIX		"ingest-"
 /* says whose folder it is; a RocksDB of another server is thrown away */
 #define DB_OWNER_FILE		OMEN_DB_DIR "/omendb.owner"
 
@@ -62,7 +64,7 @@ typedef struct KnownGroup
 	bool		has_file;		/* in omendb/sst when we last looked */
 	bool		ingested;		/* in RocksDB */
 	uint16		family;			/* column family, if ingested */
-	bool		warned;			/* its loss has been reported */
+	bool		warned;			/* its loss, or that it stays, has been reported */
 	char	   *damage;			/* why it cannot be ingested, or NULL */
 } KnownGroup;
 
@@ -150,8 +152,17 @@ make_options(void)
 	rocksdb_options_set_max_background_jobs(db_options, 2);
 	rocksdb_options_set_stats_dump_period_sec(db_options, 0);
 	rocksdb_options_set_stats_persist_period_sec(db_options, 0);
-	rocksdb_options_set_info_log_level(db_options, 3);	/* errors */
-	rocksdb_options_set_keep_log_file_num(db_options, 2);
+
+	/*
+	 * Nothing may go into RocksDB's own log: what matters is returned as an
+	 * error.  Debian builds it with assertions, and one of them is that nobody
+	 * writes to the log after a write to it has failed, so that a full disk
+	 * would end the worker with SIGABRT, and with it the server.  The level is
+	 * one above RocksDB's highest; that it cannot be written to RocksDB's file
+	 * of options does no harm, nobody reads that.
+	 */
+	rocksdb_options_set_info_log_level(db_options, 6);
+	rocksdb_options_set_keep_log_file_num(db_options, 1);
 	rocksdb_options_set_compression(db_options, rocksdb_no_compression);
 	rocksdb_options_set_write_buffer_size(db_options, 64 * 1024);
 
@@ -319,6 +330,9 @@ is_transient(const char *err)
 		"Permission denied"
 	};
 
+	/* a single file that may not be read costs its row group only */
+	if (strstr(err, "Permission denied") != NULL && strstr(err, ".sst") != NULL)
+		return false;
 	for (int i = 0; i < (int) lengthof(signs); i++)
 		if (strstr(err, signs[i]) != NULL)
 			return true;
@@ -372,9 +386,10 @@ wipe_db(OmenFailure *failure)
 }
 
 /*
- * Before opening: remove links of an ingest that was interrupted, and the empty
- * logs of which RocksDB leaves one at every start (nothing is ever written to
- * them, so it never finds a reason to delete them).
+ * Before opening: remove links of an ingest that was interrupted, the file of
+ * options that RocksDB begins and gives up (see make_options), and the empty
+ * logs of which it leaves one at every start (nothing is ever written to them,
+ * so it never finds a reason to delete them).
  */
 static void
 tidy_folder(void)
@@ -389,9 +404,11 @@ tidy_folder(void)
 		char		path[MAXPGPATH];
 		struct stat st;
 		size_t		digits = strspn(de->d_name, "0123456789");
+		const char *suffix = strrchr(de->d_name, '.');
 
 		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
-		if (strncmp(de->d_name, "ingest-", 7) == 0 ||
+		if (strncmp(de->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 ||
+			(suffix != NULL && strcmp(suffix, ".dbtmp") == 0) ||
 			(digits > 0 && strcmp(de->d_name + digits, ".log") == 0 &&
 			 stat(path, &st) == 0 && st.st_size == 0))
 			unlink(path);
@@ -580,7 +597,36 @@ link_path(char *path, const OmenRowGroupId *id)
 	char		idstr[OMEN_ID_STRLEN + 1];
 
 	omen_id_format(id, idstr);
-	snprintf(path, OMEN_PATH_LEN, OMEN_DB_DIR "/ingest-%s.sst", idstr);
+	snprintf(path, OMEN_PATH_LEN, OMEN_DB_DIR "/" LINK_PREFIX "%s.sst", idstr);
+}
+
+/* copy_file(), but an error becomes a failure: others can still be served. */
+static bool
+copy_sst(char *from, char *to, OmenFailure *failure)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		copy_file(from, to);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		/* there is no transaction whose end would close them */
+		AtEOXact_Files(false);
+		fill_failure(failure, ERRCODE_IO_ERROR, "%s", edata->message);
+		FreeErrorData(edata);
+		unlink(to);
+		ok = false;
+	}
+	PG_END_TRY();
+	return ok;
 }
 
 /* Give RocksDB its own name for the file, or a copy where links are refused. */
@@ -596,10 +642,7 @@ make_link(const OmenFresh *file, char *path, OmenFailure *failure)
 		return true;
 	if (errno == EXDEV || errno == EPERM || errno == EMLINK ||
 		errno == EOPNOTSUPP || errno == ENOSYS)
-	{
-		copy_file(sst, path);
-		return true;
-	}
+		return copy_sst(sst, path, failure);
 	fill_failure(failure, ERRCODE_IO_ERROR,
 				 "could not link file \"%s\": %s", sst, strerror(errno));
 	return false;
@@ -648,6 +691,44 @@ note_ingested(const OmenFresh *file, int family)
 	pg_atomic_fetch_add_u64(&omen_store->ingests, 1);
 }
 
+/* The file cannot be ingested, and never will. */
+static void
+note_damaged(const OmenFresh *file, const OmenFailure *failure)
+{
+	KnownGroup *group = get_known(&file->id, true);
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	if (group->damage == NULL)
+	{
+		omen_id_format(&file->id, idstr);
+		ereport(WARNING,
+				(errcode(failure->code),
+				 errmsg("row group %s is damaged and left out", idstr),
+				 errdetail_internal("%s", failure->text)));
+	}
+	group->owner = file->owner;
+	group->has_file = true;
+	set_damage(group, failure->text);
+	omen_store_note_error(failure->text);
+}
+
+/* Would RocksDB stumble over the file?  Then remember damage. */
+static bool
+check_file(const OmenFresh *file, OmenFailure *failure)
+{
+	char		path[OMEN_PATH_LEN];
+	const char *wrong;
+
+	omen_sst_path(path, &file->id, &file->owner);
+	wrong = omen_sst_check(path);
+	if (wrong == NULL)
+		return true;
+	fill_failure(failure, ERRCODE_DATA_CORRUPTED, "File \"%s\": %s", path,
+				 wrong);
+	note_damaged(file, failure);
+	return false;
+}
+
 /* Ingest one file on its own, and remember damage. */
 static bool
 ingest_one(const OmenFresh *file, OmenFailure *failure)
@@ -672,30 +753,17 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 	omen_sst_path(sst, &file->id, &file->owner);
 	fill_failure(failure, classify(err), "File \"%s\": %s", sst, err);
 	if (failure->code == ERRCODE_DATA_CORRUPTED)
-	{
-		KnownGroup *group = get_known(&file->id, true);
-		char		idstr[OMEN_ID_STRLEN + 1];
-
-		if (group->damage == NULL)
-		{
-			omen_id_format(&file->id, idstr);
-			ereport(WARNING,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("row group %s is damaged and left out", idstr),
-					 errdetail_internal("%s", failure->text)));
-		}
-		group->owner = file->owner;
-		group->has_file = true;
-		set_damage(group, failure->text);
-	}
+		note_damaged(file, failure);
 	else
 	{
+		omen_store_note_error(failure->text);
 		ereport(WARNING,
 				(errcode(failure->code),
 				 errmsg("could not ingest a row group: %s", failure->text)));
-		db_suspect = true;
+		/* if it was the file, RocksDB has not begun to change anything */
+		if (strstr(err, LINK_PREFIX) == NULL)
+			db_suspect = true;
 	}
-	omen_store_note_error(failure->text);
 	pfree(err);
 	return false;
 }
@@ -741,7 +809,8 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 				twice = OmenRowGroupIdEquals(&files[which[i]].id, &file->id);
 			if (twice)
 				continue;
-			if (!make_link(file, paths[n], failure))
+			if (!check_file(file, failure) ||
+				!make_link(file, paths[n], failure))
 			{
 				all = false;
 				continue;
@@ -775,8 +844,9 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 /*
  * Look through omendb/sst and ingest what is new there.  An unreadable folder
  * is reported and otherwise ignored: what RocksDB has can still be served.
+ * Returns whether all of the folder has been seen.
  */
-void
+bool
 omen_db_look(void)
 {
 	HASH_SEQ_STATUS seq;
@@ -786,20 +856,21 @@ omen_db_look(void)
 	OmenFresh  *fresh;
 	int			nfresh = 0;
 	int			max = 1024;
+	bool		complete = true;
 
 	if (dir == NULL)
 	{
 		ereport(WARNING,
 				(errcode_for_file_access(),
 				 errmsg("could not open directory \"%s\": %m", OMEN_SST_DIR)));
-		return;
+		return false;
 	}
 	hash_seq_init(&seq, known_groups);
 	while ((group = hash_seq_search(&seq)) != NULL)
 		group->has_file = false;
 
 	fresh = palloc(sizeof(OmenFresh) * max);
-	while ((de = readdir(dir)) != NULL)
+	while (errno = 0, (de = readdir(dir)) != NULL)
 	{
 		OmenFresh	file;
 
@@ -817,10 +888,19 @@ omen_db_look(void)
 		}
 		fresh[nfresh++] = file;
 	}
+	if (errno != 0)
+	{
+		complete = false;
+		ereport(WARNING,
+				(errcode_for_file_access(),
+				 errmsg("could not read directory \"%s\": %m", OMEN_SST_DIR)));
+	}
 	closedir(dir);
 
 	omen_db_ingest(fresh, nfresh, NULL);
 	pfree(fresh);
+	if (!complete)
+		return false;
 
 	hash_seq_init(&seq, known_groups);
 	while ((group = hash_seq_search(&seq)) != NULL)
@@ -846,16 +926,20 @@ omen_db_look(void)
 						idstr, OMEN_SST_DIR),
 				 errdetail("It is still served from RocksDB, but backups do not contain it.")));
 	}
+	return true;
 }
 
 /*
  * Bring in a row group that a reader asks for and RocksDB does not have: by its
- * owner's file name if that exists, else by a look at the folder.
+ * owner's file name if that exists, else by a look at the folder.  False with
+ * the reason if it could not be found out whether there is such a row group.
  */
-static void
-find_row_group(const OmenRowGroupId *id, const OmenOwner *owner)
+static bool
+find_row_group(const OmenRowGroupId *id, const OmenOwner *owner,
+			   OmenFailure *failure)
 {
 	char		path[OMEN_PATH_LEN];
+	KnownGroup *group;
 
 	if (owner != NULL && OidIsValid(owner->rnode.relNode))
 	{
@@ -865,12 +949,24 @@ find_row_group(const OmenRowGroupId *id, const OmenOwner *owner)
 		file.owner = *owner;
 		omen_sst_path(path, id, owner);
 		if (omen_file_exists(path))
-		{
-			omen_db_ingest(&file, 1, NULL);
-			return;
-		}
+			return omen_db_ingest(&file, 1, failure);
 	}
-	omen_db_look();
+	if (!omen_db_look())
+	{
+		fill_failure(failure, ERRCODE_IO_ERROR,
+					 "could not read directory \"%s\"", OMEN_SST_DIR);
+		return false;
+	}
+	group = get_known(id, false);
+	if (group != NULL && group->has_file && !group->ingested &&
+		group->damage == NULL)
+	{
+		omen_sst_path(path, id, &group->owner);
+		fill_failure(failure, ERRCODE_IO_ERROR,
+					 "could not ingest file \"%s\"", path);
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -936,7 +1032,11 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 			if (retried)
 				return OMEN_RES_MISSING;
 			retried = true;
-			find_row_group(&key->id, owner);
+			if (!find_row_group(&key->id, owner, failure))
+			{
+				omen_store_note_error(failure->text);
+				return OMEN_RES_ERROR;
+			}
 			continue;
 		}
 
@@ -1013,9 +1113,11 @@ drop_row_group(const OmenRowGroupId *id)
 		restore_signals(&saved);
 		if (err != NULL)
 		{
-			ereport(WARNING,
-					(errcode(ERRCODE_IO_ERROR),
-					 errmsg("could not drop a row group: %s", err)));
+			if (!group->warned)
+				ereport(WARNING,
+						(errcode(ERRCODE_IO_ERROR),
+						 errmsg("could not drop a row group: %s", err)));
+			group->warned = true;
 			omen_store_note_error(err);
 			rocksdb_free(err);
 			db_suspect = true;
@@ -1026,7 +1128,17 @@ drop_row_group(const OmenRowGroupId *id)
 	if (group->has_file)
 	{
 		omen_sst_path(path, id, &group->owner);
-		omen_remove_mark(path);
+		if (unlink(path) != 0 && errno != ENOENT)
+		{
+			/* the others must not suffer from it: try again later */
+			if (!group->warned)
+				ereport(WARNING,
+						(errcode_for_file_access(),
+						 errmsg("could not remove file \"%s\": %m", path)));
+			group->warned = true;
+			return false;
+		}
+		group->has_file = false;
 	}
 	if (group->damage != NULL)
 		set_damage(group, NULL);
@@ -1048,7 +1160,7 @@ omen_db_drop_tombstones(void)
 	int			nids = 0;
 	int			max = 64;
 	int			waiting = 0;
-	bool		looked = false;
+	bool		unknown = false;
 
 	if (dir == NULL)
 		return 0;
@@ -1065,12 +1177,6 @@ omen_db_drop_tombstones(void)
 			waiting++;
 			continue;
 		}
-		/* its file may have come without our noticing */
-		if (!looked && get_known(&id, false) == NULL)
-		{
-			omen_db_look();
-			looked = true;
-		}
 		if (nids >= max)
 		{
 			max *= 2;
@@ -1079,6 +1185,23 @@ omen_db_drop_tombstones(void)
 		ids[nids++] = id;
 	}
 	closedir(dir);
+
+	/*
+	 * A file may have come without our noticing.  It was there before its
+	 * tombstone, so look only now that we have seen all tombstones that we are
+	 * going to remove.
+	 */
+	for (int i = 0; i < nids && !unknown; i++)
+	{
+		KnownGroup *group = get_known(&ids[i], false);
+
+		unknown = (group == NULL || !group->has_file);
+	}
+	if (unknown && !omen_db_look())
+	{
+		waiting += nids;
+		nids = 0;
+	}
 
 	if (nids > 0)
 	{
@@ -1110,11 +1233,32 @@ omen_db_drop_tombstones(void)
 	return waiting;
 }
 
-/*
- * Has an I/O error left RocksDB in a state in which it must be opened anew?
- */
+/* Has an I/O error left RocksDB in a state in which it refuses changes? */
 bool
-omen_db_is_suspect(void)
+omen_db_failed(void)
 {
 	return db_suspect;
+}
+
+/*
+ * Can RocksDB be opened anew, after it has failed?  That means writing a new
+ * manifest.  Where there is no space for it, the one that is open had better
+ * stay: it can be read.
+ */
+bool
+omen_db_can_reopen(void)
+{
+	static const char probe[] = OMEN_DB_DIR "/" LINK_PREFIX "probe";
+	bool		ok;
+	int			fd;
+
+	fd = open(probe, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY,
+			  pg_file_create_mode);
+	if (fd < 0)
+		return false;
+	ok = posix_fallocate(fd, 0, 1024 * 1024 + 512 * (off_t) omen_store->row_groups) == 0 &&
+		pg_fsync(fd) == 0;
+	close(fd);
+	unlink(probe);
+	return ok;
 }

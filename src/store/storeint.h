@@ -106,6 +106,9 @@ extern const char *omen_chunk_decode(struct ZSTD_DCtx_s *dctx,
 									 const char *value, Size len, char *out,
 									 Size rawlen);
 
+/* ---- SST files before RocksDB has them (sstcheck.c) ---- */
+extern const char *omen_sst_check(const char *path);
+
 /* ---- shared state (storeshmem.c) ---- */
 typedef enum OmenStoreState
 {
@@ -376,14 +379,15 @@ typedef struct OmenFailure
 
 extern bool omen_db_open(OmenFailure *failure);
 extern void omen_db_close(void);
-extern void omen_db_look(void);
+extern bool omen_db_look(void);
 extern bool omen_db_ingest(const OmenFresh *files, int nfiles,
 						   OmenFailure *failures);
 extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 							   char *(*alloc) (void *arg, Size len),
 							   void *arg, Size *len, OmenFailure *failure);
 extern int	omen_db_drop_tombstones(void);
-extern bool omen_db_is_suspect(void);
+extern bool omen_db_failed(void);
+extern bool omen_db_can_reopen(void);
 
 /* ---- worker (storeworker.c) ---- */
 extern PGDLLEXPORT void omen_store_worker_main(Datum main_arg);

@@ -138,6 +138,14 @@ resource_release(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 		return;
 	omen_cache_release_owner(CurrentResourceOwner, isCommit);
 	omen_registry_release_owner(CurrentResourceOwner, isCommit);
+
+	/*
+	 * An error between two pieces of a chunk (out of memory, say) leaves a
+	 * request slot behind; there are too few of them to wait for this
+	 * process's next request.
+	 */
+	if (!isCommit)
+		omen_store_request_cleanup();
 }
 
 static void

@@ -370,6 +370,7 @@ omen_store_worker_main(Datum main_arg)
 {
 	TimestampTz last_open = 0;
 	TimestampTz last_drop = 0;
+	TimestampTz last_check = 0;
 	int			waiting_drops = 0;
 	MemoryContext turn_context;
 
@@ -411,13 +412,17 @@ omen_store_worker_main(Datum main_arg)
 		}
 		MemoryContextReset(turn_context);
 
-		if (omen_store->state == OMEN_STORE_READY && omen_db_is_suspect() &&
-			TimestampDifferenceExceeds(last_open, GetCurrentTimestamp(),
-									   REOPEN_INTERVAL))
+		if (omen_store->state == OMEN_STORE_READY && omen_db_failed() &&
+			TimestampDifferenceExceeds(Max(last_open, last_check),
+									   GetCurrentTimestamp(), REOPEN_INTERVAL))
 		{
-			omen_db_close();
-			set_state(OMEN_STORE_STARTING, 0, "");
-			last_open = 0;
+			if (omen_db_can_reopen())
+			{
+				omen_db_close();
+				set_state(OMEN_STORE_STARTING, 0, "");
+				last_open = 0;
+			}
+			last_check = GetCurrentTimestamp();
 		}
 		if (omen_store->state != OMEN_STORE_READY)
 		{
@@ -461,7 +466,7 @@ omen_store_worker_main(Datum main_arg)
 			}
 			if (waiting_drops > 0)
 				timeout = DROP_INTERVAL;
-			else if (omen_db_is_suspect())
+			else if (omen_db_failed())
 				timeout = REOPEN_INTERVAL;
 			omen_cacheload_keep_reserve();
 		}

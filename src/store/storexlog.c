@@ -26,6 +26,7 @@
 #include "access/xloginsert.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
+#include "utils/memutils.h"
 #include "wal/wal.h"
 
 /* XLOG_OMEN_FILE_DATA: followed by len bytes of the file */
@@ -62,6 +63,17 @@ typedef struct xl_omen_drop
 } xl_omen_drop;
 
 #define SizeOfOmenDrop	offsetof(xl_omen_drop, ids)
+
+/* A file of which redo has seen the first record, but no last one yet */
+typedef struct BegunFile
+{
+	OmenRowGroupId id;
+	XLogRecPtr	lsn;			/* of the first record */
+} BegunFile;
+
+static BegunFile *begun_files = NULL;
+static int	nbegun = 0;
+static int	max_begun = 0;
 
 /*
  * Log one piece of a file: len <= OMEN_FILE_PIECE bytes at offset.
@@ -171,6 +183,85 @@ omen_file_crc(const char *path, uint64 *size, uint32 *crc)
 	return true;
 }
 
+/*
+ * Does a tombstone say that the row group is on its way out?  Then its DROP
+ * record has been replayed before, or was logged by ourselves before a crash,
+ * and comes again later: nobody will be let in before that, so what precedes
+ * it need not be done.  It must not be either: the worker may be deleting right
+ * now, and would take a tombstone that we put back for the one it knows, and
+ * leave the file.
+ */
+static bool
+is_dropped(const OmenRowGroupId *id)
+{
+	char		path[OMEN_PATH_LEN];
+
+	omen_mark_path(path, OMEN_NAME_DROP, id, NULL);
+	return omen_file_exists(path);
+}
+
+/* Redo has come past the last record of a file, if there was a first one. */
+static void
+forget_begun(const OmenRowGroupId *id)
+{
+	for (int i = 0; i < nbegun; i++)
+	{
+		if (OmenRowGroupIdEquals(&begun_files[i].id, id))
+		{
+			begun_files[i] = begun_files[--nbegun];
+			break;
+		}
+	}
+}
+
+/*
+ * Remove what redo has begun before the given point and will never complete.
+ */
+static void
+remove_begun(XLogRecPtr before)
+{
+	for (int i = nbegun - 1; i >= 0; i--)
+	{
+		char		path[OMEN_PATH_LEN];
+
+		if (begun_files[i].lsn >= before)
+			continue;
+		omen_temp_path(path, &begun_files[i].id, true);
+		if (unlink(path) != 0 && errno != ENOENT)
+			ereport(LOG,
+					(errcode_for_file_access(),
+					 errmsg("could not remove file \"%s\": %m", path)));
+		begun_files[i] = begun_files[--nbegun];
+	}
+}
+
+/*
+ * Redo begins a file.  That is also the time to remove those whose sealer was
+ * cancelled or died half-way, lest a standby collect them for as long as it
+ * runs: no checkpoint can put its redo pointer past a file's first record as
+ * long as the file may still be completed.
+ */
+static void
+note_begun(const OmenRowGroupId *id, XLogRecPtr lsn)
+{
+	forget_begun(id);
+	remove_begun(GetRedoRecPtr());
+	if (nbegun >= max_begun)
+	{
+		int			newmax = max_begun == 0 ? 16 : max_begun * 2;
+
+		if (begun_files == NULL)
+			begun_files = MemoryContextAlloc(TopMemoryContext,
+											 newmax * sizeof(BegunFile));
+		else
+			begun_files = repalloc(begun_files, newmax * sizeof(BegunFile));
+		max_begun = newmax;
+	}
+	begun_files[nbegun].id = *id;
+	begun_files[nbegun].lsn = lsn;
+	nbegun++;
+}
+
 static void
 redo_file_data(XLogReaderState *record)
 {
@@ -185,6 +276,7 @@ redo_file_data(XLogReaderState *record)
 	if (xlrec.offset == 0)
 	{
 		omen_store_make_dirs();
+		note_begun(&xlrec.id, record->ReadRecPtr);
 		flags |= O_CREAT | O_TRUNC;
 	}
 	fd = OpenTransientFile(path, flags);
@@ -224,6 +316,7 @@ redo_file_close(XLogReaderState *record)
 	memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
 	omen_temp_path(temp, &xlrec.id, true);
 	omen_sst_path(path, &xlrec.id, &xlrec.owner);
+	forget_begun(&xlrec.id);
 
 	if (!omen_file_crc(temp, &size, &crc))
 	{
@@ -237,6 +330,13 @@ redo_file_close(XLogReaderState *record)
 				 errmsg("file \"%s\" does not match its WAL records", temp),
 				 errdetail("It has " UINT64_FORMAT " bytes and checksum %08X, expected are " UINT64_FORMAT " bytes and %08X.",
 						   size, crc, xlrec.size, xlrec.crc)));
+
+	if (is_dropped(&xlrec.id))
+	{
+		omen_remove_mark(temp);
+		elog(DEBUG1, "ignored \"%s\": it has been dropped", path);
+		return;
+	}
 
 	/* keep an intact one: RocksDB shares its blocks */
 	if (omen_file_crc(path, &size, &crc) &&
@@ -268,6 +368,8 @@ omen_store_redo(XLogReaderState *record)
 
 				memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
 				XLogFlush(record->EndRecPtr);
+				if (is_dropped(&xlrec.id))
+					break;
 				omen_store_make_dirs();
 				omen_store_mark_owner((XLogRecGetInfo(record) & ~XLR_INFO_MASK) ==
 									  XLOG_OMEN_ADD_OWNER,
@@ -291,6 +393,15 @@ omen_store_redo(XLogReaderState *record)
 			elog(PANIC, "omen_store_redo: unknown op code %u",
 				 XLogRecGetInfo(record));
 	}
+}
+
+/*
+ * The end of recovery: nothing that was begun will be completed.
+ */
+void
+omen_store_redo_cleanup(void)
+{
+	remove_begun(PG_UINT64_MAX);
 }
 
 static void

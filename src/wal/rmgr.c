@@ -72,6 +72,7 @@ static const RmgrData omen_rmgr = {
 	.rm_redo = omen_rmgr_redo,
 	.rm_desc = omen_rmgr_desc,
 	.rm_identify = omen_rmgr_identify,
+	.rm_cleanup = omen_store_redo_cleanup,
 	.rm_mask = omen_table_mask
 };
 

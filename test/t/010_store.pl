@@ -270,6 +270,9 @@ $node->poll_query_until('postgres',
 	"SELECT state = 'ready' FROM omendb.store_stats()");
 cmp_ok(scalar(() = glob("$data/omendb/pgsql_tmp_rocksdb/*.log")),
 	'<=', 2, 'no logs pile up');
+cmp_ok(scalar(() = glob("$data/omendb/pgsql_tmp_rocksdb/*.dbtmp")),
+	'<=', 2, 'no files of options pile up');
+is(-s "$data/omendb/pgsql_tmp_rocksdb/LOG", 0, 'RocksDB writes no log');
 $node->safe_psql('postgres', "SELECT omendb.test_file_owner('$owned', 7, true)");
 is($node->safe_psql('postgres', $owners), '7,9', 'the first one is back');
 $node->safe_psql('postgres', "SELECT omendb.test_file_owner('$owned', 9, false)");

@@ -94,6 +94,27 @@ for my $event ('drop-after-log', 'drop-before-unlink')
 	is(leftovers($node), '', "$event: nothing is left over");
 }
 
+# -- recovery does not bring back what is being deleted: the worker could not
+# tell a tombstone that recovery puts back from the one it is about to remove
+{
+	$owner++;
+	my $id = sql($node, "SELECT omendb.test_file_write(2, 500000, $owner)");
+	sql($node, "SELECT omendb.stop_event_set('drop-before-unlink', 'kill')");
+	$node->psql('postgres', "SELECT omendb.test_file_drop('$id'), pg_sleep(5)");
+	$node->stop('immediate', fail_ok => 1);
+	$node->_update_pid(0);
+	my ($file) = glob($node->data_dir . "/omendb/sst/$id-*");
+	unlink $file or die "$file: $!";
+	$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+	$node->start;
+	ok(-e $node->data_dir . "/omendb/marks/$id.drop", 'the tombstone is there');
+	ok(!-e $file, 'recovery does not make a file that has one');
+	$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+	$node->restart;
+	settle($node);
+	is(leftovers($node), '', 'nothing is left over');
+}
+
 # -- errors at the same places leave nothing behind (but for file-after-log,
 # where none can arise: interrupts are held off)
 for my $event ('file-before-log', 'file-between-records',
@@ -179,6 +200,19 @@ $node->wait_for_catchup($standby);
 is(sql($standby, "SELECT omendb.test_file_read('$new', 20, 50000, 50)"),
 	20, 'standby reads what was streamed');
 is(leftovers($standby), '', 'standby: nothing is left over');
+
+# a sealer gives up half-way: the standby keeps the pieces for a while only
+sql($node, "SELECT omendb.stop_event_set('file-between-records', 'error')");
+$node->psql('postgres', 'SELECT omendb.test_file_write(20, 50000, 50)');
+sql($node, "SELECT omendb.stop_event_clear('file-between-records')");
+sql($node, 'CHECKPOINT');
+$node->wait_for_catchup($standby);
+like(leftovers($standby), qr/^[0-9a-f]{32}\.redo$/, 'standby: a part of a file');
+sql($standby, 'CHECKPOINT');
+sql($node, 'SELECT omendb.test_file_write(20, 50000, 55)');
+$node->wait_for_catchup($standby);
+is(leftovers($standby), '', 'standby: the part has gone');
+
 sql($node, "SELECT omendb.test_file_owner('$new', 51, true), omendb.test_file_owner('$new', 50, false)");
 $node->wait_for_catchup($standby);
 is(join(',', list($standby, 51)), $new, 'standby: owner added');
@@ -210,7 +244,14 @@ $node->wait_for_catchup($standby);
 is(sql($standby, "SELECT omendb.test_file_read('$new3', 20, 50000, 52)"),
 	20, 'standby: replayed once more');
 is(leftovers($standby), '', 'standby: nothing is left over');
+sql($node, "SELECT omendb.stop_event_set('file-between-records', 'error')");
+$node->psql('postgres', 'SELECT omendb.test_file_write(20, 50000, 50)');
+sql($node, "SELECT omendb.stop_event_clear('file-between-records')");
+sql($node, 'CHECKPOINT');
+$node->wait_for_catchup($standby);
+isnt(leftovers($standby), '', 'standby: another part of a file');
 $standby->promote;
+is(leftovers($standby), '', 'promoted: it has gone');
 is(sql($standby, "SELECT omendb.test_file_read(omendb.test_file_write(20, 50000, 60), 20, 50000, 60)"),
 	20, 'a promoted standby writes');
 $standby->stop;

@@ -185,6 +185,116 @@ for my $damage (
 	is(read_file($victim), 20, "RocksDB's $pattern damaged: still served");
 }
 
+# -- the last data block of a file, which RocksDB reads when it takes it in:
+# the chunk of the file about itself, 52 bytes after its key
+{
+	my $bad = write_file();
+	my $bad_path = sst_path($bad);
+	my $pos = index(slurp_file($bad_path), pack('H*', $bad . 'ffffffff'));
+	cmp_ok($pos, '>', 0, 'last block found');
+	for my $offset ($pos - 3, $pos - 1, $pos + 5, $pos + 25, $pos + 28 + 30, $pos + 28 + 52, $pos + 28 + 52 + 9)
+	{
+		$node->stop;
+		system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb");
+		flip($bad_path, $offset);
+		new_log();
+		$node->start;
+		is(read_file($good), 20, 'last block damaged: others are served');
+		like(read_error($bad), qr/ERROR:  XX001: could not read row group $bad.*last block/s,
+			'last block damaged: error');
+		unlike(new_log(), qr/terminated by signal/, 'last block damaged: no crash');
+		flip($bad_path, $offset);
+	}
+	sql("SELECT omendb.test_file_drop('$bad')");
+}
+
+# -- a file that cannot be removed is tried again, and disturbs nobody
+my $stuck = write_file();
+my $starts = sql('SELECT starts FROM omendb.store_stats()');
+new_log();
+chmod 0500, "$data/omendb/sst";
+sql("SELECT omendb.test_file_drop('$stuck')");
+for (1 .. 100)
+{
+	last if slurp_file($node->logfile, $log_offset) =~ /could not remove/;
+	usleep(100_000);
+}
+usleep(1_200_000);
+is(scalar(() = new_log() =~ /WARNING:  could not remove file "omendb\/sst\/$stuck-/g),
+	1, 'cannot be removed: one warning');
+is(read_file($good), 20, 'cannot be removed: others are served');
+is(sql('SELECT starts FROM omendb.store_stats()'),
+	$starts, 'cannot be removed: the store has not been restarted');
+chmod 0700, "$data/omendb/sst";
+for (1 .. 100)
+{
+	last unless my @left = glob("$data/omendb/marks/*");
+	usleep(100_000);
+}
+is(join(',', glob("$data/omendb/*/$stuck*")), '', 'can be removed: is gone');
+
+# -- RocksDB cannot write (here: for a limit of file sizes): it can be read
+SKIP:
+{
+	skip 'no prlimit', 4 if system('prlimit --version >/dev/null 2>&1') != 0;
+	my $gone = write_file();
+	my $pid = sql('SELECT pid FROM omendb.store_stats()');
+	system('prlimit', '--pid', $pid, '--fsize=100:') == 0 or die;
+	sql("SELECT omendb.test_file_drop('$gone')");
+	ok($node->poll_query_until('postgres',
+			"SELECT last_error ~ 'File too large' FROM omendb.store_stats()"),
+		'no space: noticed');
+	usleep(2_500_000);
+	sql('SELECT omendb.cache_reset()');
+	is(read_file($good), 20, 'no space: still served');
+	system('prlimit', '--pid', $pid, '--fsize=unlimited:') == 0 or die;
+	for (1 .. 100)
+	{
+		last unless my @left = glob("$data/omendb/marks/*");
+		usleep(100_000);
+	}
+	is(join(',', glob("$data/omendb/*/$gone*")), '', 'space again: dropped');
+	is(read_file(write_file()), 20, 'space again: written');
+}
+
+# -- a file that cannot be read costs its row group; links refused: copies
+my $closed = write_file();
+my $closed_path = sst_path($closed);
+for my $links (1, 0)
+{
+	$node->stop;
+	if (!$links)
+	{
+		system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb");
+		my $elsewhere = "/dev/shm/omendb-test-$$";
+		last unless mkdir $elsewhere;
+		symlink($elsewhere, "$data/omendb/pgsql_tmp_rocksdb") or die "$!";
+	}
+	chmod 0000, $closed_path;
+	new_log();
+	$node->start;
+	is(read_file($good), 20, "unreadable file, links $links: others are served");
+	$starts = sql('SELECT starts FROM omendb.store_stats()');
+	$error = read_error($closed);
+	like($error, qr/ERROR:  58030: could not read row group $closed of relation.*$closed.*Permission denied/s,
+		"unreadable file, links $links: error");
+	usleep(2_500_000);
+	is(read_file($good), 20, "unreadable file, links $links: others are still served");
+	is(sql('SELECT starts FROM omendb.store_stats()'),
+		$starts, "unreadable file, links $links: the store has not been restarted");
+	cmp_ok(scalar(() = new_log() =~ /could not (?:ingest|open)/g),
+		'<', 4, "unreadable file, links $links: no endless attempts");
+	chmod 0600, $closed_path;
+	is(read_file($closed), 20, "readable again, links $links");
+}
+$node->stop;
+if (-l "$data/omendb/pgsql_tmp_rocksdb")
+{
+	unlink "$data/omendb/pgsql_tmp_rocksdb";
+	system('rm', '-rf', "/dev/shm/omendb-test-$$");
+}
+$node->start;
+
 # -- unreadable folder
 $node->stop;
 chmod 0000, "$data/omendb/sst";

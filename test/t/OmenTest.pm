@@ -91,7 +91,8 @@ sub seal_all
 {
 	my ($node, $table) = @_;
 	my ($rc, $out, $err);
-	for (1 .. 6)
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	while (time < $end)
 	{
 		$node->safe_psql('postgres', "VACUUM $table");
 		($rc, $out, $err) = $node->psql('postgres', "CALL seal_all('$table')");
