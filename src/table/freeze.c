@@ -240,6 +240,15 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 	{
 		START_CRIT_SECTION();
 		MarkBufferDirty(buffer);
+
+		/*
+		 * As in VACUUM: the page may have been added and initialised by
+		 * somebody whom an error kept from logging it.  Recovery must know it
+		 * before it sees the record that sets its bits.
+		 */
+		if (maxoff == 0 && RelationNeedsWAL(rel) &&
+			XLogRecPtrIsInvalid(PageGetLSN(page)))
+			log_newpage_buffer(buffer, true);
 		if (nfrozen > 0)
 		{
 			for (int i = 0; i < nfrozen; i++)

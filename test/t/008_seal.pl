@@ -1,0 +1,54 @@
+# Freezing and sealing as standbys and recovery see them, with wal_log_hints off
+# as most servers have it (the other tests' servers have it on).
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use OmenTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = omen_node('primary', 'autovacuum' => 'off', 'wal_log_hints' => 'off',
+	'bgwriter_lru_maxpages' => 0, 'max_standby_streaming_delay' => 0);
+$node->backup('b');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'b', has_streaming => 1);
+$standby->start;
+
+# A row that fails after its page was added to the table leaves an empty page
+# that WAL does not know; here a row fills a page.
+$node->safe_psql('postgres', q{
+CREATE TABLE wide (id int, pad text) USING omendb;
+ALTER TABLE wide ALTER pad SET STORAGE PLAIN;
+INSERT INTO wide SELECT g, repeat('x', 6000) FROM generate_series(1, 6) g;
+CREATE EXTENSION pg_visibility;
+CHECKPOINT});
+{
+	my @sessions = map { $node->background_psql('postgres', on_error_stop => 0) } (1, 2);
+	$_->query_safe('BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM wide') for @sessions;
+	$sessions[0]->query_safe(q{INSERT INTO wide VALUES (7, repeat('y', 6000)); COMMIT});
+	$sessions[1]->query(q{INSERT INTO wide VALUES (8, repeat('z', 6000))});
+	$_->quit for @sessions;
+}
+is($node->safe_psql('postgres', q{SELECT pg_relation_size('wide') / 8192}), '8',
+	'a failed row has left a page');
+$node->safe_psql('postgres', q{SELECT omendb.seal('wide', true)});
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', 'SELECT count(*), sum(id) FROM wide'), '7|28',
+	'the standby knows the page');
+kill_server($node);
+$node->start;
+$node->safe_psql('postgres', q{INSERT INTO wide VALUES (9, repeat('z', 6000))});
+is($node->safe_psql('postgres', q{SELECT pg_relation_size('wide') / 8192}), '8',
+	'the page is used after a crash');
+is($node->safe_psql('postgres', q{SELECT all_visible, pd_all_visible FROM pg_visibility('wide', 7)}),
+	'f|f', 'it is not all-visible then');
+is($node->safe_psql('postgres', 'SELECT count(*), sum(id) FROM wide'), '8|37', 'the rows are there');
+
+crash_free($_, $_->name) for ($node, $standby);
+$standby->stop;
+$node->stop;
+
+done_testing();
