@@ -261,9 +261,19 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 			if (RelationNeedsWAL(rel))
 			{
 				XLogRecPtr	recptr;
+				TransactionId limit = state->freeze_limit;
 
-				recptr = log_heap_freeze(rel, buffer, state->freeze_limit,
-										 frozen, nfrozen);
+				/*
+				 * Of the queries on standbys only those have to go that may
+				 * not see the youngest row of the page yet; freeze_limit
+				 * would cancel all of them.
+				 */
+				if (TransactionIdIsNormal(cutoff_xid))
+				{
+					limit = cutoff_xid;
+					TransactionIdAdvance(limit);
+				}
+				recptr = log_heap_freeze(rel, buffer, limit, frozen, nfrozen);
 				PageSetLSN(page, recptr);
 			}
 		}

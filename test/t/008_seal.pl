@@ -38,6 +38,24 @@ $node->safe_psql('postgres', q{SELECT omendb.seal('wide', true)});
 $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', 'SELECT count(*), sum(id) FROM wide'), '7|28',
 	'the standby knows the page');
+
+# Freezing cancels no query on the standby that sees the frozen rows anyway.
+$node->safe_psql('postgres', q{
+CREATE TABLE seen (id int) USING omendb;
+INSERT INTO seen SELECT generate_series(1, 3000)});
+$node->wait_for_catchup($standby);
+{
+	my $query = $standby->background_psql('postgres', on_error_stop => 0);
+	is($query->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM seen'), '3000',
+		'a query on the standby');
+	$node->safe_psql('postgres', 'SELECT pg_current_xact_id()') for 1 .. 3;
+	is($node->safe_psql('postgres', q{SELECT rows FROM omendb.seal('seen', true)}), '3000',
+		'the rows are frozen and sealed');
+	$node->wait_for_catchup($standby);
+	is($query->query('SELECT count(*) FROM seen'), '3000', 'it goes on');
+	$query->quit;
+}
+
 kill_server($node);
 $node->start;
 $node->safe_psql('postgres', q{INSERT INTO wide VALUES (9, repeat('z', 6000))});
