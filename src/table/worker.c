@@ -314,7 +314,8 @@ omen_launcher_main(Datum arg)
 		omen_settle_sample();
 		forget_dead_bars();
 
-		if (omen_seal_enabled || omen_eager_seal)
+		/* a store that cannot be used says why in the log itself */
+		if ((omen_seal_enabled || omen_eager_seal) && omen_store_usable())
 		{
 			List	   *dbs;
 			ListCell   *lc;
@@ -348,6 +349,10 @@ void
 omen_worker_register_launcher(void)
 {
 	BackgroundWorker worker;
+
+	/* what was unsealed for pg_upgrade stays so */
+	if (IsBinaryUpgrade)
+		return;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |

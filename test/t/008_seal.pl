@@ -1,5 +1,5 @@
-# Freezing and sealing as standbys and recovery see them, with wal_log_hints off
-# as most servers have it (the other tests' servers have it on).
+# Freezing and sealing as standbys, recovery and VACUUM see them, with
+# wal_log_hints off as most servers have it (the other tests' servers have it on).
 
 use strict;
 use warnings;
@@ -49,8 +49,7 @@ $node->wait_for_catchup($standby);
 	is($query->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM seen'), '3000',
 		'a query on the standby');
 	$node->safe_psql('postgres', 'SELECT pg_current_xact_id()') for 1 .. 3;
-	is($node->safe_psql('postgres', q{SELECT rows FROM omendb.seal('seen', true)}), '3000',
-		'the rows are frozen and sealed');
+	seal_all($node, 'seen');
 	$node->wait_for_catchup($standby);
 	is($query->query('SELECT count(*) FROM seen'), '3000', 'it goes on');
 	$query->quit;
@@ -64,6 +63,27 @@ is($node->safe_psql('postgres', q{SELECT pg_relation_size('wide') / 8192}), '8',
 is($node->safe_psql('postgres', q{SELECT all_visible, pd_all_visible FROM pg_visibility('wide', 7)}),
 	'f|f', 'it is not all-visible then');
 is($node->safe_psql('postgres', 'SELECT count(*), sum(id) FROM wide'), '8|37', 'the rows are there');
+
+# VACUUM does its own work while the store cannot be used, and seals later.
+$node->safe_psql('postgres', q{
+CREATE TABLE later (id int) USING omendb;
+INSERT INTO later SELECT generate_series(1, 3000)});
+chmod 0000, $node->data_dir . '/omendb/sst';
+$node->stop;
+my ($out, $err);
+IPC::Run::run([ 'postgres', '--single', '-D', $node->data_dir, 'postgres' ],
+	'<', \"VACUUM later\n", '>', \$out, '2>', \$err);
+unlike($err, qr/ERROR/, 'VACUUM in single-user mode');
+$node->start;
+ok($node->poll_query_until('postgres', q{SELECT state = 'refused' FROM omendb.store_stats()}),
+	'the store is refused');
+($out, $err) = ($node->psql('postgres', 'VACUUM (ANALYZE) later'))[0, 2];
+is("$out $err", '0 ', 'VACUUM without a store');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stats WHERE tablename = 'later'}), '1', 'so does ANALYZE');
+chmod 0700, $node->data_dir . '/omendb/sst';
+$node->poll_query_until('postgres', q{SELECT state = 'ready' FROM omendb.store_stats()});
+$node->safe_psql('postgres', 'VACUUM later');
+is($node->safe_psql('postgres', q{SELECT cold_rows('later') > 2000}), 't', 'VACUUM seals when it can');
 
 crash_free($_, $_->name) for ($node, $standby);
 $standby->stop;
