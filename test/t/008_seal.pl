@@ -64,6 +64,19 @@ is($node->safe_psql('postgres', q{SELECT all_visible, pd_all_visible FROM pg_vis
 	'f|f', 'it is not all-visible then');
 is($node->safe_psql('postgres', 'SELECT count(*), sum(id) FROM wide'), '8|37', 'the rows are there');
 
+# Pages whose rows are all gone stay hot, so that others find the room.
+$node->safe_psql('postgres', q{
+CREATE TABLE queue (id int, note text) USING omendb;
+INSERT INTO queue SELECT g, repeat('q', 200) FROM generate_series(1, 2000) g;
+DELETE FROM queue WHERE ctid >= '(2,0)' AND ctid < '(40,0)'});
+seal_all($node, 'queue');
+{
+	my $size = q{SELECT pg_relation_size('queue')};
+	my $before = $node->safe_psql('postgres', $size);
+	$node->safe_psql('postgres', q{INSERT INTO queue SELECT g, repeat('r', 200) FROM generate_series(2001, 3000) g});
+	is($node->safe_psql('postgres', $size), $before, 'room of deleted rows is used again');
+}
+
 # VACUUM does its own work while the store cannot be used, and seals later.
 $node->safe_psql('postgres', q{
 CREATE TABLE later (id int) USING omendb;
