@@ -55,8 +55,18 @@ $node->wait_for_catchup($standby);
 	$query->quit;
 }
 
+# Recovery of a thawed page finds its room again.
+$node->safe_psql('postgres', q{
+CREATE TABLE room (id int, note text) USING omendb WITH (fillfactor = 40);
+INSERT INTO room SELECT g, repeat('r', 200) FROM generate_series(1, 200) g;
+CREATE EXTENSION pg_freespacemap});
+seal_all($node, 'room');
+$node->safe_psql('postgres', q{CHECKPOINT; SELECT omendb.unseal('room')});
+
 kill_server($node);
 $node->start;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_freespace('room') WHERE avail < 4000 AND blkno < 12}), '0',
+	'the room of thawed pages is known');
 $node->safe_psql('postgres', q{INSERT INTO wide VALUES (9, repeat('z', 6000))});
 is($node->safe_psql('postgres', q{SELECT pg_relation_size('wide') / 8192}), '8',
 	'the page is used after a crash');
