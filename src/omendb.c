@@ -88,7 +88,7 @@ define_settings(void)
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.seal",
 							 "Seal settled row groups in the background.",
-							 NULL,
+							 "Off keeps autovacuum from it, too; VACUUM as a command still seals.",
 							 &omen_seal_enabled, true,
 							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);

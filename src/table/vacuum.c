@@ -218,6 +218,10 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	if (!omen_relation_sealable(rel))
 		return;
 
+	/* autovacuum is in the background, too */
+	if (!omen_seal_enabled && IsAutoVacuumWorkerProcess())
+		return;
+
 	/*
 	 * VACUUM has done what it must.  A store that cannot be used, or is not
 	 * there (single-user mode), must not keep it from other tables, nor

@@ -108,6 +108,16 @@ $node->poll_query_until('postgres', q{SELECT state = 'ready' FROM omendb.store_s
 $node->safe_psql('postgres', 'VACUUM later');
 is($node->safe_psql('postgres', q{SELECT cold_rows('later') > 2000}), 't', 'VACUUM seals when it can');
 
+# Without omendb.seal nothing is sealed in the background, not by autovacuum either.
+$node->append_conf('postgresql.conf', "autovacuum = on\nautovacuum_naptime = 1");
+$node->reload;
+$node->safe_psql('postgres', q{
+CREATE TABLE auto (id int) USING omendb WITH (autovacuum_vacuum_insert_threshold = 1, autovacuum_vacuum_insert_scale_factor = 0);
+INSERT INTO auto SELECT generate_series(1, 3000)});
+$node->poll_query_until('postgres', q{SELECT autovacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'auto'});
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'});
+is($node->safe_psql('postgres', q{SELECT cold_rows('auto')}), '0', 'autovacuum does not seal with omendb.seal = off');
+
 crash_free($_, $_->name) for ($node, $standby);
 $standby->stop;
 $node->stop;
