@@ -238,7 +238,8 @@ list_databases(MemoryContext mcxt)
 		Form_pg_database db = (Form_pg_database) GETSTRUCT(tup);
 		MemoryContext old;
 
-		if (!db->datallowconn)
+		/* what an interrupted DROP DATABASE has left cannot be connected to */
+		if (!db->datallowconn || database_is_invalid_form(db))
 			continue;
 		old = MemoryContextSwitchTo(mcxt);
 		result = lappend_oid(result, db->oid);

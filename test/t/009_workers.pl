@@ -54,6 +54,13 @@ $node->safe_psql('postgres', 'DROP DATABASE one');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_database WHERE datname = 'one'}), '0',
 	'DROP DATABASE sends it away');
 
+# What an interrupted DROP DATABASE has left is not visited
+$node->safe_psql('postgres', q{CREATE DATABASE half; UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half'});
+my $offset = -s $node->logfile;
+$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
+unlike(slurp_file($node->logfile, $offset), qr/invalid database/, 'an invalid database is left alone');
+$node->safe_psql('postgres', 'DROP DATABASE half');
+
 # Who may not copy a database learns that at once
 $node->safe_psql('postgres', 'CREATE DATABASE theirs; CREATE ROLE maker LOGIN CREATEDB');
 my $guest = $node->background_psql('theirs');
