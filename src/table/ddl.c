@@ -250,7 +250,8 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 	if (dbname != NULL)
 		dbid = get_database_oid(dbname, true);
 
-	if (!OidIsValid(dbid) || RecoveryInProgress() ||
+	/* pg_upgrade makes its databases from template0, and there is no store yet */
+	if (!OidIsValid(dbid) || RecoveryInProgress() || IsBinaryUpgrade ||
 		!may_manage_database(parsetree, dbid))
 	{
 		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
