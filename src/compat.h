@@ -13,8 +13,15 @@
 #ifndef OMENDB_COMPAT_H
 #define OMENDB_COMPAT_H
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 160000
-#error "omendb supports PostgreSQL 15"
+/*
+ * heap_page_prune() has had another parameter since 15.8.  A library that was
+ * built with it must not run in an older server, which PG_MODULE_MAGIC does not
+ * notice: _PG_init() looks.
+ */
+#define OMEN_MIN_SERVER_VERSION	150008
+
+#if PG_VERSION_NUM < OMEN_MIN_SERVER_VERSION || PG_VERSION_NUM >= 160000
+#error "omendb supports PostgreSQL 15, from 15.8 on"
 #endif
 
 #endif							/* OMENDB_COMPAT_H */

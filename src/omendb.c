@@ -88,7 +88,7 @@ define_settings(void)
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.seal",
 							 "Seal settled row groups in the background.",
-							 NULL,
+							 "Off keeps autovacuum from it, too; VACUUM as a command still seals.",
 							 &omen_seal_enabled, true,
 							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
@@ -164,6 +164,19 @@ omen_shmem_startup(void)
 	alex_shmem_init();
 }
 
+/* See compat.h */
+static void
+check_server_version(void)
+{
+	if (atoi(GetConfigOption("server_version_num", false, false)) <
+		OMEN_MIN_SERVER_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("omendb needs PostgreSQL 15.8 or a later minor version"),
+				 errdetail("This server is version %s.",
+						   GetConfigOption("server_version", false, false))));
+}
+
 /*
  * Without shared_preload_libraries nothing is set up, and every entry point
  * says so (omen_require_preload).
@@ -171,6 +184,7 @@ omen_shmem_startup(void)
 void
 _PG_init(void)
 {
+	check_server_version();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 

@@ -8,7 +8,7 @@
  * `skip` passages the next process that reaches it
  *	  wait	waits until omendb.stop_event_clear(name)
  *	  error	raises an error (ignored where interrupts are held off)
- *	  panic	kills the process as SIGKILL would; the postmaster restarts all
+ *	  kill	kills the process with SIGKILL; the postmaster restarts all
  * The waiting is a plain sleep loop: it must work under content locks, inside
  * critical sections and in the startup process.
  *

@@ -143,6 +143,14 @@ omen_store_check_ready(void)
 		raise_refused();
 }
 
+/* See store.h */
+bool
+omen_store_usable(void)
+{
+	return IsUnderPostmaster && !IsBinaryUpgrade &&
+		*(volatile OmenStoreState *) &omen_store->state != OMEN_STORE_REFUSED;
+}
+
 void
 omen_store_wait_init(OmenStoreWait *wait)
 {

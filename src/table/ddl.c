@@ -174,18 +174,29 @@ static bool
 may_manage_database(Node *parsetree, Oid dbid)
 {
 	HeapTuple	tup;
+	bool		owner;
 	bool		result = false;
 
 	if (superuser())
 		return true;
+	owner = pg_database_ownercheck(dbid, GetUserId());
 	if (!IsA(parsetree, CreatedbStmt))
-		return pg_database_ownercheck(dbid, GetUserId());
+		return owner;
 
 	tup = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
 	if (HeapTupleIsValid(tup))
 	{
 		result = ((Form_pg_authid) GETSTRUCT(tup))->rolcreatedb;
 		ReleaseSysCache(tup);
+	}
+	if (result && !owner)
+	{
+		/* other people's databases may be copied if they are templates */
+		tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dbid));
+		result = HeapTupleIsValid(tup) &&
+			((Form_pg_database) GETSTRUCT(tup))->datistemplate;
+		if (HeapTupleIsValid(tup))
+			ReleaseSysCache(tup);
 	}
 	return result;
 }
@@ -239,16 +250,18 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 	if (dbname != NULL)
 		dbid = get_database_oid(dbname, true);
 
-	if (!OidIsValid(dbid) || !may_manage_database(parsetree, dbid))
+	/* pg_upgrade makes its databases from template0, and there is no store yet */
+	if (!OidIsValid(dbid) || RecoveryInProgress() || IsBinaryUpgrade ||
+		!may_manage_database(parsetree, dbid))
 	{
 		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 							params, queryEnv, dest, qc);
 		return;
 	}
 
-	omen_workers_keep_out(dbid);
 	PG_TRY();
 	{
+		omen_workers_keep_out(dbid);
 		if (IsA(parsetree, CreatedbStmt) || IsA(parsetree, AlterDatabaseStmt))
 			refuse_sealed_database(dbname, IsA(parsetree, CreatedbStmt));
 		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,

@@ -240,6 +240,15 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 	{
 		START_CRIT_SECTION();
 		MarkBufferDirty(buffer);
+
+		/*
+		 * As in VACUUM: the page may have been added and initialised by
+		 * somebody whom an error kept from logging it.  Recovery must know it
+		 * before it sees the record that sets its bits.
+		 */
+		if (maxoff == 0 && RelationNeedsWAL(rel) &&
+			XLogRecPtrIsInvalid(PageGetLSN(page)))
+			log_newpage_buffer(buffer, true);
 		if (nfrozen > 0)
 		{
 			for (int i = 0; i < nfrozen; i++)
@@ -252,9 +261,19 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 			if (RelationNeedsWAL(rel))
 			{
 				XLogRecPtr	recptr;
+				TransactionId limit = state->freeze_limit;
 
-				recptr = log_heap_freeze(rel, buffer, state->freeze_limit,
-										 frozen, nfrozen);
+				/*
+				 * Of the queries on standbys only those have to go that may
+				 * not see the youngest row of the page yet; freeze_limit
+				 * would cancel all of them.
+				 */
+				if (TransactionIdIsNormal(cutoff_xid))
+				{
+					limit = cutoff_xid;
+					TransactionIdAdvance(limit);
+				}
+				recptr = log_heap_freeze(rel, buffer, limit, frozen, nfrozen);
 				PageSetLSN(page, recptr);
 			}
 		}

@@ -5,10 +5,10 @@
  *
  * One row group at a time, in four phases:
  *
- * 1. examine	is it settled, is there something to gain?
- * 2. encode	freeze what can be frozen, copy all-frozen pages under their
- *				share lock, encode them and prove each page's thaw on the
- *				encoded bytes
+ * 1. examine	is it settled, is there something to gain?  freeze what can be
+ *				frozen
+ * 2. encode	copy all-frozen pages under their share lock, encode them and
+ *				prove each page's thaw on the encoded bytes
  * 3. publish	the file: logged, flushed, durable, ingested (see ../store)
  * 4. turn		header page first, then page by page, each under its cleanup
  *				lock, if it is still the page that was encoded
@@ -90,6 +90,89 @@ omen_relation_sealable(Relation rel)
 }
 
 /*
+ * Has the page of a locked buffer no rows, dead ones included?  Then its room is
+ * better left to those who insert: nobody would ever thaw it.
+ */
+static bool
+page_is_vacant(Page page)
+{
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		if (ItemIdIsUsed(PageGetItemId(page, off)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Could enough pages turn cold to make it worth while?  Freezes them as needed.
+ * Rows that are not settled, or dead ones that wait for VACUUM, may stay for
+ * long: the row group must not be read and encoded in vain, round after round.
+ */
+static bool
+worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
+{
+	int			vacant = 0;
+	int			sealable = 0;
+
+	for (int off = 0; off < gs->nblocks; off++)
+	{
+		BlockNumber blk = gs->first + off;
+		Buffer		buf;
+		bool		frozen;
+
+		if (omen_group_copy_is_cold(copy, blk) || (off == 0 && gs->reserved))
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (must_yield(gs))
+			return false;
+		buf = ReadBuffer(gs->rel, blk);
+		frozen = omen_freeze_page(&gs->freeze, buf);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		if (page_is_vacant(BufferGetPage(buf)))
+			vacant++;
+		else if (frozen)
+			sealable++;
+		UnlockReleaseBuffer(buf);
+
+		/* without block 0 there is no header page */
+		if (off == 0 && !frozen)
+			return false;
+	}
+	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && !gs->resealing)
+		threshold = Max(1, gs->nblocks - gs->nblocks / 8 - vacant);
+	return sealable >= threshold;
+}
+
+/*
+ * Block 0 turns first, under its cleanup lock.  Somebody who keeps it pinned (a
+ * cursor, say) must not make us write and log the file in vain, round after
+ * round.
+ */
+static bool
+block_zero_is_free(GroupSeal *gs)
+{
+	Buffer		buf = ReadBuffer(gs->rel, gs->first);
+
+	for (int tries = 0; tries < BLOCK_ZERO_TRIES / 10; tries++)
+	{
+		if (ConditionalLockBufferForCleanup(buf))
+		{
+			UnlockReleaseBuffer(buf);
+			return true;
+		}
+		CHECK_FOR_INTERRUPTS();
+		if (must_yield(gs))
+			break;
+		pg_usleep(BLOCK_ZERO_NAP);
+	}
+	ReleaseBuffer(buf);
+	return false;
+}
+
+/*
  * Phase 1.  Is the row group worth sealing, and has it settled?
  *
  * settled_lsn: pages with a later LSN were written too recently; Invalid if
@@ -105,6 +188,7 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 	int			hot = 0;
 	int			threshold;
 	bool		draining = false;
+	bool		worth;
 
 	buf = ReadBuffer(rel, gs->first);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
@@ -161,7 +245,6 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 			break;
 		}
 	}
-	omen_group_copy_release(&copy);
 
 	/*
 	 * Sealing anew rewrites the whole row group: in the background wait until
@@ -170,31 +253,11 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 	threshold = 1;
 	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && gs->resealing)
 		threshold = Max(1, gs->nblocks / 32);
-	if (hot < threshold)
-		return false;
-	if (gs->resealing)
-		return true;
-
-	/*
-	 * Block 0 turns first, under its cleanup lock.  Somebody who keeps it
-	 * pinned (a cursor, say) must not make us write and log the file in vain,
-	 * round after round.
-	 */
-	buf = ReadBuffer(rel, gs->first);
-	for (int tries = 0; tries < BLOCK_ZERO_TRIES / 10; tries++)
-	{
-		if (ConditionalLockBufferForCleanup(buf))
-		{
-			UnlockReleaseBuffer(buf);
-			return true;
-		}
-		CHECK_FOR_INTERRUPTS();
-		if (must_yield(gs))
-			break;
-		pg_usleep(BLOCK_ZERO_NAP);
-	}
-	ReleaseBuffer(buf);
-	return false;
+	worth = hot >= threshold &&
+		(gs->resealing || block_zero_is_free(gs)) &&
+		worth_encoding(gs, &copy, threshold);
+	omen_group_copy_release(&copy);
+	return worth;
 }
 
 /*
@@ -238,7 +301,7 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 			if (PageIsNew(page) || omen_page_is_cold(page) ||
 				!omen_page_is_frozen(&gs->freeze, buf) ||
 				!omen_page_looks_frozen(page) ||
-				(off != 0 && PageGetMaxOffsetNumber(page) == 0))
+				(off != 0 && page_is_vacant(page)))
 			{
 				UnlockReleaseBuffer(buf);
 				continue;
@@ -386,9 +449,6 @@ encode_and_publish(GroupSeal *gs)
 	}
 	if (gained == 0)
 		return false;
-	if ((gs->options & OMEN_SEAL_SETTLED) && !gs->resealing &&
-		gained < gs->nblocks - gs->nblocks / 8)
-		return false;			/* too much of it is not settled yet */
 
 	OMEN_STOP_EVENT("seal-before-file");
 

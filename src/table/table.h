@@ -411,6 +411,9 @@ extern void omen_table_shmem_init(void);
 extern void omen_table_register_workers(void);
 extern void omen_table_install_hooks(void);
 
+/* Less room than this on a thawed page is not worth an entry in the FSM */
+#define OMEN_NOTED_SPACE	(BLCKSZ / 32)
+
 /*
  * Insert one record for a page change and set the pages' LSNs.  Called inside
  * the critical section, with every named buffer exclusively locked and dirty.

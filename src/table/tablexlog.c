@@ -228,6 +228,21 @@ redo_seal_page(XLogReaderState *record)
 	XLogRecordPageWithFreeSpace(rnode, blk, 0);
 }
 
+/*
+ * A thawed page has its room again.  Sealing has entered it as full, and VACUUM
+ * would not correct that, since it skips all-frozen pages.
+ */
+static void
+redo_note_free_space(XLogReaderState *record, Size space)
+{
+	RelFileNode rnode;
+	BlockNumber blk;
+
+	XLogRecGetBlockTag(record, 0, &rnode, NULL, &blk);
+	if (space > OMEN_NOTED_SPACE)
+		XLogRecordPageWithFreeSpace(rnode, blk, space);
+}
+
 static void
 redo_thaw_page(XLogReaderState *record)
 {
@@ -235,6 +250,7 @@ redo_thaw_page(XLogReaderState *record)
 	XLogRecPtr	lsn = record->EndRecPtr;
 	Buffer		page_buf;
 	Buffer		header_buf;
+	Size		space;
 
 	if (XLogReadBufferForRedo(record, 0, &page_buf) != BLK_RESTORED)
 		elog(PANIC, "thaw record did not contain a full page image");
@@ -251,7 +267,9 @@ redo_thaw_page(XLogReaderState *record)
 	}
 	if (BufferIsValid(header_buf))
 		UnlockReleaseBuffer(header_buf);
+	space = PageGetHeapFreeSpace(BufferGetPage(page_buf));
 	UnlockReleaseBuffer(page_buf);
+	redo_note_free_space(record, space);
 }
 
 static void
@@ -276,10 +294,13 @@ static void
 redo_unseal(XLogReaderState *record)
 {
 	Buffer		buf;
+	Size		space;
 
 	if (XLogReadBufferForRedo(record, 0, &buf) != BLK_RESTORED)
 		elog(PANIC, "unseal record did not contain a full page image");
+	space = PageGetHeapFreeSpace(BufferGetPage(buf));
 	UnlockReleaseBuffer(buf);
+	redo_note_free_space(record, space);
 }
 
 /* Redo of table records */

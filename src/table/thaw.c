@@ -55,7 +55,7 @@ note_free_space(Relation rel, BlockNumber blk, Page image)
 {
 	Size		space = PageGetHeapFreeSpace(image);
 
-	if (space > BLCKSZ / 32)
+	if (space > OMEN_NOTED_SPACE)
 		RecordPageWithFreeSpace(rel, blk, space);
 }
 

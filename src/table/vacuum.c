@@ -217,6 +217,23 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 
 	if (!omen_relation_sealable(rel))
 		return;
+
+	/* autovacuum is in the background, too */
+	if (!omen_seal_enabled && IsAutoVacuumWorkerProcess())
+		return;
+
+	/*
+	 * VACUUM has done what it must.  A store that cannot be used, or is not
+	 * there (single-user mode), must not keep it from other tables, nor
+	 * autovacuum from its ANALYZE.
+	 */
+	if (!omen_store_usable())
+	{
+		ereport(DEBUG1,
+				(errmsg("table \"%s\" is not sealed, since the omendb store cannot be used",
+						RelationGetRelationName(rel))));
+		return;
+	}
 	omen_seal_relation(rel,
 					   OMEN_SEAL_SETTLED |
 					   (IsAutoVacuumWorkerProcess() ? OMEN_SEAL_YIELD : 0),

@@ -176,13 +176,17 @@ forget_dead_bars(void)
 	}
 }
 
-/* Claim the database for the next worker, unless it is barred */
+/*
+ * Claim the database for the next worker, unless it is barred, or the worker of
+ * a launcher that is gone is still at work somewhere.
+ */
 static bool
 claim_database(Oid dbid)
 {
-	bool		ok = true;
+	bool		ok;
 
 	SpinLockAcquire(&worker_shared->mutex);
+	ok = worker_shared->worker_pid == 0;
 	for (int i = 0; i < MAX_BARRED; i++)
 	{
 		if (worker_shared->barred[i].pid != 0 &&
@@ -190,20 +194,24 @@ claim_database(Oid dbid)
 			ok = false;
 	}
 	if (ok)
-	{
 		worker_shared->worker_db = dbid;
-		worker_shared->worker_pid = 0;
-	}
 	SpinLockRelease(&worker_shared->mutex);
 	return ok;
 }
 
+/*
+ * Give the claim up: the worker its own, the launcher (pid 0) one that no
+ * worker has taken up.
+ */
 static void
-release_database(void)
+release_database(pid_t pid)
 {
 	SpinLockAcquire(&worker_shared->mutex);
-	worker_shared->worker_db = InvalidOid;
-	worker_shared->worker_pid = 0;
+	if (worker_shared->worker_pid == pid)
+	{
+		worker_shared->worker_db = InvalidOid;
+		worker_shared->worker_pid = 0;
+	}
 	SpinLockRelease(&worker_shared->mutex);
 }
 
@@ -230,7 +238,8 @@ list_databases(MemoryContext mcxt)
 		Form_pg_database db = (Form_pg_database) GETSTRUCT(tup);
 		MemoryContext old;
 
-		if (!db->datallowconn)
+		/* what an interrupted DROP DATABASE has left cannot be connected to */
+		if (!db->datallowconn || database_is_invalid_form(db))
 			continue;
 		old = MemoryContextSwitchTo(mcxt);
 		result = lappend_oid(result, db->oid);
@@ -270,7 +279,7 @@ visit_database(Oid dbid, bool collect_garbage)
 	{
 		static bool complained = false;
 
-		release_database();
+		release_database(0);
 		if (!complained)
 			ereport(LOG,
 					(errmsg("omendb: no background worker slot for the sealer"),
@@ -280,7 +289,7 @@ visit_database(Oid dbid, bool collect_garbage)
 	}
 	if (WaitForBackgroundWorkerStartup(handle, &pid) == BGWH_STARTED)
 		(void) WaitForBackgroundWorkerShutdown(handle);
-	release_database();
+	release_database(0);
 	pfree(handle);
 }
 
@@ -296,7 +305,7 @@ omen_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
-	release_database();
+	release_database(0);
 	mcxt = AllocSetContextCreate(TopMemoryContext, "omendb launcher",
 								 ALLOCSET_DEFAULT_SIZES);
 
@@ -314,7 +323,8 @@ omen_launcher_main(Datum arg)
 		omen_settle_sample();
 		forget_dead_bars();
 
-		if (omen_seal_enabled || omen_eager_seal)
+		/* a store that cannot be used says why in the log itself */
+		if ((omen_seal_enabled || omen_eager_seal) && omen_store_usable())
 		{
 			List	   *dbs;
 			ListCell   *lc;
@@ -349,6 +359,10 @@ omen_worker_register_launcher(void)
 {
 	BackgroundWorker worker;
 
+	/* what was unsealed for pg_upgrade stays so */
+	if (IsBinaryUpgrade)
+		return;
+
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
 		BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -369,7 +383,7 @@ omen_worker_register_launcher(void)
 static void
 sealer_exit(int code, Datum arg)
 {
-	release_database();
+	release_database(MyProcPid);
 }
 
 /*
@@ -499,20 +513,24 @@ omen_sealer_main(Datum arg)
 	Oid			dbid = DatumGetObjectId(arg);
 	TimestampTz start = GetCurrentTimestamp();
 	MemoryContext mcxt;
-	bool		barred = false;
+	bool		welcome;
 	int			round = 0;
 
+	/* the launcher may have been replaced, or a command may need the database */
 	on_shmem_exit(sealer_exit, (Datum) 0);
 	SpinLockAcquire(&worker_shared->mutex);
-	worker_shared->worker_pid = MyProcPid;
+	welcome = worker_shared->worker_db == dbid &&
+		worker_shared->worker_pid == 0;
+	if (welcome)
+		worker_shared->worker_pid = MyProcPid;
 	for (int i = 0; i < MAX_BARRED; i++)
 	{
 		if (worker_shared->barred[i].pid != 0 &&
 			worker_shared->barred[i].dbid == dbid)
-			barred = true;
+			welcome = false;
 	}
 	SpinLockRelease(&worker_shared->mutex);
-	if (barred)
+	if (!welcome)
 		proc_exit(0);
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
