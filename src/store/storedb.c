@@ -8,52 +8,30 @@
  * be thrown away at any time and made again from the folder, and that is what
  * happens when it does not open.
  *
- * All signals are blocked around the calls that may start threads: a thread
- * inherits the mask, and none may ever run a signal handler of PostgreSQL.
+ * Here is what is known of each row group, and what is done with its file:
+ * ingest, look for new ones, load a chunk, drop.  RocksDB itself is behind
+ * storerocks.c.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
-#include "store/storeint.h"
+#include "store/storerocks.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <rocksdb/c.h>
 #include <zstd.h>
 
-#include "access/xlog.h"
-#include "common/file_perm.h"
 #include "portability/instr_time.h"
 #include "storage/copydir.h"
 #include "storage/fd.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/*
- * Descriptors that RocksDB may keep open, in its table cache; it keeps two or
- * three more per column family.
- */
-#define DB_MAX_OPEN_FILES	600
 /* files per ingest call: each call writes and fsyncs the manifest once */
 #define DB_INGEST_BATCH		256
-/*
- * Each ingest makes RocksDB copy and index the list of all files of a column
- * family.  So a new family is begun after this many files; else ingesting would
- * be slow with 100,000 of them.
- */
-#define DB_FAMILY_FILES		500
-#define DB_MAX_FAMILIES		4096
-/* changes when the use of RocksDB does: an older one is made again */
-#define DB_LAYOUT			2
-/* names of the links through which RocksDB takes files */
-#define LINK_PREFIX		"ingest-"
-/* says whose folder it is; a RocksDB of another server is thrown away */
-#define DB_OWNER_FILE		OMEN_DB_DIR "/omendb.owner"
 
 /* What we know of a row group */
 typedef struct KnownGroup
@@ -68,49 +46,12 @@ typedef struct KnownGroup
 	char	   *damage;			/* why it cannot be ingested, or NULL */
 } KnownGroup;
 
-static rocksdb_t *db = NULL;
-static rocksdb_options_t *db_options = NULL;
-static rocksdb_column_family_handle_t *families[DB_MAX_FAMILIES];
-static uint32 family_files[DB_MAX_FAMILIES];
-static int	nfamilies = 0;
-static int	current_family = 0; /* the one that new files go to */
-static rocksdb_readoptions_t *db_readoptions = NULL;
-static rocksdb_ingestexternalfileoptions_t *db_ingestoptions = NULL;
 static ZSTD_DCtx *db_dctx = NULL;
 static HTAB *known_groups = NULL;
 static MemoryContext known_context = NULL;
 
 /* an ingest has met an I/O error: RocksDB may refuse everything until reopened */
 static bool db_suspect = false;
-
-static void
-block_signals(sigset_t *saved)
-{
-	sigset_t	all;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, saved);
-}
-
-static void
-restore_signals(const sigset_t *saved)
-{
-	sigprocmask(SIG_SETMASK, saved, NULL);
-}
-
-static void
-fill_failure(OmenFailure *failure, int code, const char *fmt,...) pg_attribute_printf(3, 4);
-
-static void
-fill_failure(OmenFailure *failure, int code, const char *fmt,...)
-{
-	va_list		args;
-
-	failure->code = code;
-	va_start(args, fmt);
-	vsnprintf(failure->text, sizeof(failure->text), fmt, args);
-	va_end(args);
-}
 
 /* RocksDB's error strings begin with their kind. */
 static int
@@ -121,299 +62,6 @@ classify(const char *err)
 		strncmp(err, "Not implemented", 15) == 0)
 		return ERRCODE_DATA_CORRUPTED;
 	return ERRCODE_IO_ERROR;
-}
-
-static void
-make_options(void)
-{
-	rocksdb_block_based_table_options_t *table_options;
-	rocksdb_options_t *base;
-	char	   *err = NULL;
-
-	if (db_options != NULL)
-		return;
-
-	/*
-	 * RocksDB checks the order of all files several times in every ingest;
-	 * names from the folder cannot overlap, and chunks carry their key.
-	 */
-	base = rocksdb_options_create();
-	db_options = rocksdb_options_create();
-	rocksdb_get_options_from_string(base, "force_consistency_checks=false",
-									db_options, &err);
-	rocksdb_options_destroy(base);
-	if (err != NULL)
-		elog(ERROR, "RocksDB refuses an option: %s", err);
-	rocksdb_options_set_create_if_missing(db_options, 1);
-	rocksdb_options_set_disable_auto_compactions(db_options, 1);
-	rocksdb_options_set_max_open_files(db_options, DB_MAX_OPEN_FILES);
-	rocksdb_options_set_skip_stats_update_on_db_open(db_options, 1);
-	rocksdb_options_set_max_file_opening_threads(db_options, 1);
-	rocksdb_options_set_max_background_jobs(db_options, 2);
-	rocksdb_options_set_stats_dump_period_sec(db_options, 0);
-	rocksdb_options_set_stats_persist_period_sec(db_options, 0);
-
-	/*
-	 * Nothing may go into RocksDB's own log: what matters is returned as an
-	 * error.  Debian builds it with assertions, and one of them is that nobody
-	 * writes to the log after a write to it has failed, so that a full disk
-	 * would end the worker with SIGABRT, and with it the server.  The level is
-	 * one above RocksDB's highest; that it cannot be written to RocksDB's file
-	 * of options does no harm, nobody reads that.
-	 */
-	rocksdb_options_set_info_log_level(db_options, 6);
-	rocksdb_options_set_keep_log_file_num(db_options, 1);
-	rocksdb_options_set_compression(db_options, rocksdb_no_compression);
-	rocksdb_options_set_write_buffer_size(db_options, 64 * 1024);
-
-	/* the cache in front of it is ours */
-	table_options = rocksdb_block_based_options_create();
-	rocksdb_block_based_options_set_no_block_cache(table_options, 1);
-	rocksdb_block_based_options_set_format_version(table_options, 5);
-	rocksdb_options_set_block_based_table_factory(db_options, table_options);
-	rocksdb_block_based_options_destroy(table_options);
-
-	db_readoptions = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_verify_checksums(db_readoptions, 1);
-	rocksdb_readoptions_set_fill_cache(db_readoptions, 0);
-
-	/*
-	 * Move the link that we make for it; never assign sequence numbers, which
-	 * would mean writing to the file.
-	 */
-	db_ingestoptions = rocksdb_ingestexternalfileoptions_create();
-	rocksdb_ingestexternalfileoptions_set_move_files(db_ingestoptions, 1);
-	rocksdb_ingestexternalfileoptions_set_snapshot_consistency(db_ingestoptions, 0);
-	rocksdb_ingestexternalfileoptions_set_allow_global_seqno(db_ingestoptions, 0);
-	rocksdb_ingestexternalfileoptions_set_allow_blocking_flush(db_ingestoptions, 0);
-
-	db_dctx = ZSTD_createDCtx();
-	if (db_dctx == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-}
-
-/* Take over an error string of RocksDB into palloc'd memory. */
-static char *
-take_error(char *err)
-{
-	char	   *copy;
-
-	if (err == NULL)
-		return NULL;
-	copy = pstrdup(err);
-	rocksdb_free(err);
-	return copy;
-}
-
-/* Column families are named by their number; RocksDB names the first. */
-static void
-family_name(int number, char *name, Size len)
-{
-	if (number == 0)
-		strlcpy(name, "default", len);
-	else
-		snprintf(name, len, "%d", number);
-}
-
-/*
- * Open RocksDB with all its column families; returns NULL or what is wrong, in
- * palloc'd memory.  Call with signals blocked.
- */
-static char *
-open_families(void)
-{
-	char	   *err = NULL;
-	char	  **names = NULL;
-	size_t		n = 0;
-	const rocksdb_options_t **options;
-
-	/* families are numbered without holes, but listed in any order */
-	if (omen_file_exists(OMEN_DB_DIR "/CURRENT"))
-	{
-		names = rocksdb_list_column_families(db_options, OMEN_DB_DIR, &n, &err);
-		if (err != NULL)
-			return take_error(err);
-		if (n > DB_MAX_FAMILIES)
-		{
-			rocksdb_list_column_families_destroy(names, n);
-			return pstrdup("Corruption: too many column families");
-		}
-		rocksdb_list_column_families_destroy(names, n);
-	}
-	nfamilies = Max((int) n, 1);
-
-	names = palloc(sizeof(char *) * nfamilies);
-	options = palloc(sizeof(rocksdb_options_t *) * nfamilies);
-	for (int i = 0; i < nfamilies; i++)
-	{
-		names[i] = palloc(16);
-		family_name(i, names[i], 16);
-		options[i] = db_options;
-		family_files[i] = 0;
-	}
-	db = rocksdb_open_column_families(db_options, OMEN_DB_DIR, nfamilies,
-									  (const char *const *) names, options,
-									  families, &err);
-	if (err != NULL)
-		db = NULL;
-	current_family = nfamilies - 1;
-	return take_error(err);
-}
-
-static char *
-open_rocksdb(void)
-{
-	sigset_t	saved;
-	char	   *err;
-
-	block_signals(&saved);
-	err = open_families();
-	restore_signals(&saved);
-	return err;
-}
-
-/*
- * The column family for new files: the current one, one that drops have
- * emptied, or a new one.
- */
-static int
-choose_family(void)
-{
-	char		name[16];
-	sigset_t	saved;
-	char	   *err = NULL;
-	rocksdb_column_family_handle_t *handle;
-
-	if (family_files[current_family] < DB_FAMILY_FILES)
-		return current_family;
-	for (int i = 0; i < nfamilies; i++)
-	{
-		if (family_files[i] < DB_FAMILY_FILES / 2)
-		{
-			current_family = i;
-			return i;
-		}
-	}
-	if (nfamilies >= DB_MAX_FAMILIES)
-		return current_family;
-
-	family_name(nfamilies, name, sizeof(name));
-	block_signals(&saved);
-	handle = rocksdb_create_column_family(db, db_options, name, &err);
-	restore_signals(&saved);
-	if (err != NULL)
-	{
-		/* slower, but no less right */
-		ereport(LOG,
-				(errmsg("could not create a column family: %s", err)));
-		rocksdb_free(err);
-		return current_family;
-	}
-	families[nfamilies] = handle;
-	family_files[nfamilies] = 0;
-	current_family = nfamilies++;
-	return current_family;
-}
-
-/*
- * Does an error in opening say something about the moment rather than about
- * what is on disk?  Making RocksDB again would not help then.
- */
-static bool
-is_transient(const char *err)
-{
-	static const char *const signs[] = {
-		" lock ", "/LOCK", "No space left", "Too many open files",
-		"Cannot allocate memory", "Disk quota", "File too large",
-		"Permission denied"
-	};
-
-	/* a single file that may not be read costs its row group only */
-	if (strstr(err, "Permission denied") != NULL && strstr(err, ".sst") != NULL)
-		return false;
-	for (int i = 0; i < (int) lengthof(signs); i++)
-		if (strstr(err, signs[i]) != NULL)
-			return true;
-	return false;
-}
-
-/* Whose RocksDB is this?  False if it is not ours or there is none. */
-static bool
-check_owner_file(void)
-{
-	FILE	   *file = AllocateFile(DB_OWNER_FILE, "r");
-	uint64		sysid = 0;
-	unsigned int format = 0;
-	int			n;
-
-	if (file == NULL)
-		return false;
-	n = fscanf(file, "%u " UINT64_FORMAT, &format, &sysid);
-	FreeFile(file);
-	return n == 2 && format == DB_LAYOUT &&
-		sysid == GetSystemIdentifier();
-}
-
-/* Begin with an empty RocksDB folder. */
-static bool
-wipe_db(OmenFailure *failure)
-{
-	FILE	   *file;
-
-	if (omen_file_exists(OMEN_DB_DIR))
-		rmtree(OMEN_DB_DIR, true);
-	if (MakePGDirectory(OMEN_DB_DIR) != 0 && errno != EEXIST)
-	{
-		fill_failure(failure, ERRCODE_IO_ERROR,
-					 "could not create directory \"%s\": %s",
-					 OMEN_DB_DIR, strerror(errno));
-		return false;
-	}
-	file = AllocateFile(DB_OWNER_FILE, "w");
-	if (file == NULL ||
-		fprintf(file, "%u " UINT64_FORMAT "\n", DB_LAYOUT,
-				GetSystemIdentifier()) < 0 ||
-		FreeFile(file) != 0)
-	{
-		fill_failure(failure, ERRCODE_IO_ERROR,
-					 "could not write file \"%s\": %s",
-					 DB_OWNER_FILE, strerror(errno));
-		return false;
-	}
-	return true;
-}
-
-/*
- * Before opening: remove links of an ingest that was interrupted, the file of
- * options that RocksDB begins and gives up (see make_options), and the empty
- * logs of which it leaves one at every start (nothing is ever written to them,
- * so it never finds a reason to delete them).
- */
-static void
-tidy_folder(void)
-{
-	DIR		   *dir = opendir(OMEN_DB_DIR);
-	struct dirent *de;
-
-	if (dir == NULL)
-		return;
-	while ((de = readdir(dir)) != NULL)
-	{
-		char		path[MAXPGPATH];
-		struct stat st;
-		size_t		digits = strspn(de->d_name, "0123456789");
-		const char *suffix = strrchr(de->d_name, '.');
-
-		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
-		if (strncmp(de->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 ||
-			(suffix != NULL && strcmp(suffix, ".dbtmp") == 0) ||
-			(digits > 0 && strcmp(de->d_name + digits, ".log") == 0 &&
-			 stat(path, &st) == 0 && st.st_size == 0))
-			unlink(path);
-	}
-	closedir(dir);
 }
 
 static KnownGroup *
@@ -436,10 +84,7 @@ set_ingested(KnownGroup *group, bool ingested)
 	if (group->ingested == ingested)
 		return;
 	group->ingested = ingested;
-	if (ingested)
-		family_files[group->family]++;
-	else
-		family_files[group->family]--;
+	omen_rocks_count(group->family, ingested ? 1 : -1);
 	SpinLockAcquire(&omen_store->mutex);
 	if (ingested)
 	{
@@ -467,31 +112,15 @@ set_damage(KnownGroup *group, const char *text)
 	SpinLockRelease(&omen_store->mutex);
 }
 
-/* Learn from RocksDB what it has. */
+/* RocksDB has this row group. */
 static void
-read_live_files(void)
+note_live(const OmenRowGroupId *id, uint64 size, int family)
 {
-	const rocksdb_livefiles_t *files = rocksdb_livefiles(db);
-	int			n = rocksdb_livefiles_count(files);
+	KnownGroup *group = get_known(id, true);
 
-	for (int i = 0; i < n; i++)
-	{
-		size_t		len;
-		const char *key = rocksdb_livefiles_smallestkey(files, i, &len);
-		OmenRowGroupId id;
-		KnownGroup *group;
-		int			family;
-
-		if (len != OMEN_KEY_LEN)
-			continue;
-		memcpy(&id, key, sizeof(id));
-		group = get_known(&id, true);
-		group->size = rocksdb_livefiles_size(files, i);
-		family = atoi(rocksdb_livefiles_column_family_name(files, i));
-		group->family = Min(Max(family, 0), nfamilies - 1);
-		set_ingested(group, true);
-	}
-	rocksdb_livefiles_destroy(files);
+	group->size = size;
+	group->family = family;
+	set_ingested(group, true);
 }
 
 /*
@@ -503,13 +132,16 @@ bool
 omen_db_open(OmenFailure *failure)
 {
 	HASHCTL		ctl;
-	char	   *err;
 	instr_time	start,
 				opened,
 				done;
 
-	Assert(db == NULL);
-	make_options();
+	if (db_dctx == NULL)
+		db_dctx = ZSTD_createDCtx();
+	if (db_dctx == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 	INSTR_TIME_SET_CURRENT(start);
 
 	if (known_context != NULL)
@@ -527,44 +159,11 @@ omen_db_open(OmenFailure *failure)
 	omen_store->row_groups = omen_store->bytes = omen_store->damaged = 0;
 	SpinLockRelease(&omen_store->mutex);
 
-	if (!check_owner_file())
-	{
-		if (!wipe_db(failure))
-			return false;
-	}
-	tidy_folder();
-	err = open_rocksdb();
-	if (err != NULL && is_transient(err))
-	{
-		fill_failure(failure, ERRCODE_IO_ERROR, "could not open RocksDB: %s",
-					 err);
-		pfree(err);
+	if (!omen_rocks_open(failure))
 		return false;
-	}
-	if (err != NULL)
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("RocksDB in \"%s\" could not be opened: %s",
-						OMEN_DB_DIR, err),
-				 errdetail("It is made again from the files in \"%s\".",
-						   OMEN_SST_DIR)));
-		omen_store_note_error(err);
-		pfree(err);
-		if (!wipe_db(failure))
-			return false;
-		err = open_rocksdb();
-		if (err != NULL)
-		{
-			fill_failure(failure, ERRCODE_IO_ERROR,
-						 "could not open RocksDB: %s", err);
-			pfree(err);
-			return false;
-		}
-	}
 	INSTR_TIME_SET_CURRENT(opened);
 	db_suspect = false;
-	read_live_files();
+	omen_rocks_foreach(note_live);
 	omen_db_look();
 	INSTR_TIME_SET_CURRENT(done);
 	INSTR_TIME_SUBTRACT(done, opened);
@@ -573,21 +172,6 @@ omen_db_open(OmenFailure *failure)
 		 INSTR_TIME_GET_MILLISEC(opened), omen_store->row_groups,
 		 OMEN_SST_DIR, INSTR_TIME_GET_MILLISEC(done));
 	return true;
-}
-
-void
-omen_db_close(void)
-{
-	sigset_t	saved;
-
-	if (db == NULL)
-		return;
-	block_signals(&saved);
-	for (int i = 0; i < nfamilies; i++)
-		rocksdb_column_family_handle_destroy(families[i]);
-	rocksdb_close(db);
-	restore_signals(&saved);
-	db = NULL;
 }
 
 /* Path of the link through which RocksDB takes a file */
@@ -620,7 +204,7 @@ copy_sst(char *from, char *to, OmenFailure *failure)
 		FlushErrorState();
 		/* there is no transaction whose end would close them */
 		AtEOXact_Files(false);
-		fill_failure(failure, ERRCODE_IO_ERROR, "%s", edata->message);
+		omen_failure(failure, ERRCODE_IO_ERROR, "%s", edata->message);
 		FreeErrorData(edata);
 		unlink(to);
 		ok = false;
@@ -643,23 +227,9 @@ make_link(const OmenFresh *file, char *path, OmenFailure *failure)
 	if (errno == EXDEV || errno == EPERM || errno == EMLINK ||
 		errno == EOPNOTSUPP || errno == ENOSYS)
 		return copy_sst(sst, path, failure);
-	fill_failure(failure, ERRCODE_IO_ERROR,
+	omen_failure(failure, ERRCODE_IO_ERROR,
 				 "could not link file \"%s\": %s", sst, strerror(errno));
 	return false;
-}
-
-/* One call to RocksDB; NULL or what is wrong, palloc'd. */
-static char *
-ingest_links(int family, const char *const *paths, int npaths)
-{
-	sigset_t	saved;
-	char	   *err = NULL;
-
-	block_signals(&saved);
-	rocksdb_ingest_external_file_cf(db, families[family], paths, npaths,
-									db_ingestoptions, &err);
-	restore_signals(&saved);
-	return take_error(err);
 }
 
 /* The size goes into the statistics; a file that is gone has 0. */
@@ -723,7 +293,7 @@ check_file(const OmenFresh *file, OmenFailure *failure)
 	wrong = omen_sst_check(path);
 	if (wrong == NULL)
 		return true;
-	fill_failure(failure, ERRCODE_DATA_CORRUPTED, "File \"%s\": %s", path,
+	omen_failure(failure, ERRCODE_DATA_CORRUPTED, "File \"%s\": %s", path,
 				 wrong);
 	note_damaged(file, failure);
 	return false;
@@ -742,8 +312,8 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 	if (!make_link(file, path, failure))
 		return false;
 	paths[0] = path;
-	family = choose_family();
-	err = ingest_links(family, paths, 1);
+	family = omen_rocks_choose_family();
+	err = omen_rocks_ingest(family, paths, 1);
 	if (err == NULL)
 	{
 		note_ingested(file, family);
@@ -751,7 +321,7 @@ ingest_one(const OmenFresh *file, OmenFailure *failure)
 	}
 	unlink(path);
 	omen_sst_path(sst, &file->id, &file->owner);
-	fill_failure(failure, classify(err), "File \"%s\": %s", sst, err);
+	omen_failure(failure, classify(err), "File \"%s\": %s", sst, err);
 	if (failure->code == ERRCODE_DATA_CORRUPTED)
 		note_damaged(file, failure);
 	else
@@ -820,8 +390,8 @@ omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
 		}
 		if (n == 0)
 			continue;
-		family = choose_family();
-		err = ingest_links(family, pointers, n);
+		family = omen_rocks_choose_family();
+		err = omen_rocks_ingest(family, pointers, n);
 		if (err == NULL)
 		{
 			for (int i = 0; i < n; i++)
@@ -953,7 +523,7 @@ find_row_group(const OmenRowGroupId *id, const OmenOwner *owner,
 	}
 	if (!omen_db_look())
 	{
-		fill_failure(failure, ERRCODE_IO_ERROR,
+		omen_failure(failure, ERRCODE_IO_ERROR,
 					 "could not read directory \"%s\"", OMEN_SST_DIR);
 		return false;
 	}
@@ -962,7 +532,7 @@ find_row_group(const OmenRowGroupId *id, const OmenOwner *owner,
 		group->damage == NULL)
 	{
 		omen_sst_path(path, id, &group->owner);
-		fill_failure(failure, ERRCODE_IO_ERROR,
+		omen_failure(failure, ERRCODE_IO_ERROR,
 					 "could not ingest file \"%s\"", path);
 		return false;
 	}
@@ -996,9 +566,7 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 		group = get_known(&key->id, false);
 		slice = NULL;
 		if (group != NULL && group->ingested)
-			slice = rocksdb_get_pinned_cf(db, db_readoptions,
-										  families[group->family], keybuf,
-										  OMEN_KEY_LEN, &err);
+			slice = omen_rocks_get(group->family, keybuf, &err);
 		if (group != NULL && group->has_file)
 			omen_sst_path(path, &key->id, &group->owner);
 		else
@@ -1006,7 +574,7 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 
 		if (err != NULL)
 		{
-			fill_failure(failure, classify(err),
+			omen_failure(failure, classify(err),
 						 "File \"%s\", chunk (%u, %u): %s", path, key->attno,
 						 key->segment, err);
 			rocksdb_free(err);
@@ -1017,13 +585,13 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 		{
 			if (group != NULL && group->damage != NULL)
 			{
-				fill_failure(failure, ERRCODE_DATA_CORRUPTED, "%s",
+				omen_failure(failure, ERRCODE_DATA_CORRUPTED, "%s",
 							 group->damage);
 				return OMEN_RES_ERROR;
 			}
 			if (group != NULL && group->ingested)
 			{
-				fill_failure(failure, ERRCODE_DATA_CORRUPTED,
+				omen_failure(failure, ERRCODE_DATA_CORRUPTED,
 							 "File \"%s\" has no chunk (%u, %u).", path,
 							 key->attno, key->segment);
 				omen_store_note_error(failure->text);
@@ -1055,7 +623,7 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 		rocksdb_pinnableslice_destroy(slice);
 		if (wrong != NULL)
 		{
-			fill_failure(failure, ERRCODE_DATA_CORRUPTED,
+			omen_failure(failure, ERRCODE_DATA_CORRUPTED,
 						 "File \"%s\", chunk (%u, %u): %s.", path, key->attno,
 						 key->segment, wrong);
 			omen_store_note_error(failure->text);
@@ -1101,16 +669,11 @@ drop_row_group(const OmenRowGroupId *id)
 		return true;
 	if (group->ingested)
 	{
-		sigset_t	saved;
-		char	   *err = NULL;
+		char	   *err;
 
 		omen_key_encode(start, id, 0, 0);
 		omen_key_encode(limit, id, 0xFFFF, 0xFFFF);
-		block_signals(&saved);
-		rocksdb_delete_file_in_range_cf(db, families[group->family],
-										start, OMEN_KEY_LEN, limit, OMEN_KEY_LEN,
-										&err);
-		restore_signals(&saved);
+		err = omen_rocks_delete(group->family, start, limit);
 		if (err != NULL)
 		{
 			if (!group->warned)
@@ -1119,7 +682,7 @@ drop_row_group(const OmenRowGroupId *id)
 						 errmsg("could not drop a row group: %s", err)));
 			group->warned = true;
 			omen_store_note_error(err);
-			rocksdb_free(err);
+			pfree(err);
 			db_suspect = true;
 			return false;
 		}
@@ -1238,27 +801,4 @@ bool
 omen_db_failed(void)
 {
 	return db_suspect;
-}
-
-/*
- * Can RocksDB be opened anew, after it has failed?  That means writing a new
- * manifest.  Where there is no space for it, the one that is open had better
- * stay: it can be read.
- */
-bool
-omen_db_can_reopen(void)
-{
-	static const char probe[] = OMEN_DB_DIR "/" LINK_PREFIX "probe";
-	bool		ok;
-	int			fd;
-
-	fd = open(probe, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY,
-			  pg_file_create_mode);
-	if (fd < 0)
-		return false;
-	ok = posix_fallocate(fd, 0, 1024 * 1024 + 512 * (off_t) omen_store->row_groups) == 0 &&
-		pg_fsync(fd) == 0;
-	close(fd);
-	unlink(probe);
-	return ok;
 }

@@ -370,7 +370,7 @@ extern void omen_registry_release_owner(ResourceOwner owner, bool is_commit);
 extern void omen_registry_release_all(void);
 extern void omen_store_backend_init(void);
 
-/* ---- RocksDB (storedb.c), in the worker only ---- */
+/* ---- RocksDB (storedb.c, storerocks.c), in the worker only ---- */
 typedef struct OmenFailure
 {
 	int			code;			/* SQLSTATE */
