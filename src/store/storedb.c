@@ -41,6 +41,7 @@ typedef struct KnownGroup
 	uint64		size;			/* bytes */
 	bool		has_file;		/* in omendb/sst when we last looked */
 	bool		ingested;		/* in RocksDB */
+	bool		checked;		/* omen_sst_check() found nothing wrong */
 	uint16		family;			/* column family, if ingested */
 	bool		warned;			/* its loss, or that it stays, has been reported */
 	char	   *damage;			/* why it cannot be ingested, or NULL */
@@ -288,14 +289,18 @@ check_file(const OmenFresh *file, OmenFailure *failure)
 {
 	char		path[OMEN_PATH_LEN];
 	const char *wrong;
+	OmenSstState state;
 
 	omen_sst_path(path, &file->id, &file->owner);
-	wrong = omen_sst_check(path);
-	if (wrong == NULL)
+	state = omen_sst_check(path, &wrong);
+	if (state == OMEN_SST_GOOD)
 		return true;
-	omen_failure(failure, ERRCODE_DATA_CORRUPTED, "File \"%s\": %s", path,
-				 wrong);
-	note_damaged(file, failure);
+	omen_failure(failure, state == OMEN_SST_DAMAGED ? ERRCODE_DATA_CORRUPTED :
+				 ERRCODE_IO_ERROR, "File \"%s\": %s", path, wrong);
+	if (state == OMEN_SST_DAMAGED)
+		note_damaged(file, failure);
+	else
+		omen_store_note_error(failure->text);
 	return false;
 }
 
@@ -565,12 +570,28 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 
 		group = get_known(&key->id, false);
 		slice = NULL;
-		if (group != NULL && group->ingested)
-			slice = omen_rocks_get(group->family, keybuf, &err);
 		if (group != NULL && group->has_file)
 			omen_sst_path(path, &key->id, &group->owner);
 		else
 			omen_sst_path(path, &key->id, owner);
+
+		/* RocksDB may open the file now: not one that it would stumble over */
+		if (group != NULL && group->ingested && !group->checked)
+		{
+			OmenSstState state = omen_sst_check(path, &wrong);
+
+			if (state != OMEN_SST_GOOD)
+			{
+				omen_failure(failure, state == OMEN_SST_DAMAGED ?
+							 ERRCODE_DATA_CORRUPTED : ERRCODE_IO_ERROR,
+							 "File \"%s\": %s", path, wrong);
+				omen_store_note_error(failure->text);
+				return OMEN_RES_ERROR;
+			}
+			group->checked = true;
+		}
+		if (group != NULL && group->ingested)
+			slice = omen_rocks_get(group->family, keybuf, &err);
 
 		if (err != NULL)
 		{

@@ -107,7 +107,14 @@ extern const char *omen_chunk_decode(struct ZSTD_DCtx_s *dctx,
 									 Size rawlen);
 
 /* ---- SST files before RocksDB has them (sstcheck.c) ---- */
-extern const char *omen_sst_check(const char *path);
+typedef enum OmenSstState
+{
+	OMEN_SST_GOOD,				/* as far as was looked */
+	OMEN_SST_DAMAGED,
+	OMEN_SST_UNREADABLE			/* now; later perhaps not */
+} OmenSstState;
+
+extern OmenSstState omen_sst_check(const char *path, const char **wrong);
 
 /* ---- shared state (storeshmem.c) ---- */
 typedef enum OmenStoreState

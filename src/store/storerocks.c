@@ -25,6 +25,7 @@
 #include "access/xlog.h"
 #include "common/file_perm.h"
 #include "storage/fd.h"
+#include "utils/timestamp.h"
 
 /*
  * Descriptors that RocksDB may keep open, in its table cache; it keeps two or
@@ -42,6 +43,11 @@
 #define DB_LAYOUT			2
 /* says whose folder it is; a RocksDB of another server is thrown away */
 #define DB_OWNER_FILE		OMEN_DB_DIR "/omendb.owner"
+/* a byte for each attempt to open RocksDB that has not come to its end */
+#define DB_ATTEMPTS_FILE	OMEN_DB_DIR "/omendb.attempts"
+#define DB_MAX_ATTEMPTS		2
+/* how long its files are looked at before it is opened, ms */
+#define DB_CHECK_TIME		1000
 
 static rocksdb_t *db = NULL;
 static rocksdb_options_t *db_options = NULL;
@@ -374,6 +380,62 @@ tidy_folder(void)
 }
 
 /*
+ * Has RocksDB a file over which it would stumble (see sstcheck.c)?  It opens some
+ * of its files at once.  With many files, what cannot be looked at in a second is
+ * looked at before it is read for the first time.
+ */
+static bool
+has_bad_file(void)
+{
+	DIR		   *dir = opendir(OMEN_DB_DIR);
+	struct dirent *de;
+	bool		bad = false;
+	TimestampTz start = GetCurrentTimestamp();
+
+	if (dir == NULL)
+		return false;
+	while (!bad && (de = readdir(dir)) != NULL)
+	{
+		char		path[MAXPGPATH];
+		const char *suffix = strrchr(de->d_name, '.');
+		const char *wrong;
+
+		if (suffix == NULL || strcmp(suffix, ".sst") != 0)
+			continue;
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+									   DB_CHECK_TIME))
+			break;
+		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
+		bad = omen_sst_check(path, &wrong) == OMEN_SST_DAMAGED;
+	}
+	closedir(dir);
+	return bad;
+}
+
+/*
+ * Opening RocksDB may end the process, if there is damage that an assertion of
+ * its finds.  That must not happen at each start again, so attempts that have
+ * not come to their end leave a byte each in a file.  Returns how many there
+ * have been, this one included.
+ */
+static int
+count_attempt(void)
+{
+	struct stat st;
+	int			fd;
+
+	fd = open(DB_ATTEMPTS_FILE, O_WRONLY | O_CREAT | O_APPEND | PG_BINARY,
+			  pg_file_create_mode);
+	if (fd < 0)
+		return 1;
+	/* without space it is not counted */
+	if (write(fd, "1", 1) != 1 || fstat(fd, &st) != 0)
+		st.st_size = 1;
+	close(fd);
+	return (int) Min(st.st_size, 100);
+}
+
+/*
  * Open RocksDB, or a new one if it does not open.  False with the reason if that
  * is impossible.
  */
@@ -389,8 +451,30 @@ omen_rocks_open(OmenFailure *failure)
 		if (!wipe_db(failure))
 			return false;
 	}
+	else if (count_attempt() > DB_MAX_ATTEMPTS)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the last %d attempts to open RocksDB in \"%s\" have not come to their end",
+						DB_MAX_ATTEMPTS, OMEN_DB_DIR),
+				 errdetail("It is made again from the files in \"%s\".",
+						   OMEN_SST_DIR)));
+		if (!wipe_db(failure))
+			return false;
+	}
 	tidy_folder();
+	if (has_bad_file())
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("RocksDB in \"%s\" has a damaged file", OMEN_DB_DIR),
+				 errdetail("It is made again from the files in \"%s\".",
+						   OMEN_SST_DIR)));
+		if (!wipe_db(failure))
+			return false;
+	}
 	err = open_rocksdb();
+	unlink(DB_ATTEMPTS_FILE);
 	if (err != NULL && is_transient(err))
 	{
 		omen_failure(failure, ERRCODE_IO_ERROR, "could not open RocksDB: %s",

@@ -55,12 +55,28 @@ sub overwrite
 
 sub flip
 {
-	my ($path, $offset) = @_;
+	my ($path, $offset, $bits) = @_;
 	open(my $fh, '<:raw', $path) or die "$path: $!";
 	seek($fh, $offset, 0);
 	read($fh, my $byte, 1);
 	close $fh;
-	overwrite($path, $offset, chr(ord($byte) ^ 0x10));
+	overwrite($path, $offset, chr(ord($byte) ^ ($bits // 0x10)));
+}
+
+# numbers as RocksDB writes them: seven bits a byte, the lowest first
+sub varints
+{
+	my @numbers;
+	my ($number, $shift) = (0, 0);
+	foreach my $byte (unpack('C*', $_[0]))
+	{
+		$number |= ($byte & 0x7F) << $shift;
+		$shift += 7;
+		next if $byte >= 0x80;
+		push @numbers, $number;
+		($number, $shift) = (0, 0);
+	}
+	return @numbers;
 }
 
 my $log_offset = 0;
@@ -206,6 +222,51 @@ for my $damage (
 		flip($bad_path, $offset);
 	}
 	sql("SELECT omendb.test_file_drop('$bad')");
+}
+
+# -- the properties, at whose end RocksDB looks before it has verified them: the
+# uppermost bit of the number of restart points, taken in, opened, read
+{
+	my $bad = write_file();
+	my $bad_path = sst_path($bad);
+	my $file = slurp_file($bad_path);
+	$file =~ /\x00\x12.rocksdb\.properties(.{12})/s or die 'no properties';
+	my ($offset, $length) = varints($1);
+	my $pos = $offset + $length - 1;
+	for my $how ('taken in', 'opened', 'read')
+	{
+		if ($how eq 'read')
+		{
+			is(read_file($bad), 20, 'undamaged again');
+			$node->restart;
+		}
+		else
+		{
+			$node->stop;
+		}
+		system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb") if $how eq 'taken in';
+		new_log();
+		flip($bad_path, $pos, 0x80);
+		$node->start if $how ne 'read';
+		is(read_file($good), 20, "properties damaged, $how: others are served");
+		like(read_error($bad), qr/ERROR:  XX001: could not read row group $bad.*properties/s,
+			"properties damaged, $how: error");
+		unlike(new_log(), qr/terminated by signal/, "properties damaged, $how: no crash");
+		flip($bad_path, $pos, 0x80);
+		$node->stop;
+		system('rm', '-rf', "$data/omendb/pgsql_tmp_rocksdb");
+		$node->start;
+	}
+	sql("SELECT omendb.test_file_drop('$bad')");
+
+	# an opening that ends the process is not tried for ever
+	$node->stop;
+	append_to_file("$data/omendb/pgsql_tmp_rocksdb/omendb.attempts", '11');
+	new_log();
+	$node->start;
+	is(read_file($good), 20, 'two attempts have failed: made again');
+	like(new_log(), qr/the last 2 attempts to open RocksDB .* have not come to their end/, 'and told');
+	ok(!-e "$data/omendb/pgsql_tmp_rocksdb/omendb.attempts", 'the attempt has come to its end');
 }
 
 # -- a file that cannot be removed is tried again, and disturbs nobody

@@ -263,6 +263,12 @@ sub kill_server
 	my ($node) = @_;
 	my $pid = server_pid($node);
 	kill 'STOP', $pid;
+	# until it has stopped it may fork one more
+	for (1 .. 3000)
+	{
+		last if (eval { slurp_file("/proc/$pid/stat") } // '(x) T') =~ /\) [TZX]/;
+		usleep(10_000);
+	}
 	my @children = children_of($pid);
 	kill 'KILL', @children;
 	kill 'KILL', $pid;
