@@ -168,8 +168,8 @@ extern void omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno,
 extern void omen_store_missing(const OmenRowGroupId *id,
 							   const OmenOwner *owner) pg_attribute_noreturn();
 /*
- * False if the store is known not to be usable (refused, single-user mode,
- * pg_upgrade): for those who can leave their work for later.
+ * False if the store is known not to be usable (refused, no worker, single-user
+ * mode, pg_upgrade): for those who can leave their work for later.
  */
 extern bool omen_store_usable(void);
 

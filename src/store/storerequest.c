@@ -148,6 +148,7 @@ bool
 omen_store_usable(void)
 {
 	return IsUnderPostmaster && !IsBinaryUpgrade &&
+		*(volatile pid_t *) &omen_store->worker_pid != 0 &&
 		*(volatile OmenStoreState *) &omen_store->state != OMEN_STORE_REFUSED;
 }
 

@@ -101,7 +101,9 @@ make_options(void)
 	 */
 	base = rocksdb_options_create();
 	db_options = rocksdb_options_create();
-	rocksdb_get_options_from_string(base, "force_consistency_checks=false",
+	rocksdb_get_options_from_string(base,
+									"force_consistency_checks=false;"
+									"fail_if_options_file_error=false",
 									db_options, &err);
 	rocksdb_options_destroy(base);
 	if (err != NULL)
@@ -121,7 +123,8 @@ make_options(void)
 	 * writes to the log after a write to it has failed, so that a full disk
 	 * would end the worker with SIGABRT, and with it the server.  The level is
 	 * one above RocksDB's highest; that it cannot be written to RocksDB's file
-	 * of options does no harm, nobody reads that.
+	 * of options does no harm, nobody reads that.  (Newer versions of RocksDB
+	 * do not open then, unless they are told not to mind.)
 	 */
 	rocksdb_options_set_info_log_level(db_options, 6);
 	rocksdb_options_set_keep_log_file_num(db_options, 1);

@@ -104,6 +104,15 @@ ok($node->poll_query_until('postgres', q{SELECT state = 'refused' FROM omendb.st
 is("$out $err", '0 ', 'VACUUM without a store');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stats WHERE tablename = 'later'}), '1', 'so does ANALYZE');
 chmod 0700, $node->data_dir . '/omendb/sst';
+$node->stop;
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->start;
+$node->safe_psql('postgres', 'INSERT INTO later SELECT generate_series(3001, 3100)');
+$err = ($node->psql('postgres', 'VACUUM later'))[2];
+is($err, '', 'VACUUM without a worker');
+$node->stop;
+$node->append_conf('postgresql.conf', 'max_worker_processes = 16');
+$node->start;
 $node->poll_query_until('postgres', q{SELECT state = 'ready' FROM omendb.store_stats()});
 $node->safe_psql('postgres', 'VACUUM later');
 is($node->safe_psql('postgres', q{SELECT cold_rows('later') > 2000}), 't', 'VACUUM seals when it can');
