@@ -60,7 +60,8 @@ REVOKE ALL ON FUNCTION omendb.gc() FROM PUBLIC;
 COMMENT ON FUNCTION omendb.gc() IS
 	'drop row groups that no table refers to any more; returns how many';
 
--- blocks that scans of omendb tables have read since the start or last reset
+-- blocks with rows that scans of omendb tables have read since the start or last
+-- reset
 CREATE FUNCTION omendb.scan_stats(OUT cold_blocks bigint, OUT hot_blocks bigint)
 AS 'MODULE_PATHNAME', 'omen_scan_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;

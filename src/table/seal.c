@@ -90,23 +90,6 @@ omen_relation_sealable(Relation rel)
 }
 
 /*
- * Has the page of a locked buffer no rows, dead ones included?  Then its room is
- * better left to those who insert: nobody would ever thaw it.
- */
-static bool
-page_is_vacant(Page page)
-{
-	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
-
-	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
-	{
-		if (ItemIdIsUsed(PageGetItemId(page, off)))
-			return false;
-	}
-	return true;
-}
-
-/*
  * Could enough pages turn cold to make it worth while?  Freezes them as needed.
  * Rows that are not settled, or dead ones that wait for VACUUM, may stay for
  * long: the row group must not be read and encoded in vain, round after round.
@@ -131,7 +114,8 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
 		buf = ReadBuffer(gs->rel, blk);
 		frozen = omen_freeze_page(&gs->freeze, buf);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		if (page_is_vacant(BufferGetPage(buf)))
+		/* its room is better left to those who insert: nobody would thaw it */
+		if (omen_page_is_vacant(BufferGetPage(buf)))
 			vacant++;
 		else if (frozen)
 			sealable++;
@@ -301,7 +285,7 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 			if (PageIsNew(page) || omen_page_is_cold(page) ||
 				!omen_page_is_frozen(&gs->freeze, buf) ||
 				!omen_page_looks_frozen(page) ||
-				(off != 0 && page_is_vacant(page)))
+				(off != 0 && omen_page_is_vacant(page)))
 			{
 				UnlockReleaseBuffer(buf);
 				continue;

@@ -115,6 +115,22 @@ omen_page_is_header(Page page)
 		OmenPageGetColdPage(page)->kind == OMEN_PAGE_HEADER;
 }
 
+/*
+ * Has a hot page, which is locked, no rows, dead ones included?
+ */
+static inline bool
+omen_page_is_vacant(Page page)
+{
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		if (ItemIdIsUsed(PageGetItemId(page, off)))
+			return false;
+	}
+	return true;
+}
+
 /* The line pointer map of a cold page */
 extern uint16 *omen_page_line_map(Page page);
 
@@ -219,8 +235,8 @@ extern void omen_cold_reader_page(OmenColdReader *reader,
 								  BlockNumber blk, Page page);
 
 /* ------------------------------------------------------------------------
- * Counters of blocks read by scans of sealable tables, in transactions that had
- * not written before; for omendb.scan_stats() and the stress tests
+ * Counters of blocks with rows read by scans of sealable tables, in transactions
+ * that had not written before; for omendb.scan_stats() and the stress tests
  * ------------------------------------------------------------------------
  */
 extern void omen_count_scan_blocks(uint64 cold, uint64 hot);

@@ -260,8 +260,9 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 		{
 			TestForOldSnapshot(hscan->rs_base.rs_snapshot, rel, page);
 			collect_hot(scan, blk, page);
+			if (!omen_page_is_vacant(page))
+				scan->nhot++;
 			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
-			scan->nhot++;
 			return;
 		}
 		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
@@ -607,7 +608,8 @@ next_tuplemode(OmenScanDesc scan, ScanDirection direction)
 				return true;
 			}
 		}
-		if (!scan->cold)
+		if (!scan->cold &&
+			!omen_page_is_vacant(BufferGetPage(hscan->rs_cbuf)))
 			scan->nhot++;
 		omen_scan_unlock_page(scan);
 
