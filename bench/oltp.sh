@@ -4,9 +4,9 @@
 #
 # pgbench's TPC-B-like and select-only workloads on three databases of one
 # server: heap, omendb (hot: nothing is ever sealed) and omendb (sealed: every
-# row group is sealed at the start, sealing goes on in the background).  The
-# runs alternate between the databases; medians and ratios to heap are printed
-# and written to bench/results/oltp.{md,svg}.
+# page is sealed at the start; updates thaw what they need, and nothing is sealed
+# again).  The runs alternate between the databases, after a warm-up; medians and
+# ratios to heap are printed and written to bench/results/oltp.{md,svg}.
 #
 # Environment: SCALE (20), ROUNDS (5), SECONDS_PER_RUN (20), CLIENTS (2)
 #
@@ -84,6 +84,7 @@ P
 	echo
 	echo "\`bench/oltp.sh\`: scale $SCALE, $CLIENTS clients, $ROUNDS interleaved runs of $SECONDS_PER_RUN s each, medians;"
 	echo "PostgreSQL $(sql bench -At -d postgres -c 'SHOW server_version'), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), fsync off."
+	echo "hot: nothing is sealed. sealed: every page at the start; updates thaw what they need."
 	echo
 	echo "| workload | table | tps | ratio to heap |"
 	echo "|---|---|---:|---:|"

@@ -33,6 +33,17 @@ make_twins($node, $rows);
 seal_all($node, 'acct');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 twin_scripts($dir, $rows);
+# row groups whose table goes: work for garbage collection
+append_to_file(
+	"$dir/garbage.sql", q{
+DROP TABLE IF EXISTS junk;
+CREATE TABLE junk (id int, note text) USING omendb;
+INSERT INTO junk SELECT g, md5(g::text) FROM generate_series(1, 400) g;
+SELECT omendb.seal('junk', true);
+DROP TABLE junk;
+SELECT omendb.gc();
+\sleep 20 ms
+});
 
 my ($at_events, $anywhere) = (0, 0);
 my %stopped_at;
@@ -48,7 +59,7 @@ for my $n (1 .. $kills)
 		$node->safe_psql('postgres', "SELECT omendb.stop_event_set('$event', 'wait', $skip)");
 	}
 	$load = start_load($node, 60, [ "$dir/change.sql", 3 ], [ "$dir/maintain.sql", 1 ],
-		[ "$dir/checkpoint.sql", 1 ], [ "$dir/read.sql", 1 ]);
+		[ "$dir/checkpoint.sql", 1 ], [ "$dir/read.sql", 1 ], [ "$dir/garbage.sql", 1 ]);
 	if (defined $event)
 	{
 		my $until = time() + 6;
@@ -94,6 +105,7 @@ note("killed $anywhere times anywhere");
 cmp_ok($at_events, '>=', int($kills / 3), 'stop events were reached');
 
 # the table can be worked with as before
+$node->safe_psql('postgres', 'DROP TABLE IF EXISTS junk');
 $node->safe_psql('postgres', 'VACUUM (FREEZE) acct');
 seal_all($node, 'acct');
 compare_twins($node, 'sealed again');

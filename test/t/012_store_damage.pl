@@ -239,6 +239,8 @@ for my $damage (
 		{
 			is(read_file($bad), 20, 'undamaged again');
 			$node->restart;
+			$node->poll_query_until('postgres',
+				q{SELECT state = 'ready' FROM omendb.store_stats()});
 		}
 		else
 		{
