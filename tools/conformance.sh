@@ -186,7 +186,7 @@ comparable() {
 # judge SUITE MODE
 judge() {
 	local suite=$1 mode=$2 name=$1-$2
-	local passed=0 failed=0 pinned=0 file test crashes cold hot percent reordered="" plans=""
+	local passed=0 failed=0 pinned=0 file test pin pins crashes cold hot percent reordered="" plans=""
 	for file in "$WORK/$suite-heap.out/results"/*.out; do
 		test=$(basename "$file" .out)
 		result=$WORK/$name.out/results/$test.out
@@ -212,18 +212,20 @@ judge() {
 			comparable "$result" >"$WORK/omendb.txt"
 			diff "$WORK/heap.txt" "$WORK/omendb.txt" | grep '^[<>]' >"$WORK/diff"
 		fi
-		pin=$EXPECTED/$suite-$test.diff
+		# in a stress mode the stress may show, or not
 		case $mode in
-			alex) pin=$EXPECTED/$suite-$test.alex.diff ;;
-			stress*) [ ! -e "$EXPECTED/$suite-$test.stress.diff" ] ||
-				pin=$EXPECTED/$suite-$test.stress.diff ;;
+			alex) pins=$suite-$test.alex ;;
+			stress*) pins="$suite-$test.stress $suite-$test" ;;
+			*) pins=$suite-$test ;;
 		esac
-		if [ -e "$pin" ] && cmp -s "$pin" "$WORK/diff" &&
-			grep -q "^$(basename "$pin" .diff)[[:space:]]" "$EXPECTED/differences.txt"; then
-			passed=$((passed + 1))
-			pinned=$((pinned + 1))
-			continue
-		fi
+		for pin in $pins; do
+			if [ -e "$EXPECTED/$pin.diff" ] && cmp -s "$EXPECTED/$pin.diff" "$WORK/diff" &&
+				grep -q "^$pin[[:space:]]" "$EXPECTED/differences.txt"; then
+				passed=$((passed + 1))
+				pinned=$((pinned + 1))
+				continue 2
+			fi
+		done
 		case $mode in
 			stress*)
 				if { grep -q "^$suite-$test.stress-order[[:space:]]" "$EXPECTED/differences.txt" &&
