@@ -35,6 +35,7 @@ sub omen_conf
 		'shared_buffers' => "'8MB'",
 		'log_statement' => 'none',
 		'jit' => 'off',
+		'wal_log_hints' => $ENV{WAL_LOG_HINTS} // 'on',
 		%set);
 	return join("\n", map { "$_ = $conf{$_}" } sort keys %conf) . "\n";
 }
