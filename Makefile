@@ -19,8 +19,9 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type
 ifneq (,$(findstring clang,$(CC)))
-# the server's headers were configured for gcc
-PG_CFLAGS += -Wno-ignored-attributes
+# the server was configured for gcc: its headers, and its flags
+PG_CFLAGS += -Wno-ignored-attributes -Wno-unknown-warning-option \
+	-Wno-ignored-optimization-argument
 endif
 SHLIB_LINK = -lrocksdb -lzstd -llz4
 
