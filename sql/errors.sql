@@ -100,9 +100,6 @@ SET omendb.no_such_setting = 1;
 ALTER SYSTEM SET omendb.seal_delay = '-1';
 ALTER SYSTEM SET omendb.reclaim_space = 'everything';
 
--- stop events
-SELECT omendb.stop_event_set('nowhere', 'sing');
-
 RESET search_path;
 DROP SCHEMA omen_errors CASCADE;
 DROP ROLE omen_owner, omen_other;

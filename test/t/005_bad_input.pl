@@ -342,6 +342,10 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activit
 eval { $waiter->quit };
 works_again('store terminated in a load');
 
+# an action that stop events do not know
+($rc, $out, $err) = $node->psql('postgres', q{SELECT omendb.stop_event_set('nowhere', 'sing')});
+like($err, qr/ERROR:.*unrecognized stop event action "sing".*Valid actions are/s, 'unknown action of a stop event');
+
 # a statement timeout while sealing
 $node->safe_psql('postgres', 'UPDATE acct SET v = v + 1; UPDATE acct_heap SET v = v + 1; VACUUM acct');
 $good = undef;
