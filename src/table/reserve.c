@@ -20,13 +20,44 @@
 /* Smaller row groups (tests) would be mostly header pages */
 #define RESERVE_MIN_GROUP_BLOCKS	64
 
+/* Make a reserved header page of an exclusively locked new page. */
+static void
+init_reserved(Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+	OmenGroupHeader header;
+
+	START_CRIT_SECTION();
+	omen_page_init(page, OMEN_PAGE_HEADER);
+	header = OmenPageGetGroupHeader(page);
+	header->nblocks = omen_row_group_blocks;
+	header->flags = OMEN_GROUP_RESERVED;
+	MarkBufferDirty(buf);
+	omen_log_header(buf);
+	END_CRIT_SECTION();
+}
+
+/* See table.h */
+bool
+omen_reserve_new_page(Buffer buf)
+{
+	bool		done = false;
+
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	if (PageIsNew(BufferGetPage(buf)))
+	{
+		init_reserved(buf);
+		done = true;
+	}
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	return done;
+}
+
 /* See table.h */
 void
 omen_reserve_header_page(Relation rel, BlockNumber inserted_blk)
 {
 	Buffer		buf;
-	Page		page;
-	OmenGroupHeader header;
 
 	if (omen_row_group_blocks < RESERVE_MIN_GROUP_BLOCKS ||
 		OmenGroupOffset(inserted_blk) != omen_row_group_blocks - 1 ||
@@ -43,14 +74,6 @@ omen_reserve_header_page(Relation rel, BlockNumber inserted_blk)
 							 NULL);
 	UnlockRelationForExtension(rel, ExclusiveLock);
 
-	page = BufferGetPage(buf);
-	START_CRIT_SECTION();
-	omen_page_init(page, OMEN_PAGE_HEADER);
-	header = OmenPageGetGroupHeader(page);
-	header->nblocks = omen_row_group_blocks;
-	header->flags = OMEN_GROUP_RESERVED;
-	MarkBufferDirty(buf);
-	omen_log_header(buf);
-	END_CRIT_SECTION();
+	init_reserved(buf);
 	UnlockReleaseBuffer(buf);
 }

@@ -177,6 +177,18 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 	buf = ReadBuffer(rel, gs->first);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buf);
+	if (PageIsNew(page))
+	{
+		/*
+		 * Added to the table in advance, and never used before a crash, say.
+		 * Nobody need ever come to it, while the rest of the row group is full
+		 * of rows.  Whoever has found the page in the free space map sees no
+		 * room there then.
+		 */
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		(void) omen_reserve_new_page(buf);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+	}
 	if (omen_page_is_header(page))
 	{
 		OmenGroupHeader header = OmenPageGetGroupHeader(page);
@@ -190,11 +202,6 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 			gs->old_id = header->id;
 			draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
 		}
-	}
-	else if (PageIsNew(page))
-	{
-		UnlockReleaseBuffer(buf);
-		return false;
 	}
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 

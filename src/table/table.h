@@ -382,6 +382,11 @@ extern bool omen_is_omendb_table(Relation rel);
 
 /* insertion: reserve the next row group's header page (reserve.c) */
 extern void omen_reserve_header_page(Relation rel, BlockNumber inserted_blk);
+/*
+ * Make a reserved header page of a pinned, unlocked first block of a row group,
+ * if it has never been initialised; false if it has.
+ */
+extern bool omen_reserve_new_page(Buffer buf);
 
 /* ------------------------------------------------------------------------
  * Seal (seal.c, freeze.c)

@@ -127,6 +127,26 @@ $node->poll_query_until('postgres', q{SELECT autovacuum_count > 0 FROM pg_stat_u
 $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'});
 is($node->safe_psql('postgres', q{SELECT cold_rows('auto')}), '0', 'autovacuum does not seal with omendb.seal = off');
 
+# The first block of a row group that was added to the table and never used, as a
+# crash can leave it, does not keep the others from being sealed.
+$node->safe_psql('postgres', q{
+CREATE TABLE gap (id int, pad text) USING omendb;
+ALTER TABLE gap ALTER pad SET STORAGE PLAIN;
+INSERT INTO gap SELECT g, repeat('x', 6000) FROM generate_series(1, 4) g});
+my $gap = $node->data_dir . '/' . $node->safe_psql('postgres', q{SELECT pg_relation_filepath('gap')});
+$node->stop;
+append_to_file($gap, "\0" x (2 * 8192));
+$node->start;
+$node->safe_psql('postgres', q{INSERT INTO gap VALUES (5, repeat('y', 6000))});
+is($node->safe_psql('postgres', 'SELECT max(ctid) FROM gap'), '(5,1)', 'block 4 has never been used');
+seal_all($node, 'gap');
+is($node->safe_psql('postgres', q{SELECT cold_rows('gap')}), '5', 'all rows are sealed');
+$node->safe_psql('postgres', q{UPDATE gap SET id = 50 WHERE id = 5; INSERT INTO gap SELECT g, repeat('z', 6000) FROM generate_series(6, 9) g});
+is($node->safe_psql('postgres', 'SELECT count(*), sum(id) FROM gap'), '9|90', 'and can be worked with');
+seal_all($node, 'gap');
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', 'SELECT count(*), sum(id) FROM gap'), '9|90', 'on the standby, too');
+
 crash_free($_, $_->name) for ($node, $standby);
 $standby->stop;
 $node->stop;
