@@ -62,7 +62,6 @@ SET ROLE omen_other;
 SELECT omendb.seal('owned', true);
 SELECT omendb.unseal('owned');
 SELECT omendb.gc();
-SELECT omendb.stop_event_set('seal-before-page', 'wait');
 SELECT count(*) FROM owned;
 UPDATE owned SET v = 'no';
 RESET ROLE;

@@ -4,6 +4,9 @@
  *	  What every component of omendb shares: settings, the two resource
  *	  managers, the preload check and stop events.
  *
+ * PGDLLEXPORT marks what the tests' own library uses (test/omendb_test): from
+ * PostgreSQL 16 on, extensions' symbols are hidden without it.
+ *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
@@ -25,7 +28,7 @@
 
 /* omendb.c */
 extern bool omen_preloaded;
-extern void omen_require_preload(void);
+extern PGDLLEXPORT void omen_require_preload(void);
 
 /* Settings (omendb.c); units are in the descriptions registered there */
 typedef enum OmenReclaimSpace
@@ -43,7 +46,7 @@ extern int	omen_reclaim_space;		/* OmenReclaimSpace */
 extern bool omen_eager_seal;
 extern bool omen_seal_before_scan;
 extern int	omen_eager_naptime;		/* milliseconds */
-extern bool omen_stop_events;
+extern PGDLLEXPORT bool omen_stop_events;
 
 /*
  * Stop events (stopevent.c): named pause points for tests.  They cost one test
@@ -55,6 +58,10 @@ extern bool omen_stop_events;
 			omen_stop_event_reached(name); \
 	} while (0)
 extern void omen_stop_event_reached(const char *name);
+extern PGDLLEXPORT void omen_stop_event_set(const char *name,
+											const char *action, int skip);
+extern PGDLLEXPORT void omen_stop_event_clear(const char *name);
+extern PGDLLEXPORT int omen_stop_event_waiting(const char *name);
 extern Size omen_stop_event_shmem_size(void);
 extern void omen_stop_event_shmem_init(void);
 

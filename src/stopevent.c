@@ -4,7 +4,8 @@
  *	  Named pause points, so that tests can stop a process exactly in the
  *	  middle of a seal, a thaw, a split, and look at it or kill it there.
  *
- * A test arms an event with omendb.stop_event_set(name, action, skip): after
+ * The SQL functions are the tests' (test/omendb_test).  They arm an event with
+ * omendb.stop_event_set(name, action, skip): after
  * `skip` passages the next process that reaches it
  *	  wait	waits until omendb.stop_event_clear(name)
  *	  error	raises an error (ignored where interrupts are held off)
@@ -21,12 +22,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "fmgr.h"
-#include "funcapi.h"
 #include "port/atomics.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
-#include "utils/builtins.h"
 
 #define STOP_EVENT_SLOTS	16
 #define STOP_EVENT_NAMELEN	48
@@ -163,10 +161,6 @@ omen_stop_event_reached(const char *name)
 	}
 }
 
-PG_FUNCTION_INFO_V1(omen_stop_event_set);
-PG_FUNCTION_INFO_V1(omen_stop_event_clear);
-PG_FUNCTION_INFO_V1(omen_stop_event_waiting);
-
 static void
 require_stop_events(void)
 {
@@ -178,13 +172,10 @@ require_stop_events(void)
 				 errhint("Start the server with omendb.stop_events = on.")));
 }
 
-/* stop_event_set(name text, action text, skip int) returns void */
-Datum
-omen_stop_event_set(PG_FUNCTION_ARGS)
+/* Arm an event, or arm it anew; see the head of this file */
+void
+omen_stop_event_set(const char *name, const char *action, int skip)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *action = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	int			skip = PG_GETARG_INT32(2);
 	StopAction	act;
 	bool		done = false;
 
@@ -232,14 +223,12 @@ omen_stop_event_set(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many stop events are armed")));
-	PG_RETURN_VOID();
 }
 
-/* stop_event_clear(name text) returns void: disarm and let waiters go on */
-Datum
-omen_stop_event_clear(PG_FUNCTION_ARGS)
+/* Disarm an event and let those that wait there go on */
+void
+omen_stop_event_clear(const char *name)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	StopEvent  *ev;
 
 	require_stop_events();
@@ -252,14 +241,12 @@ omen_stop_event_clear(PG_FUNCTION_ARGS)
 		pg_atomic_fetch_sub_u32(&stop_shared->armed, 1);
 	}
 	SpinLockRelease(&stop_shared->mutex);
-	PG_RETURN_VOID();
 }
 
-/* stop_event_waiting(name text) returns int: processes stopped there now */
-Datum
-omen_stop_event_waiting(PG_FUNCTION_ARGS)
+/* How many processes wait at that event now? */
+int
+omen_stop_event_waiting(const char *name)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	StopEvent  *ev;
 	int			n = 0;
 
@@ -269,5 +256,5 @@ omen_stop_event_waiting(PG_FUNCTION_ARGS)
 	if (ev != NULL)
 		n = ev->waiting;
 	SpinLockRelease(&stop_shared->mutex);
-	PG_RETURN_INT32(n);
+	return n;
 }

@@ -107,6 +107,18 @@ build_and_install() {
 	fi
 }
 
+# install_test_module DIR LOG [make arguments]: the extension omendb_test, which
+# is not part of what users install, from the same sources
+install_test_module() {
+	local dir=$1/test/omendb_test log=$2
+	shift 2
+	if ! make -C "$dir" PG_CONFIG="$PG_CONFIG" "$@" >>"$log" 2>&1 ||
+		! as_installer make -C "$dir" PG_CONFIG="$PG_CONFIG" "$@" install >>"$log" 2>&1; then
+		cat "$log" >&2
+		return 1
+	fi
+}
+
 # new_server NAME [configuration line ...]: make a cluster in $WORK/NAME; the
 # socket is in $WORK/NAME.s.  Loads omendb unless a line says otherwise.
 new_server() {

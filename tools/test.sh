@@ -5,15 +5,17 @@
 #   test.sh [suite ...]
 #
 # Suites, in this order (default: all):
-#   regress      sql/ and expected/ with pg_regress
+#   regress      sql/ and expected/ with pg_regress, and those of the extension
+#                that only the tests use (test/omendb_test)
 #   isolation    test/isolation: concurrent sessions on sealed rows
 #   tap          test/t: crashes, standbys, backups, bad input, DDL
 #   differential random statements on a heap table and its omendb twin
 #   fuzz         test/fuzz: damaged chunks and pages
 #   conformance  PostgreSQL's own suites on omendb tables, normal and stress
 #
-# The library is built with -Werror and with assertions, installed, tested, and
-# at the end replaced by one built as users build it.  The last line counts the
+# The library is built with -Werror and with assertions, installed together with
+# the extension omendb_test, tested, and at the end replaced by one built as
+# users build it, without omendb_test.  The last line counts the
 # tests of all suites; the exit code is 0 only if some ran and none failed.
 #
 # LOGS: where to leave the logs (default: removed, unless something failed).
@@ -86,8 +88,16 @@ suite_regress() {
 		--load-extension=omendb \
 		--host="$WORK/regress.s" --port=5432 --user=postgres $tests \
 		>"$LOGS/regress.log" 2>&1
-	stop_server regress
 	count_pg_regress regress "$LOGS/regress.log" regress
+	suite_started=$SECONDS
+	as_user mkdir -p regress_test.out
+	as_user "$PGXS_TEST/regress/pg_regress" --inputdir="$SOURCES/test/omendb_test" \
+		--outputdir="$WORK/regress_test.out" --bindir="$BINDIR" \
+		--load-extension=omendb --load-extension=omendb_test \
+		--host="$WORK/regress.s" --port=5432 --user=postgres test_functions \
+		>"$LOGS/regress_test.log" 2>&1
+	stop_server regress
+	count_pg_regress regress_test "$LOGS/regress_test.log" regress
 }
 
 # isolation_run NAME AM: the specs with that default table access method
@@ -95,7 +105,7 @@ isolation_run() {
 	local name=$1 tests
 	sql isolation -q -d postgres -c "CREATE DATABASE $name TEMPLATE template0" &&
 		sql isolation -q -d "$name" -c "CREATE EXTENSION omendb" \
-			-f "$SOURCES/test/isolation/helpers.sql" \
+			-c "CREATE EXTENSION omendb_test" -f "$SOURCES/test/isolation/helpers.sql" \
 			-c "ALTER DATABASE $name SET default_table_access_method = $2" || return
 	as_user mkdir -p "$name.out"
 	tests=$(cd "$SOURCES/test/isolation/specs" && ls ./*.spec |
@@ -202,7 +212,9 @@ SOURCES=$WORK/sources
 copy_sources "$SOURCES"
 chmod -R a+rX "$SOURCES"
 if ! build_and_install "$SOURCES" "$LOGS/build.log" \
-	PROFILE="-Werror -DUSE_ASSERT_CHECKING=1"; then
+	PROFILE="-Werror -DUSE_ASSERT_CHECKING=1" ||
+	! install_test_module "$SOURCES" "$LOGS/build.log" \
+		PROFILE="-Werror -DUSE_ASSERT_CHECKING=1"; then
 	say "test: the build failed"
 	say "0 passed, 1 failed"
 	exit 1
@@ -218,6 +230,8 @@ done
 # ---- leave the library as users build it --------------------------------
 
 make -C "$SOURCES" -s PG_CONFIG="$PG_CONFIG" clean >/dev/null 2>&1
+as_installer make -C "$SOURCES/test/omendb_test" -s PG_CONFIG="$PG_CONFIG" \
+	uninstall >/dev/null 2>&1
 if ! build_and_install "$SOURCES" "$LOGS/build-production.log" PROFILE=-Werror; then
 	say "test: the production build failed"
 	TOTAL_FAILED=$((TOTAL_FAILED + 1))

@@ -44,9 +44,9 @@ typedef struct OmenOwner
 } OmenOwner;
 
 /* ---- ids (rowgroupid.c) ---- */
-extern void omen_id_generate(OmenRowGroupId *id);
-extern void omen_id_format(const OmenRowGroupId *id, char *buf /* OMEN_ID_STRLEN + 1 */ );
-extern bool omen_id_parse(const char *str, OmenRowGroupId *id);
+extern PGDLLEXPORT void omen_id_generate(OmenRowGroupId *id);
+extern PGDLLEXPORT void omen_id_format(const OmenRowGroupId *id, char *buf /* OMEN_ID_STRLEN + 1 */ );
+extern PGDLLEXPORT bool omen_id_parse(const char *str, OmenRowGroupId *id);
 
 /*
  * ---- use registry (registry.c) ----
@@ -60,8 +60,8 @@ extern bool omen_id_parse(const char *str, OmenRowGroupId *id);
  * "too many" (ERRCODE_PROGRAM_LIMIT_EXCEEDED): callable under a content lock,
  * not in a critical section.
  */
-extern void omen_id_register(const OmenRowGroupId *id);
-extern void omen_id_unregister(const OmenRowGroupId *id);
+extern PGDLLEXPORT void omen_id_register(const OmenRowGroupId *id);
+extern PGDLLEXPORT void omen_id_unregister(const OmenRowGroupId *id);
 /* Is the id registered by any backend (self included)? */
 extern bool omen_id_in_use(const OmenRowGroupId *id);
 
@@ -84,20 +84,21 @@ extern bool omen_id_in_use(const OmenRowGroupId *id);
  */
 typedef struct OmenFileWriter OmenFileWriter;
 
-extern OmenFileWriter *omen_file_create(const OmenRowGroupId *id,
-										const OmenOwner *owner);
-extern void omen_file_put(OmenFileWriter *writer, uint16 attno, uint16 segment,
-						  const char *data, Size len);
+extern PGDLLEXPORT OmenFileWriter *omen_file_create(const OmenRowGroupId *id,
+													const OmenOwner *owner);
+extern PGDLLEXPORT void omen_file_put(OmenFileWriter *writer, uint16 attno,
+									  uint16 segment, const char *data,
+									  Size len);
 /* returns the file's size in bytes */
-extern uint64 omen_file_publish(OmenFileWriter *writer);
+extern PGDLLEXPORT uint64 omen_file_publish(OmenFileWriter *writer);
 extern void omen_file_abort(OmenFileWriter *writer);
 
 /*
  * Give a row group a further owner (ALTER TABLE ... SET TABLESPACE copies its
  * header to a new relfilenode): logged, flushed and durable on return.
  */
-extern void omen_store_add_owner(const OmenRowGroupId *id,
-								 const OmenOwner *owner);
+extern PGDLLEXPORT void omen_store_add_owner(const OmenRowGroupId *id,
+											 const OmenOwner *owner);
 
 /*
  * Drop row groups whose header has moved on.  XLogFlush()es everything up to
@@ -105,7 +106,7 @@ extern void omen_store_add_owner(const OmenRowGroupId *id,
  * tombstone file per id; the store worker deletes as soon as nobody has the id
  * registered.  Idempotent.
  */
-extern void omen_store_drop(const OmenRowGroupId *ids, int nids);
+extern PGDLLEXPORT void omen_store_drop(const OmenRowGroupId *ids, int nids);
 
 /*
  * Enumerate the row groups in the store, from the names in omendb/sst.
@@ -115,7 +116,8 @@ extern void omen_store_drop(const OmenRowGroupId *ids, int nids);
 typedef bool (*OmenStoreCallback) (const OmenRowGroupId *id,
 								   const OmenOwner *owner, uint64 size,
 								   void *arg);
-extern void omen_store_foreach(OmenStoreCallback callback, void *arg);
+extern PGDLLEXPORT void omen_store_foreach(OmenStoreCallback callback,
+										   void *arg);
 /* File size of one row group in bytes, 0 if it is not there */
 extern uint64 omen_store_file_size(const OmenRowGroupId *id);
 /* The same without reading the folder, for a row group's first owner */
@@ -125,8 +127,8 @@ extern uint64 omen_store_owned_file_size(const OmenRowGroupId *id,
  * Take away an owner that is gone; when none is left the row group is dropped
  * as by omen_store_drop().
  */
-extern void omen_store_remove_owner(const OmenRowGroupId *id,
-									const OmenOwner *owner);
+extern PGDLLEXPORT void omen_store_remove_owner(const OmenRowGroupId *id,
+												const OmenOwner *owner);
 
 /*
  * ---- chunk cache (cache.c) ----
@@ -152,19 +154,21 @@ typedef struct OmenChunk
 	uint64		handle;			/* internal */
 } OmenChunk;
 
-extern bool omen_cache_get(const OmenRowGroupId *id, const OmenOwner *owner,
-						   uint16 attno, uint16 segment, OmenChunk *chunk);
+extern PGDLLEXPORT bool omen_cache_get(const OmenRowGroupId *id,
+									   const OmenOwner *owner, uint16 attno,
+									   uint16 segment, OmenChunk *chunk);
 /*
  * The same for scans that read much and come back seldom: what they load goes
  * to the cold end of the cache and does not push out what others use.
  */
-extern bool omen_cache_get_scan(const OmenRowGroupId *id,
-								const OmenOwner *owner, uint16 attno,
-								uint16 segment, OmenChunk *chunk);
-extern void omen_cache_release(OmenChunk *chunk);
+extern PGDLLEXPORT bool omen_cache_get_scan(const OmenRowGroupId *id,
+											const OmenOwner *owner,
+											uint16 attno, uint16 segment,
+											OmenChunk *chunk);
+extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
 /* Ask for chunks that will be needed soon; never waits, never errors. */
-extern void omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno,
-								uint16 segment);
+extern PGDLLEXPORT void omen_cache_prefetch(const OmenRowGroupId *id,
+											uint16 attno, uint16 segment);
 extern void omen_store_missing(const OmenRowGroupId *id,
 							   const OmenOwner *owner) pg_attribute_noreturn();
 /*

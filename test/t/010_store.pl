@@ -18,7 +18,7 @@ max_connections = 60
 log_min_messages = warning
 });
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$node->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
 my $data = $node->data_dir;
 
 sub stat_of

@@ -19,7 +19,7 @@ wal_keep_size = '256MB'
 log_min_messages = debug1
 });
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$node->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
 
 sub sql { return $_[0]->safe_psql('postgres', $_[1]); }
 

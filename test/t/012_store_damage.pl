@@ -16,7 +16,7 @@ omendb.seal = off
 log_min_messages = warning
 });
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$node->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
 my $data = $node->data_dir;
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }

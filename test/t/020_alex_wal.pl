@@ -24,7 +24,7 @@ restart_after_crash = on
 jit = off
 });
 $primary->start;
-$primary->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$primary->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('alex_standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);

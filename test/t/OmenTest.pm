@@ -40,7 +40,7 @@ sub omen_conf
 	return join("\n", map { "$_ = $conf{$_}" } sort keys %conf) . "\n";
 }
 
-# omen_node(name, setting => value, ...): initialised and started, extension made
+# omen_node(name, setting => value, ...): initialised and started, extensions made
 sub omen_node
 {
 	my ($name, %set) = @_;
@@ -48,7 +48,7 @@ sub omen_node
 	$node->init(allows_streaming => 1);
 	$node->append_conf('postgresql.conf', omen_conf(%set));
 	$node->start;
-	$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+	$node->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
 	omen_helpers($node);
 	return $node;
 }

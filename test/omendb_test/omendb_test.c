@@ -1,26 +1,35 @@
 /*-------------------------------------------------------------------------
  *
- * storetest.c
- *	  SQL functions that drive the store without a table, for tests.
+ * omendb_test.c
+ *	  SQL functions that only the tests of omendb need: stop events, and the
+ *	  store driven without a table.
  *
- * Refused unless omendb.stop_events is on.  The bytes of a test chunk follow
- * from its key, so that whoever reads it can check it.
+ * An extension of its own, so that no user's database holds them.  Refused
+ * unless omendb.stop_events is on.  The bytes of a test chunk follow from its
+ * key, so that whoever reads it can check it.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
-#include "store/storeint.h"
+#include "omendb.h"
 
 #include <unistd.h>
 
 #include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(omen_test_stop_event_set);
+PG_FUNCTION_INFO_V1(omen_test_stop_event_clear);
+PG_FUNCTION_INFO_V1(omen_test_stop_event_waiting);
 PG_FUNCTION_INFO_V1(omen_test_file_write);
 PG_FUNCTION_INFO_V1(omen_test_file_read);
 PG_FUNCTION_INFO_V1(omen_test_file_drop);
@@ -28,6 +37,31 @@ PG_FUNCTION_INFO_V1(omen_test_file_owner);
 PG_FUNCTION_INFO_V1(omen_test_file_list);
 PG_FUNCTION_INFO_V1(omen_test_file_hold);
 PG_FUNCTION_INFO_V1(omen_test_process_threads);
+
+/* stop_event_set(name text, action text, skip int) returns void */
+Datum
+omen_test_stop_event_set(PG_FUNCTION_ARGS)
+{
+	omen_stop_event_set(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						PG_GETARG_INT32(2));
+	PG_RETURN_VOID();
+}
+
+/* stop_event_clear(name text) returns void: disarm and let waiters go on */
+Datum
+omen_test_stop_event_clear(PG_FUNCTION_ARGS)
+{
+	omen_stop_event_clear(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}
+
+/* stop_event_waiting(name text) returns int: processes stopped there now */
+Datum
+omen_test_stop_event_waiting(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(omen_stop_event_waiting(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
 
 static void
 require_test_mode(void)
