@@ -27,7 +27,8 @@
 #define HALF_PAGE (BLCKSZ / 2)
 
 StaticAssertDecl(SizeOfPageHeaderData + MAXALIGN(sizeof(OmenColdPageData)) +
-				 MAXALIGN(sizeof(OmenGroupHeaderData)) +
+				 MAXALIGN(Max(sizeof(OmenGroupHeaderData),
+							  sizeof(OmenMarkerData))) +
 				 sizeof(uint16) * MaxHeapTuplesPerPage < HALF_PAGE,
 				 "cold pages must fit into half a page");
 

@@ -28,7 +28,7 @@ init_reserved(Buffer buf)
 	OmenGroupHeader header;
 
 	START_CRIT_SECTION();
-	omen_page_init(page, OMEN_PAGE_HEADER);
+	omen_page_init(page, OMEN_PAGE_HEADER, 0);
 	header = OmenPageGetGroupHeader(page);
 	header->nblocks = omen_row_group_blocks;
 	header->flags = OMEN_GROUP_RESERVED;

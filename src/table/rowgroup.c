@@ -10,6 +10,7 @@
 #include "table/table.h"
 
 #include "port/pg_bitutils.h"
+#include "port/pg_crc32c.h"
 #include "storage/bufpage.h"
 #include "utils/snapmgr.h"
 
@@ -21,6 +22,8 @@ line_map_offset(OmenPageKind kind)
 
 	if (kind == OMEN_PAGE_HEADER)
 		off += MAXALIGN(sizeof(OmenGroupHeaderData));
+	else
+		off += MAXALIGN(sizeof(OmenMarkerData));
 	return off;
 }
 
@@ -50,7 +53,7 @@ omen_page_data_length(Page page)
  * Initialise a page as a cold one: empty and full at once for heapam.
  */
 void
-omen_page_init(Page page, OmenPageKind kind)
+omen_page_init(Page page, OmenPageKind kind, int group_offset)
 {
 	PageHeader	phdr = (PageHeader) page;
 	OmenColdPage cold;
@@ -64,6 +67,86 @@ omen_page_init(Page page, OmenPageKind kind)
 	cold->magic = OMEN_PAGE_MAGIC;
 	cold->version = OMEN_PAGE_VERSION;
 	cold->kind = kind;
+	cold->group_offset = group_offset;
+}
+
+/* See table.h */
+void
+omen_page_set_marker(Page page, const OmenRowGroupId *id, uint32 rows_crc,
+					 uint32 first_rows_crc)
+{
+	OmenMarker	marker = OmenPageGetMarker(page);
+
+	OmenPageGetColdPage(page)->rows_crc = rows_crc;
+	marker->id = *id;
+	marker->first_rows_crc = first_rows_crc;
+	marker->nblocks = omen_row_group_blocks;
+}
+
+/* The crc a cold page should have; its lengths have been checked */
+static uint32
+cold_page_crc(Page page)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+	const char *data = OmenPageGetData(page);
+	Size		skip = offsetof(OmenColdPageData, crc);
+	uint32		zero = 0;
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, data, skip);
+	COMP_CRC32C(crc, &zero, sizeof(zero));
+	skip += sizeof(cold->crc);
+	COMP_CRC32C(crc, data + skip, omen_page_data_length(page) - skip);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+/* See table.h */
+void
+omen_page_set_crc(Page page)
+{
+	OmenPageGetColdPage(page)->crc = cold_page_crc(page);
+}
+
+/* See table.h */
+bool
+omen_page_is_sound(Page page, BlockNumber blk)
+{
+	OmenColdPage cold = OmenPageGetColdPage(page);
+
+	return cold->version == OMEN_PAGE_VERSION &&
+		cold->kind == (OmenGroupOffset(blk) == 0 ?
+					   OMEN_PAGE_HEADER : OMEN_PAGE_MARKER) &&
+		cold->group_offset == OmenGroupOffset(blk) &&
+		cold->nlines <= MaxHeapTuplesPerPage &&
+		omen_page_data_length(page) <= BLCKSZ - SizeOfPageHeaderData &&
+		cold->crc == cold_page_crc(page);
+}
+
+/* See table.h */
+uint32
+omen_page_rows_crc(Page heap_page)
+{
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(heap_page);
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, &maxoff, sizeof(maxoff));
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		ItemId		lp = PageGetItemId(heap_page, off);
+		uint16		head[3];
+
+		head[0] = ItemIdGetFlags(lp);
+		head[1] = ItemIdGetLength(lp);
+		head[2] = ItemIdIsRedirected(lp) ? ItemIdGetRedirect(lp) : 0;
+		COMP_CRC32C(crc, head, sizeof(head));
+		if (ItemIdIsNormal(lp))
+			COMP_CRC32C(crc, PageGetItem(heap_page, lp), head[1]);
+	}
+	FIN_CRC32C(crc);
+	return crc;
 }
 
 /*
@@ -112,8 +195,7 @@ omen_check_header(Relation rel, Page page, BlockNumber blk)
 	 * A wrong length would be logged, and redo could not take it; a wrong count
 	 * or first bit would let block 0 turn hot while others need the header.
 	 */
-	if (cold->nlines > MaxHeapTuplesPerPage ||
-		omen_page_data_length(page) > BLCKSZ - SizeOfPageHeaderData ||
+	if (!omen_page_is_sound(page, blk) ||
 		header->nblocks > OMEN_MAX_GROUP_BLOCKS ||
 		header->cold_pages > header->nblocks ||
 		header->cold_pages != pg_popcount((const char *) header->cold,

@@ -48,6 +48,7 @@ typedef struct BlockState
 	bool		held;			/* the new version holds its rows */
 	bool		was_cold;		/* rows came from the old version */
 	uint16		nrows;
+	uint32		rows_crc;		/* of what the new version holds */
 } BlockState;
 
 typedef struct GroupSeal
@@ -302,6 +303,7 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 			UnlockReleaseBuffer(buf);
 		}
 
+		state->rows_crc = omen_page_rows_crc(image);
 		if (omen_segment_builder_add_page(builder, off - base, image))
 		{
 			OffsetNumber maxoff = PageGetMaxOffsetNumber(image);
@@ -537,7 +539,9 @@ turn_block_zero(GroupSeal *gs)
 		return false;
 	}
 
-	omen_page_init((Page) new_page.data, OMEN_PAGE_HEADER);
+	omen_page_init((Page) new_page.data, OMEN_PAGE_HEADER, 0);
+	OmenPageGetColdPage((Page) new_page.data)->rows_crc =
+		gs->blocks[0].rows_crc;
 	if (!gs->reserved)
 		omen_page_set_line_map((Page) new_page.data, page);
 	header = OmenPageGetGroupHeader((Page) new_page.data);
@@ -639,7 +643,10 @@ turn_page(GroupSeal *gs, int off, bool *turned)
 		if (!OmenBitmapIsSet(header->cold, off) &&
 			page_unchanged(gs, buf, off))
 		{
-			omen_page_init((Page) new_page.data, OMEN_PAGE_MARKER);
+			omen_page_init((Page) new_page.data, OMEN_PAGE_MARKER, off);
+			omen_page_set_marker((Page) new_page.data, &gs->new_id,
+								 gs->blocks[off].rows_crc,
+								 gs->blocks[0].rows_crc);
 			omen_page_set_line_map((Page) new_page.data, page);
 
 			OMEN_STOP_EVENT("seal-before-page");

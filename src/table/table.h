@@ -35,19 +35,23 @@
  * ------------------------------------------------------------------------
  */
 #define OMEN_PAGE_MAGIC		0x4F4D454E	/* "OMEN" */
-#define OMEN_PAGE_VERSION	1
+#define OMEN_PAGE_VERSION	2
 
 typedef enum OmenPageKind
 {
-	OMEN_PAGE_MARKER = 1,		/* rows live in the store, no group data */
-	OMEN_PAGE_HEADER = 2		/* the same, plus OmenGroupHeader */
+	OMEN_PAGE_MARKER = 1,		/* rows live in the store: OmenMarkerData */
+	OMEN_PAGE_HEADER = 2		/* block 0: OmenGroupHeaderData */
 } OmenPageKind;
 
 /*
- * Start of every cold page, at offset SizeOfPageHeaderData.  The line pointer
- * map follows (in a header page, after OmenGroupHeader): one uint16 per line
- * pointer, LP_* flags in the upper two bits, the target of an LP_REDIRECT in
- * the rest.
+ * Start of every cold page, at offset SizeOfPageHeaderData.  What is particular
+ * to the kind follows, then the line pointer map: one uint16 per line pointer,
+ * LP_* flags in the upper two bits, the target of an LP_REDIRECT in the rest.
+ *
+ * crc covers our data from its start to its end, with crc itself taken as 0.
+ * Servers without data checksums have nothing else that tells a damaged bitmap
+ * or line pointer map from a good one.  Whoever changes a cold page calls
+ * omen_page_set_crc() (the functions that log the change do).
  */
 typedef struct OmenColdPageData
 {
@@ -57,10 +61,33 @@ typedef struct OmenColdPageData
 	uint8		unused;
 	uint16		nlines;			/* line pointers of the page */
 	uint16		nrows;			/* of them normal ones */
-	uint32		unused2;
+	uint16		group_offset;	/* block inside its row group */
+	uint16		unused2;
+	uint32		crc;			/* of our data */
+	uint32		rows_crc;		/* of the rows: omen_page_rows_crc() */
 } OmenColdPageData;
 
 typedef OmenColdPageData *OmenColdPage;
+
+/*
+ * In a marker page, after OmenColdPageData.  Nobody needs it to read rows; it
+ * is what a lost header page is rebuilt from (repair.c).
+ *
+ * id is the version under which the page turned cold.  Sealing anew does not
+ * touch pages that are cold, so the row group's version may be a later one; but
+ * then it was encoded while this page was cold, and holds the same rows, which
+ * rows_crc proves.  first_rows_crc proves the same for block 0, whose own page
+ * is the header: it is cold, and so the same, as long as any marker stands.
+ */
+typedef struct OmenMarkerData
+{
+	OmenRowGroupId id;
+	uint32		first_rows_crc; /* of block 0 of the row group */
+	uint16		nblocks;		/* blocks per row group when sealed */
+	uint16		unused;
+} OmenMarkerData;
+
+typedef OmenMarkerData *OmenMarker;
 
 #define OMEN_MAX_GROUP_BLOCKS	1024
 #define OMEN_BITMAP_BYTES		(OMEN_MAX_GROUP_BLOCKS / 8)
@@ -93,6 +120,9 @@ typedef OmenGroupHeaderData *OmenGroupHeader;
 #define OmenPageGetGroupHeader(page) \
 	((OmenGroupHeader) ((char *) (page) + SizeOfPageHeaderData + \
 						MAXALIGN(sizeof(OmenColdPageData))))
+#define OmenPageGetMarker(page) \
+	((OmenMarker) ((char *) (page) + SizeOfPageHeaderData + \
+				   MAXALIGN(sizeof(OmenColdPageData))))
 
 /*
  * Is this a cold page?  To be asked under the page's content lock (share
@@ -150,8 +180,17 @@ extern uint16 *omen_page_line_map(Page page);
 #define OmenBitmapSet(map, n)	((map)[(n) >> 3] |= (1 << ((n) & 7)))
 #define OmenBitmapClear(map, n) ((map)[(n) >> 3] &= ~(1 << ((n) & 7)))
 
-/* Make page a cold page of the given kind; line map and group data follow */
-extern void omen_page_init(Page page, OmenPageKind kind);
+/* Make page a cold page of the given kind; the rest is filled in afterwards */
+extern void omen_page_init(Page page, OmenPageKind kind, int group_offset);
+/* Fill in the marker data of a marker page */
+extern void omen_page_set_marker(Page page, const OmenRowGroupId *id,
+								 uint32 rows_crc, uint32 first_rows_crc);
+/* To be called after each change of a cold page, before it is logged */
+extern void omen_page_set_crc(Page page);
+/* Is a cold page, which belongs at blk, one of ours, whole, and in its place? */
+extern bool omen_page_is_sound(Page page, BlockNumber blk);
+/* CRC of what a heap page holds: line pointers and tuples, as omen_page_equal() */
+extern uint32 omen_page_rows_crc(Page heap_page);
 /* Fill in the line pointer map (and nlines, nrows) from a heap page */
 extern void omen_page_set_line_map(Page page, Page heap_page);
 /* Bytes from the start of our data to its end: what WAL carries */

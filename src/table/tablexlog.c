@@ -36,6 +36,10 @@ typedef struct xl_omen_seal_page
 	uint16		nlines;
 	uint16		nrows;
 	bool		regular;		/* all line pointers normal: no map follows */
+	/* of a marker page; a header page comes as a whole */
+	uint32		rows_crc;
+	uint32		first_rows_crc;
+	OmenRowGroupId id;
 } xl_omen_seal_page;
 
 /* main data of THAW_PAGE */
@@ -63,6 +67,16 @@ omen_log_seal_page(Buffer page_buf, Buffer header_buf, int group_offset)
 	xlrec.nlines = cold->nlines;
 	xlrec.nrows = cold->nrows;
 	xlrec.regular = true;
+	if (header_buf != page_buf)
+	{
+		OmenMarker	marker = OmenPageGetMarker(page);
+
+		xlrec.rows_crc = cold->rows_crc;
+		xlrec.first_rows_crc = marker->first_rows_crc;
+		xlrec.id = marker->id;
+		omen_page_set_crc(BufferGetPage(header_buf));
+	}
+	omen_page_set_crc(page);
 	for (int i = 0; i < cold->nlines; i++)
 	{
 		if (map[i] != OmenLineMake(LP_NORMAL, 0))
@@ -102,6 +116,7 @@ omen_log_thaw_page(Buffer page_buf, Buffer header_buf, int group_offset,
 
 	xlrec.group_offset = group_offset;
 	xlrec.nrows = nrows;
+	omen_page_set_crc(BufferGetPage(header_buf));
 
 	XLogBeginInsert();
 	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
@@ -132,6 +147,7 @@ omen_log_header(Buffer header_buf)
 	Page		page = BufferGetPage(header_buf);
 	XLogRecPtr	recptr;
 
+	omen_page_set_crc(page);
 	XLogBeginInsert();
 	XLogRegisterBuffer(0, header_buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
 	XLogRegisterBufData(0, OmenPageGetData(page),
@@ -151,7 +167,7 @@ redo_init_header(XLogReaderState *record, uint8 block_id, Page page)
 		MAXALIGN(sizeof(OmenGroupHeaderData)) ||
 		len > BLCKSZ - SizeOfPageHeaderData)
 		elog(PANIC, "header page image of %zu bytes", len);
-	omen_page_init(page, OMEN_PAGE_HEADER);
+	omen_page_init(page, OMEN_PAGE_HEADER, 0);
 	memcpy(OmenPageGetData(page), data, len);
 }
 
@@ -180,7 +196,9 @@ redo_seal_page(XLogReaderState *record)
 			OmenColdPage cold;
 			uint16	   *map;
 
-			omen_page_init(page, OMEN_PAGE_MARKER);
+			omen_page_init(page, OMEN_PAGE_MARKER, xlrec->group_offset);
+			omen_page_set_marker(page, &xlrec->id, xlrec->rows_crc,
+								 xlrec->first_rows_crc);
 			cold = OmenPageGetColdPage(page);
 			cold->nlines = xlrec->nlines;
 			cold->nrows = xlrec->nrows;
@@ -200,6 +218,7 @@ redo_seal_page(XLogReaderState *record)
 						 len, xlrec->nlines);
 				memcpy(map, data, len);
 			}
+			omen_page_set_crc(page);
 		}
 		PageSetLSN(page, lsn);
 		MarkBufferDirty(page_buf);
@@ -215,6 +234,7 @@ redo_seal_page(XLogReaderState *record)
 			OmenBitmapSet(header->cold, xlrec->group_offset);
 			header->cold_pages++;
 			header->cold_rows += xlrec->nrows;
+			omen_page_set_crc(page);
 			PageSetLSN(page, lsn);
 			MarkBufferDirty(header_buf);
 		}
@@ -262,6 +282,7 @@ redo_thaw_page(XLogReaderState *record)
 		OmenBitmapClear(header->cold, xlrec->group_offset);
 		header->cold_pages--;
 		header->cold_rows -= xlrec->nrows;
+		omen_page_set_crc(page);
 		PageSetLSN(page, lsn);
 		MarkBufferDirty(header_buf);
 	}

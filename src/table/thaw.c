@@ -114,6 +114,8 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	MarkBufferDirty(header_buf);
 	if (RelationNeedsWAL(rel))
 		omen_log_thaw_page(buffer, header_buf, off, nrows);
+	else
+		omen_page_set_crc(header_page);
 	END_CRIT_SECTION();
 
 	OMEN_STOP_EVENT("thaw-after-page");
@@ -172,6 +174,8 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 		header->flags = OMEN_GROUP_RESERVED;
 		if (RelationNeedsWAL(rel))
 			omen_log_header(buffer);
+		else
+			omen_page_set_crc(page);
 	}
 	else
 	{
@@ -222,6 +226,8 @@ set_draining(Relation rel, Buffer buffer, const OmenGroupCopy *copy)
 			MarkBufferDirty(buffer);
 			if (RelationNeedsWAL(rel))
 				omen_log_header(buffer);
+			else
+				omen_page_set_crc(page);
 			END_CRIT_SECTION();
 		}
 	}
