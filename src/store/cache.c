@@ -15,9 +15,14 @@
  *	  exclusive partition lock;
  *	- entries enter the table by backends and leave it by the worker, both under
  *	  the exclusive partition lock;
+ *	- under the same lock a backend takes the entry from the free list, makes it
+ *	  LOADING and queues it: what is LOADING is queued or in the worker's hands,
+ *	  and it has a pin for that, which whoever ends the load drops last;
  *	- a failed load leaves the table at once; whoever drops its last pin puts the
  *	  entry on the free list;
- *	- omen_cache->mutex (free list, queues) is a leaf spinlock.
+ *	- a pin in shared memory and its note in this process change together, with
+ *	  interrupts held off;
+ *	- omen_cache->mutex (cachequeue.c) is a leaf spinlock.
  *
  * The hit path is one shared partition lock and one atomic increment; a backend
  * that has pinned the chunk already needs not even the second.
@@ -38,9 +43,9 @@
 
 OmenCacheShared *omen_cache = NULL;
 OmenCacheEntry *omen_cache_entries = NULL;
-static int32 *cache_buckets = NULL;
+int32	   *omen_cache_buckets = NULL;
 uint32		omen_cache_nentries = 0;
-static uint32 cache_nbuckets = 0;	/* a power of two */
+uint32		omen_cache_nbuckets = 0;	/* a power of two */
 LWLockPadded *omen_cache_locks = NULL;
 void	   *omen_cache_area = NULL;
 
@@ -110,7 +115,7 @@ omen_cache_shmem_init(void)
 	bool		found;
 
 	omen_cache_nentries = cache_entry_count();
-	cache_nbuckets = cache_bucket_count();
+	omen_cache_nbuckets = cache_bucket_count();
 	omen_cache_locks = GetNamedLWLockTranche("omendb_cache");
 	omen_cache = ShmemInitStruct("omendb cache", sizeof(OmenCacheShared),
 								 &found);
@@ -118,8 +123,8 @@ omen_cache_shmem_init(void)
 										 mul_size(omen_cache_nentries,
 												  sizeof(OmenCacheEntry)),
 										 &found);
-	cache_buckets = ShmemInitStruct("omendb cache table",
-									cache_nbuckets * sizeof(int32), &found);
+	omen_cache_buckets = ShmemInitStruct("omendb cache table",
+									omen_cache_nbuckets * sizeof(int32), &found);
 	omen_cache_area = ShmemInitStruct("omendb cache area",
 									  omen_cache_area_size(), &found);
 	if (found)
@@ -127,8 +132,6 @@ omen_cache_shmem_init(void)
 
 	memset(omen_cache, 0, sizeof(OmenCacheShared));
 	SpinLockInit(&omen_cache->mutex);
-	omen_cache->load_head = omen_cache->load_tail = -1;
-	omen_cache->prefetch_head = omen_cache->prefetch_tail = -1;
 	omen_cache->cold.head = omen_cache->cold.tail = -1;
 	omen_cache->hot.head = omen_cache->hot.tail = -1;
 	pg_atomic_init_u64(&omen_cache->used_bytes, 0);
@@ -142,10 +145,9 @@ omen_cache_shmem_init(void)
 		pg_atomic_init_u64(&omen_cache->counters[i].misses, 0);
 	}
 
-	for (uint32 i = 0; i < cache_nbuckets; i++)
-		cache_buckets[i] = -1;
-	omen_cache->free_head = -1;
-	for (int32 i = (int32) omen_cache_nentries - 1; i >= 0; i--)
+	for (uint32 i = 0; i < omen_cache_nbuckets; i++)
+		omen_cache_buckets[i] = -1;
+	for (uint32 i = 0; i < omen_cache_nentries; i++)
 	{
 		OmenCacheEntry *e = &omen_cache_entries[i];
 
@@ -154,10 +156,9 @@ omen_cache_shmem_init(void)
 		pg_atomic_init_u32(&e->pins, 0);
 		pg_atomic_init_u32(&e->touched, 0);
 		ConditionVariableInit(&e->cv);
-		e->next = omen_cache->free_head;
-		omen_cache->free_head = i;
+		e->chain = e->prev = e->next = -1;
 	}
-	omen_cache->nfree = omen_cache_nentries;
+	omen_queue_init();
 
 	/*
 	 * The chunks' memory: inside the main segment and never beyond it.  The
@@ -194,7 +195,8 @@ hash_key(const OmenChunkKey *key)
 static inline int32
 lookup(const OmenChunkKey *key, uint32 hash)
 {
-	int32		i = cache_buckets[hash & (cache_nbuckets - 1)];
+	int32		i = omen_cache_buckets[hash & (omen_cache_nbuckets - 1)];
+	uint32		steps = 0;
 
 	while (i >= 0)
 	{
@@ -202,39 +204,37 @@ lookup(const OmenChunkKey *key, uint32 hash)
 
 		if (e->hash == hash && memcmp(&e->key, key, sizeof(*key)) == 0)
 			break;
+		if (unlikely(++steps > omen_cache_nentries))
+			elog(ERROR, "the omendb cache's table is damaged");
 		i = e->chain;
 	}
 	return i;
 }
 
-/* Take an entry out of the table; partition lock held exclusively. */
-void
+/*
+ * Take an entry out of the table; partition lock held exclusively.  False, with
+ * a warning, if it is not where it should be; the entry must not be used again
+ * then, since another chain may lead to it.
+ */
+bool
 omen_cache_unlink(OmenCacheEntry *entry)
 {
-	int32	   *link = &cache_buckets[entry->hash & (cache_nbuckets - 1)];
+	int32	   *link = &omen_cache_buckets[entry->hash & (omen_cache_nbuckets - 1)];
 	int32		index = entry - omen_cache_entries;
+	uint32		steps = 0;
 
 	while (*link != index)
 	{
-		Assert(*link >= 0);
+		if (*link < 0 || ++steps > omen_cache_nentries)
+		{
+			elog(WARNING, "entry %d is not in the omendb cache's table", index);
+			return false;
+		}
 		link = &omen_cache_entries[*link].chain;
 	}
 	*link = entry->chain;
 	entry->chain = -1;
-}
-
-/* Put an entry that is in no table and has no pin on the free list. */
-void
-omen_cache_free_entry(int32 index)
-{
-	OmenCacheEntry *e = &omen_cache_entries[index];
-
-	pg_atomic_write_u32(&e->state, OMEN_ENTRY_FREE);
-	SpinLockAcquire(&omen_cache->mutex);
-	e->next = omen_cache->free_head;
-	omen_cache->free_head = index;
-	omen_cache->nfree++;
-	SpinLockRelease(&omen_cache->mutex);
+	return true;
 }
 
 /*
@@ -261,7 +261,7 @@ omen_cache_unpin(int32 index)
 	}
 	last = (pg_atomic_sub_fetch_u32(&e->pins, 1) == 0);
 	if (last && state == OMEN_ENTRY_FAILED)
-		omen_cache_free_entry(index);
+		omen_queue_put_free(index);
 	if (lock != NULL)
 		LWLockRelease(lock);
 }
@@ -324,6 +324,7 @@ local_drop(int32 slot)
 	int32		entry = local_pins[slot].entry;
 	int32	   *link = &local_buckets[entry % LOCAL_BUCKETS];
 
+	HOLD_INTERRUPTS();
 	while (*link != slot)
 		link = &local_pins[*link].next;
 	*link = local_pins[slot].next;
@@ -332,7 +333,9 @@ local_drop(int32 slot)
 	local_pins[slot].next = local_free;
 	local_free = slot;
 	local_count--;
+	OMEN_STOP_EVENT("cache-before-unpin");
 	omen_cache_unpin(entry);
+	RESUME_INTERRUPTS();
 }
 
 void
@@ -364,74 +367,39 @@ omen_cache_release_all(void)
 /* ---- getting chunks ---- */
 
 /*
- * Take a free entry, or -1.  Prefetches leave a reserve to real demand.
+ * Pin an entry that is in the table and note that; partition lock held, and a
+ * place for the note is free.  Returns the note's number.
  */
-static int32
-take_free_entry(bool prefetch)
+static inline int32
+pin_entry(int32 index)
 {
-	int32		i = -1;
-	bool		low;
+	int32		slot = local_find(index);
 
-	SpinLockAcquire(&omen_cache->mutex);
-	if (!prefetch || omen_cache->nfree > OMEN_CACHE_RESERVE / 2)
-		i = omen_cache->free_head;
-	if (i >= 0)
+	if (slot >= 0)
 	{
-		omen_cache->free_head = omen_cache_entries[i].next;
-		omen_cache->nfree--;
+		local_pins[slot].count++;
+		return slot;
 	}
-	low = omen_cache->nfree < OMEN_CACHE_RESERVE / 2;
-	SpinLockRelease(&omen_cache->mutex);
-	if (low)
-		omen_store_kick();
-	return i;
-}
-
-/* Queue a LOADING entry for the worker. */
-static void
-queue_load(int32 index, bool prefetch)
-{
-	OmenCacheEntry *e = &omen_cache_entries[index];
-	int32	   *head = prefetch ? &omen_cache->prefetch_head : &omen_cache->load_head;
-	int32	   *tail = prefetch ? &omen_cache->prefetch_tail : &omen_cache->load_tail;
-
-	SpinLockAcquire(&omen_cache->mutex);
-	e->next = -1;
-	if (*tail >= 0)
-		omen_cache_entries[*tail].next = index;
-	else
-		*head = index;
-	*tail = index;
-	if (prefetch)
-		omen_cache->nprefetch++;
-	SpinLockRelease(&omen_cache->mutex);
-	omen_store_kick();
+	pg_atomic_fetch_add_u32(&omen_cache_entries[index].pins, 1);
+	return local_add(index);
 }
 
 /*
- * Put a LOADING entry for the key into the table, pinned by the worker and, but
- * for prefetches, by us.  Returns its index; -1 if there is no room; -2 if
- * somebody else was faster.
+ * Put a LOADING entry for the key into the table and queue it, with one pin,
+ * which belongs to the load.  The partition lock is held exclusively, and the
+ * key is not in the table.  Returns its index, or -1 if there is no room.  The
+ * caller wakes the worker after releasing the lock, whatever the result.
  */
 static int32
 insert_loading(const OmenChunkKey *key, uint32 hash, const OmenOwner *owner,
 			   bool scan, bool prefetch)
 {
-	LWLock	   *lock = OMEN_CACHE_LOCK(hash);
-	int32		index = take_free_entry(prefetch);
+	int32		index = omen_queue_take_free(prefetch);
 	OmenCacheEntry *e;
 	int32	   *bucket;
 
 	if (index < 0)
 		return -1;
-
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	if (lookup(key, hash) >= 0)
-	{
-		LWLockRelease(lock);
-		omen_cache_free_entry(index);
-		return -2;
-	}
 	e = &omen_cache_entries[index];
 	e->key = *key;
 	e->hash = hash;
@@ -443,16 +411,16 @@ insert_loading(const OmenChunkKey *key, uint32 hash, const OmenOwner *owner,
 	e->prefetch = prefetch;
 	e->list = OMEN_LIST_NONE;
 	e->data = NULL;
+	e->dp = InvalidDsaPointer;
 	e->len = 0;
 	pg_atomic_write_u32(&e->touched, 0);
-	pg_atomic_write_u32(&e->pins, prefetch ? 1 : 2);
+	pg_atomic_write_u32(&e->pins, 1);
 	pg_atomic_write_u32(&e->state, OMEN_ENTRY_LOADING);
-	bucket = &cache_buckets[hash & (cache_nbuckets - 1)];
+	bucket = &omen_cache_buckets[hash & (omen_cache_nbuckets - 1)];
 	e->chain = *bucket;
 	*bucket = index;
-	LWLockRelease(lock);
-
-	queue_load(index, prefetch);
+	OMEN_STOP_EVENT("cache-before-queue");
+	omen_queue_load(index, prefetch);
 	return index;
 }
 
@@ -546,7 +514,7 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 	{
 		OmenCacheEntry *e;
 		int32		index;
-		int32		slot;
+		int32		slot = -1;
 
 		if (unlikely(local_free < 0))
 			return get_private(&key, owner, chunk);
@@ -554,30 +522,28 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 		LWLockAcquire(lock, LW_SHARED);
 		index = lookup(&key, hash);
 		if (index >= 0)
-		{
-			e = &omen_cache_entries[index];
-			slot = local_find(index);
-			if (slot >= 0)
-				local_pins[slot].count++;
-			else
-				pg_atomic_fetch_add_u32(&e->pins, 1);
-		}
+			slot = pin_entry(index);
 		LWLockRelease(lock);
 
 		if (index < 0)
 		{
-			index = insert_loading(&key, hash, owner, scan, false);
-			if (index == -2)
-				continue;
+			LWLockAcquire(lock, LW_EXCLUSIVE);
+			index = lookup(&key, hash);
+			if (index < 0)
+			{
+				index = insert_loading(&key, hash, owner, scan, false);
+				missed = true;
+			}
+			if (index >= 0)
+				slot = pin_entry(index);
+			LWLockRelease(lock);
+			omen_store_kick();
 			if (index < 0)
 				return get_private(&key, owner, chunk);
-			e = &omen_cache_entries[index];
-			slot = -1;
-			missed = true;
 		}
-		if (slot < 0)
-			slot = local_add(index);
+		e = &omen_cache_entries[index];
 
+		OMEN_STOP_EVENT("cache-before-wait");
 		if (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_LOADING)
 		{
 			missed = true;
@@ -585,6 +551,7 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 		}
 		else
 			pg_read_barrier();
+		OMEN_STOP_EVENT("cache-after-wait");
 
 		if (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_VALID)
 		{
@@ -677,7 +644,7 @@ omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno, uint16 segment)
 	bool		found;
 
 	/* unlocked looks: wrong ones cost a prefetch at most */
-	if (omen_cache->nprefetch >= OMEN_PREFETCH_MAX ||
+	if (omen_cache->queues[OMEN_QUEUE_PREFETCH].count >= OMEN_PREFETCH_MAX ||
 		omen_store->state != OMEN_STORE_READY)
 		return;
 
@@ -689,6 +656,13 @@ omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno, uint16 segment)
 	LWLockAcquire(lock, LW_SHARED);
 	found = lookup(&key, hash) >= 0;
 	LWLockRelease(lock);
-	if (!found && insert_loading(&key, hash, NULL, true, true) >= 0)
+	if (found)
+		return;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (lookup(&key, hash) < 0 &&
+		insert_loading(&key, hash, NULL, true, true) >= 0)
 		pg_atomic_fetch_add_u64(&omen_cache->prefetches, 1);
+	LWLockRelease(lock);
+	omen_store_kick();
 }

@@ -24,23 +24,16 @@ static dsa_area *cache_dsa = NULL;
 /* share of the cache, as a divisor, below which the cold list is spared */
 #define COLD_SHARE	8
 
-/*
- * The worker starts: attach to the area, fail what a predecessor left behind.
- */
-void
-omen_cacheload_attach(void)
+static inline OmenList *
+the_list(OmenEntryList which)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	cache_dsa = dsa_attach_in_place(omen_cache_area, NULL);
-	dsa_pin_mapping(cache_dsa);
-	MemoryContextSwitchTo(old);
+	return which == OMEN_LIST_HOT ? &omen_cache->hot : &omen_cache->cold;
 }
 
 static void
 list_remove(OmenCacheEntry *e)
 {
-	OmenList   *list = e->list == OMEN_LIST_HOT ? &omen_cache->hot : &omen_cache->cold;
+	OmenList   *list = the_list(e->list);
 
 	if (e->prev >= 0)
 		omen_cache_entries[e->prev].next = e->next;
@@ -59,7 +52,7 @@ list_remove(OmenCacheEntry *e)
 static void
 list_add(OmenCacheEntry *e, OmenEntryList which)
 {
-	OmenList   *list = which == OMEN_LIST_HOT ? &omen_cache->hot : &omen_cache->cold;
+	OmenList   *list = the_list(which);
 	int32		index = e - omen_cache_entries;
 
 	e->prev = -1;
@@ -75,6 +68,17 @@ list_add(OmenCacheEntry *e, OmenEntryList which)
 		omen_cache->cold_bytes += e->len;
 }
 
+static void
+free_memory(OmenCacheEntry *e)
+{
+	uint64		dp = e->dp;
+
+	e->data = NULL;
+	e->dp = InvalidDsaPointer;
+	if (DsaPointerIsValid(dp))
+		dsa_free(cache_dsa, dp);
+}
+
 /*
  * Evict the entry unless it is pinned.
  */
@@ -82,6 +86,7 @@ static bool
 evict(OmenCacheEntry *e)
 {
 	LWLock	   *lock = OMEN_CACHE_LOCK(e->hash);
+	bool		linked;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	if (pg_atomic_read_u32(&e->pins) != 0)
@@ -89,7 +94,7 @@ evict(OmenCacheEntry *e)
 		LWLockRelease(lock);
 		return false;
 	}
-	omen_cache_unlink(e);
+	linked = omen_cache_unlink(e);
 	LWLockRelease(lock);
 
 	/* whoever unpinned it last has finished reading */
@@ -97,32 +102,49 @@ evict(OmenCacheEntry *e)
 	list_remove(e);
 	pg_atomic_fetch_sub_u64(&omen_cache->used_bytes, e->len);
 	pg_atomic_fetch_sub_u64(&omen_cache->entries, 1);
-	dsa_free(cache_dsa, e->dp);
-	e->data = NULL;
-	omen_cache_free_entry(e - omen_cache_entries);
+	free_memory(e);
+	/* what hangs in an unknown chain must not be used again */
+	if (linked)
+		omen_queue_put_free(e - omen_cache_entries);
 	return true;
 }
 
 /*
+ * The oldest entry of a list that is not empty.  The worker alone changes the
+ * lists, in steps that nothing interrupts.  Should one be damaged nevertheless
+ * the worker ends, and its successor makes them anew.
+ */
+static OmenCacheEntry *
+oldest(OmenEntryList which)
+{
+	int32		i = the_list(which)->tail;
+
+	if (i < 0 || i >= (int32) omen_cache_nentries ||
+		omen_cache_entries[i].list != which)
+		elog(ERROR, "a list of the omendb cache is damaged");
+	return &omen_cache_entries[i];
+}
+
+/*
  * Evict something from the list, starting at its old end.  Each entry is
- * looked at once: those in use go to the young end.
+ * looked at once: those in use go to the young end.  A worker that is to end
+ * evicts nothing more (our callers may hold something of RocksDB's, so no
+ * interrupt is served here).
  */
 static bool
-evict_from(OmenList *list)
+evict_from(OmenEntryList which)
 {
-	uint32		n = list->count;
-
-	while (n-- > 0)
+	for (uint32 n = the_list(which)->count; n > 0 && !ProcDiePending; n--)
 	{
-		OmenCacheEntry *e = &omen_cache_entries[list->tail];
-		OmenEntryList which = e->list;
+		OmenCacheEntry *e = oldest(which);
+		OmenEntryList to = which;
 
 		if (pg_atomic_exchange_u32(&e->touched, 0) != 0)
-			which = OMEN_LIST_HOT;
+			to = OMEN_LIST_HOT;
 		else if (evict(e))
 			return true;
 		list_remove(e);
-		list_add(e, which);
+		list_add(e, to);
 	}
 	return false;
 }
@@ -141,9 +163,9 @@ evict_one(void)
 	for (int round = 0; round < 3 && !done; round++)
 	{
 		if (cold_first)
-			done = evict_from(&omen_cache->cold) || evict_from(&omen_cache->hot);
+			done = evict_from(OMEN_LIST_COLD) || evict_from(OMEN_LIST_HOT);
 		else
-			done = evict_from(&omen_cache->hot) || evict_from(&omen_cache->cold);
+			done = evict_from(OMEN_LIST_HOT) || evict_from(OMEN_LIST_COLD);
 	}
 	if (done)
 		pg_atomic_fetch_add_u64(&omen_cache->evictions, 1);
@@ -151,62 +173,73 @@ evict_one(void)
 }
 
 /*
- * Memory for a chunk of len bytes, evicting until there is room.  NULL if
- * there never will be.
+ * Throw out everything that is not pinned.
+ */
+void
+omen_cacheload_reset(void)
+{
+	const OmenEntryList lists[] = {OMEN_LIST_COLD, OMEN_LIST_HOT};
+
+	for (int l = 0; l < lengthof(lists); l++)
+	{
+		/* each entry once: those in use go to the young end */
+		for (uint32 n = the_list(lists[l])->count; n > 0; n--)
+		{
+			OmenCacheEntry *e = oldest(lists[l]);
+
+			CHECK_FOR_INTERRUPTS();
+			if (!evict(e))
+			{
+				list_remove(e);
+				list_add(e, lists[l]);
+			}
+		}
+	}
+}
+
+/*
+ * Memory for a taken entry's chunk of len bytes, evicting until there is room.
+ * NULL if there never will be.
  */
 char *
-omen_cacheload_alloc(Size len, uint64 *dp)
+omen_cacheload_alloc(int32 index, Size len)
 {
+	OmenCacheEntry *e = &omen_cache_entries[index];
+
 	/* len 0 is a chunk too */
 	Size		size = Max(len, 1);
 
+	free_memory(e);
 	if (size > omen_cache_area_size())
 		return NULL;
 	for (;;)
 	{
-		*dp = dsa_allocate_extended(cache_dsa, size,
-									DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
-		if (DsaPointerIsValid(*dp))
-			return dsa_get_address(cache_dsa, *dp);
+		e->dp = dsa_allocate_extended(cache_dsa, size,
+									  DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
+		if (DsaPointerIsValid(e->dp))
+			break;
 		if (!evict_one())
 			return NULL;
 	}
-}
-
-void
-omen_cacheload_free(uint64 dp)
-{
-	dsa_free(cache_dsa, dp);
+	e->data = dsa_get_address(cache_dsa, e->dp);
+	OMEN_STOP_EVENT("cache-after-alloc");
+	return e->data;
 }
 
 /*
- * Next entry to load, demanded ones first; -1 if there is none.
+ * Next entry to load, or -1; it is ours until done or failed.
  */
 int32
 omen_cacheload_next(void)
 {
-	int32		index;
+	int32		index = omen_queue_take_load();
 
-	SpinLockAcquire(&omen_cache->mutex);
-	index = omen_cache->load_head;
-	if (index >= 0)
+	if (index >= 0 &&
+		pg_atomic_read_u32(&omen_cache_entries[index].state) != OMEN_ENTRY_LOADING)
 	{
-		omen_cache->load_head = omen_cache_entries[index].next;
-		if (omen_cache->load_head < 0)
-			omen_cache->load_tail = -1;
+		omen_queue_finish(index);
+		elog(ERROR, "an entry of the omendb cache was queued in the wrong state");
 	}
-	else
-	{
-		index = omen_cache->prefetch_head;
-		if (index >= 0)
-		{
-			omen_cache->prefetch_head = omen_cache_entries[index].next;
-			if (omen_cache->prefetch_head < 0)
-				omen_cache->prefetch_tail = -1;
-			omen_cache->nprefetch--;
-		}
-	}
-	SpinLockRelease(&omen_cache->mutex);
 	return index;
 }
 
@@ -214,20 +247,22 @@ omen_cacheload_next(void)
  * A load has succeeded: let everyone have it.
  */
 void
-omen_cacheload_done(int32 index, char *data, Size len, uint64 dp)
+omen_cacheload_done(int32 index, Size len)
 {
 	OmenCacheEntry *e = &omen_cache_entries[index];
 
-	e->data = data;
+	HOLD_INTERRUPTS();
+	OMEN_STOP_EVENT("cache-load-done");
 	e->len = (uint32) len;
-	e->dp = dp;
 	list_add(e, e->scan ? OMEN_LIST_COLD : OMEN_LIST_HOT);
 	pg_atomic_fetch_add_u64(&omen_cache->used_bytes, len);
 	pg_atomic_fetch_add_u64(&omen_cache->entries, 1);
+	omen_queue_finish(index);
 	pg_write_barrier();
 	pg_atomic_write_u32(&e->state, OMEN_ENTRY_VALID);
 	ConditionVariableBroadcast(&e->cv);
 	omen_cache_unpin(index);
+	RESUME_INTERRUPTS();
 }
 
 /*
@@ -240,7 +275,9 @@ omen_cacheload_failed(int32 index, OmenResult result, int code,
 {
 	OmenCacheEntry *e = &omen_cache_entries[index];
 	LWLock	   *lock = OMEN_CACHE_LOCK(e->hash);
+	bool		linked;
 
+	HOLD_INTERRUPTS();
 	e->result = result;
 	if (result == OMEN_RES_ERROR)
 	{
@@ -255,27 +292,46 @@ omen_cacheload_failed(int32 index, OmenResult result, int code,
 		SpinLockRelease(&omen_store->mutex);
 	}
 
+	OMEN_STOP_EVENT("cache-load-failed");
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	omen_cache_unlink(e);
+	linked = omen_cache_unlink(e);
+	omen_queue_finish(index);
 	pg_atomic_write_u32(&e->state, OMEN_ENTRY_FAILED);
 	LWLockRelease(lock);
+	free_memory(e);
 	ConditionVariableBroadcast(&e->cv);
-	omen_cache_unpin(index);
+	/* what hangs in an unknown chain keeps our pin: it must not be used again */
+	if (linked)
+		omen_cache_unpin(index);
+	RESUME_INTERRUPTS();
 }
 
 /*
- * The worker ends, or a new one starts: whatever is still loading has failed.
+ * Fail what a worker has in hand and what has been queued so far.  What is
+ * queued while we are at it waits for the next turn, or the next worker: the
+ * loop must not depend on how fast others ask.
  */
 void
 omen_cacheload_fail_all(int code, const char *text)
 {
-	while (omen_cacheload_next() >= 0)
-		;
+	uint32		n = omen_queue_waiting();
+	int32		index;
+
 	for (uint32 i = 0; i < omen_cache_nentries; i++)
 	{
-		if (pg_atomic_read_u32(&omen_cache_entries[i].state) == OMEN_ENTRY_LOADING)
-			omen_cacheload_failed(i, OMEN_RES_ERROR, code, text);
+		index = omen_queue_first_taken();
+		if (index < 0)
+			break;
+		omen_cacheload_failed(index, OMEN_RES_ERROR, code, text);
 	}
+	for (uint32 i = 0; i < n; i++)
+	{
+		index = omen_cacheload_next();
+		if (index < 0)
+			break;
+		omen_cacheload_failed(index, OMEN_RES_ERROR, code, text);
+	}
+	OMEN_STOP_EVENT("cache-fail-drained");
 }
 
 /*
@@ -284,31 +340,62 @@ omen_cacheload_fail_all(int code, const char *text)
 void
 omen_cacheload_keep_reserve(void)
 {
-	while (*(volatile uint32 *) &omen_cache->nfree < OMEN_CACHE_RESERVE)
+	/* an unlocked look: the next one will see what this one missed */
+	while (*(volatile uint32 *) &omen_cache->queues[OMEN_QUEUE_FREE].count <
+		   OMEN_CACHE_RESERVE)
 	{
 		if (!evict_one())
 			break;
 	}
 }
 
+static bool
+list_is_sound(OmenEntryList which)
+{
+	OmenList   *list = the_list(which);
+	int32		younger = -1;
+	int32		i = list->head;
+
+	for (uint32 n = 0; n < list->count; n++)
+	{
+		if (i < 0 || i >= (int32) omen_cache_nentries ||
+			omen_cache_entries[i].list != which ||
+			omen_cache_entries[i].prev != younger ||
+			pg_atomic_read_u32(&omen_cache_entries[i].state) != OMEN_ENTRY_VALID)
+			return false;
+		younger = i;
+		i = omen_cache_entries[i].next;
+	}
+	return i == -1 && list->tail == younger;
+}
+
 /*
- * Throw out everything that is not pinned.
+ * The worker starts: attach to the area, and see to it that the lists which a
+ * predecessor left are sound.  VALID is made and ended by the worker alone, so
+ * what is VALID belongs into them.
  */
 void
-omen_cacheload_reset(void)
+omen_cacheload_attach(void)
 {
-	OmenList   *lists[] = {&omen_cache->cold, &omen_cache->hot};
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	OmenList	empty = {-1, -1, 0};
 
-	for (int l = 0; l < 2; l++)
+	cache_dsa = dsa_attach_in_place(omen_cache_area, NULL);
+	dsa_pin_mapping(cache_dsa);
+	MemoryContextSwitchTo(old);
+
+	if (list_is_sound(OMEN_LIST_COLD) && list_is_sound(OMEN_LIST_HOT))
+		return;
+	elog(WARNING, "the omendb cache's lists were damaged and are made anew");
+	omen_cache->cold = omen_cache->hot = empty;
+	omen_cache->cold_bytes = 0;
+	for (uint32 i = 0; i < omen_cache_nentries; i++)
 	{
-		int32		i = lists[l]->tail;
+		OmenCacheEntry *e = &omen_cache_entries[i];
 
-		while (i >= 0)
-		{
-			OmenCacheEntry *e = &omen_cache_entries[i];
-
-			i = e->prev;
-			evict(e);
-		}
+		e->list = OMEN_LIST_NONE;
+		if (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_VALID &&
+			DsaPointerIsValid(e->dp))
+			list_add(e, OMEN_LIST_HOT);
 	}
 }

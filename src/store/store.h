@@ -187,6 +187,12 @@ typedef struct OmenCacheUsage
 
 extern OmenCacheUsage omen_cache_usage;
 
+/*
+ * What is wrong with the lists in shared memory (cachecheck.c); an empty string
+ * if nothing.  For tests.
+ */
+extern PGDLLEXPORT char *omen_store_check_lists(void);
+
 /* ---- set-up, called from omendb.c ---- */
 extern Size omen_store_shmem_size(void);
 extern void omen_store_shmem_request(void); /* RequestNamedLWLockTranche */

@@ -746,10 +746,11 @@ omen_db_drop_tombstones(void)
 	int			waiting = 0;
 	bool		unknown = false;
 
+	/* what could not be seen must be looked for again */
 	if (dir == NULL)
-		return 0;
+		return 1;
 	ids = palloc(sizeof(OmenRowGroupId) * max);
-	while ((de = readdir(dir)) != NULL)
+	while (errno = 0, (de = readdir(dir)) != NULL)
 	{
 		OmenRowGroupId id;
 		OmenOwner	owner;
@@ -768,6 +769,8 @@ omen_db_drop_tombstones(void)
 		}
 		ids[nids++] = id;
 	}
+	if (errno != 0)
+		waiting++;
 	closedir(dir);
 
 	/*

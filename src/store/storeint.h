@@ -260,7 +260,10 @@ extern void omen_store_raise(int code, const char *text, bool reading,
 							 const OmenOwner *owner) pg_attribute_noreturn();
 extern char *omen_owner_name(const OmenOwner *owner);
 
-/* ---- cache (cache.c: backends; cacheload.c: the worker's side) ---- */
+/*
+ * ---- cache (cache.c: backends; cacheload.c: the worker's side; cachequeue.c:
+ * what passes between them) ----
+ */
 #define OMEN_CACHE_PARTITIONS	64
 #define OMEN_CACHE_RESERVE		64	/* entries kept free for new loads */
 #define OMEN_PREFETCH_MAX		64	/* prefetches queued at once */
@@ -273,6 +276,19 @@ typedef enum OmenEntryState
 	OMEN_ENTRY_FAILED			/* not in the table any more */
 } OmenEntryState;
 
+/* The list that an entry is in (cachequeue.c); of each entry one at most */
+typedef enum OmenQueueKind
+{
+	OMEN_QUEUE_NONE,
+	OMEN_QUEUE_FREE,
+	OMEN_QUEUE_LOAD,			/* LOADING; somebody waits for it */
+	OMEN_QUEUE_PREFETCH,		/* LOADING; somebody will want it */
+	OMEN_QUEUE_TAKEN			/* LOADING; the worker has it in hand */
+} OmenQueueKind;
+
+#define OMEN_QUEUES			(OMEN_QUEUE_TAKEN + 1)
+
+/* The worker's order of eviction */
 typedef enum OmenEntryList
 {
 	OMEN_LIST_NONE,
@@ -289,12 +305,15 @@ typedef struct OmenCacheEntry
 	pg_atomic_uint32 pins;		/* raised under the partition lock only */
 	pg_atomic_uint32 touched;	/* used since the worker last looked */
 	bool		scan;			/* enters at the cold end */
-	bool		prefetch;		/* in the prefetch queue */
+	bool		prefetch;		/* prefetched, and not used yet */
+	uint8		queue;			/* OmenQueueKind; omen_cache->mutex */
 	uint8		list;			/* OmenEntryList; the worker's alone */
-	int32		prev;			/* the worker's; links of `list` */
-	int32		next;			/* as prev; also free list and load queues */
+	int32		qnext;			/* link of `queue`; omen_cache->mutex */
+	int32		prev;			/* links of `list`; the worker's alone */
+	int32		next;
 	OmenOwner	owner;			/* for messages and to find the file */
-	uint64		dp;				/* dsa_pointer; the worker's alone */
+	uint64		dp;				/* dsa_pointer, invalid before there is memory;
+								 * the worker's alone */
 	char	   *data;			/* in the fixed area: same address everywhere */
 	uint32		len;
 	uint8		result;			/* OmenResult, when FAILED */
@@ -316,16 +335,18 @@ typedef struct OmenList
 	uint32		count;
 } OmenList;
 
+typedef struct OmenQueue
+{
+	int32		head;
+	int32		tail;
+	uint32		count;			/* 0: head and tail are not looked at */
+} OmenQueue;
+
 typedef struct OmenCacheShared
 {
-	slock_t		mutex;			/* free list and queues; leaf lock */
-	int32		free_head;
-	uint32		nfree;
-	int32		load_head,
-				load_tail;
-	int32		prefetch_head,
-				prefetch_tail;
-	uint32		nprefetch;
+	slock_t		mutex;			/* the queues; leaf lock */
+	OmenQueue	queues[OMEN_QUEUES];
+	uint32		turn;			/* loads taken */
 
 	/* the worker's alone (shared so that they survive it) */
 	OmenList	cold;
@@ -344,6 +365,8 @@ typedef struct OmenCacheShared
 extern OmenCacheShared *omen_cache;
 extern OmenCacheEntry *omen_cache_entries;
 extern uint32 omen_cache_nentries;
+extern int32 *omen_cache_buckets;
+extern uint32 omen_cache_nbuckets;
 extern LWLockPadded *omen_cache_locks;
 extern void *omen_cache_area;	/* the DSA's place */
 extern Size omen_cache_area_size(void);
@@ -353,20 +376,34 @@ extern Size omen_cache_area_size(void);
 
 extern Size omen_cache_shmem_size(void);
 extern void omen_cache_shmem_init(void);
-extern void omen_cache_unlink(OmenCacheEntry *entry);
+extern bool omen_cache_unlink(OmenCacheEntry *entry);
 extern void omen_cache_unpin(int32 index);
-extern void omen_cache_free_entry(int32 index);
 extern void omen_cache_release_owner(ResourceOwner owner, bool is_commit);
 extern void omen_cache_release_all(void);
 
+/* the lists of entries (cachequeue.c) */
+extern void omen_queue_init(void);
+extern int32 omen_queue_take_free(bool prefetch);
+extern void omen_queue_put_free(int32 index);
+extern void omen_queue_load(int32 index, bool prefetch);
+extern int32 omen_queue_take_load(void);
+extern int32 omen_queue_first_taken(void);
+extern void omen_queue_finish(int32 index);
+extern uint32 omen_queue_waiting(void);
+
+/*
+ * The worker's side of a load: next takes an entry, alloc gives it memory
+ * (NULL: no room), and done or failed ends it.  Between next and the end the
+ * worker may be ended in any way: fail_all, at its exit or in its successor,
+ * finds the entry and its memory.
+ */
 extern void omen_cacheload_attach(void);
-extern void omen_cacheload_fail_all(int code, const char *text);
 extern int32 omen_cacheload_next(void);
-extern char *omen_cacheload_alloc(Size len, uint64 *dp);
-extern void omen_cacheload_free(uint64 dp);
-extern void omen_cacheload_done(int32 index, char *data, Size len, uint64 dp);
+extern char *omen_cacheload_alloc(int32 index, Size len);
+extern void omen_cacheload_done(int32 index, Size len);
 extern void omen_cacheload_failed(int32 index, OmenResult result, int code,
 								  const char *text);
+extern void omen_cacheload_fail_all(int code, const char *text);
 extern void omen_cacheload_keep_reserve(void);
 extern void omen_cacheload_reset(void);
 

@@ -270,6 +270,7 @@ acquire_request(void)
 	request->errcode = 0;
 	request->errtext[0] = '\0';
 	request->total = request->piece = 0;
+	OMEN_STOP_EVENT("request-filling");
 	return request;
 }
 
@@ -289,6 +290,7 @@ run_request(OmenRequest *request)
 	omen_store_wait_init(&wait);
 	PG_TRY();
 	{
+		OMEN_STOP_EVENT("request-queued");
 		ConditionVariablePrepareToSleep(&request->cv);
 		for (;;)
 		{
@@ -304,6 +306,7 @@ run_request(OmenRequest *request)
 				omen_store_wait_check(&wait);
 		}
 		ConditionVariableCancelSleep();
+		OMEN_STOP_EVENT("request-done");
 	}
 	PG_CATCH();
 	{

@@ -165,30 +165,20 @@ open_store(void)
 	return false;
 }
 
-typedef struct LoadTarget
-{
-	uint64		dp;
-	char	   *data;
-} LoadTarget;
-
 static char *
 alloc_in_cache(void *arg, Size len)
 {
-	LoadTarget *target = arg;
-
-	target->data = omen_cacheload_alloc(len, &target->dp);
-	return target->data;
+	return omen_cacheload_alloc(*(int32 *) arg, len);
 }
 
 /* Load queued chunks, a limited number.  True if there may be more. */
 static bool
 run_loads(void)
 {
-	for (int i = 0; i < LOADS_PER_TURN; i++)
+	for (int i = 0; i < LOADS_PER_TURN && !ProcDiePending; i++)
 	{
 		int32		index = omen_cacheload_next();
 		OmenCacheEntry *entry;
-		LoadTarget	target = {0, NULL};
 		OmenFailure failure;
 		OmenResult	result;
 		Size		len;
@@ -201,15 +191,11 @@ run_loads(void)
 		failure.code = 0;
 		failure.text[0] = '\0';
 		result = omen_db_load(&entry->key, &entry->owner, alloc_in_cache,
-							  &target, &len, &failure);
+							  &index, &len, &failure);
 		if (result == OMEN_RES_OK)
-			omen_cacheload_done(index, target.data, len, target.dp);
+			omen_cacheload_done(index, len);
 		else
-		{
-			if (target.data != NULL)
-				omen_cacheload_free(target.dp);
 			omen_cacheload_failed(index, result, failure.code, failure.text);
-		}
 		omen_cacheload_keep_reserve();
 	}
 	return true;
@@ -273,10 +259,14 @@ run_requests(void)
 	bool		any = false;
 	OmenRequest *request;
 
-	while (ningests < OMEN_REQUEST_SLOTS &&
-		   (request = next_request()) != NULL)
+	/* as many as there are slots: those who ask again wait for the next turn */
+	for (int i = 0; i < OMEN_REQUEST_SLOTS && !ProcDiePending; i++)
 	{
+		request = next_request();
+		if (request == NULL)
+			break;
 		any = true;
+		OMEN_STOP_EVENT("request-before-run");
 		switch (request->op)
 		{
 			case OMEN_OP_INGEST:
@@ -380,6 +370,8 @@ omen_store_worker_main(Datum main_arg)
 	/* so that pg_terminate_backend() knows us: we have no database */
 	InitProcessPhase2();
 
+	/* first: who ends us needs it to give back what we have in hand */
+	omen_cacheload_attach();
 	before_shmem_exit(worker_exit, (Datum) 0);
 	SpinLockAcquire(&omen_store->mutex);
 	omen_store->worker_pid = MyProcPid;
@@ -390,7 +382,6 @@ omen_store_worker_main(Datum main_arg)
 	BackgroundWorkerUnblockSignals();
 
 	raise_descriptor_limit();
-	omen_cacheload_attach();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "omendb store turn",
 										 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(turn_context);

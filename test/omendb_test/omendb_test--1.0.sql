@@ -47,6 +47,9 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 CREATE FUNCTION omendb.test_process_threads()
 RETURNS int AS 'MODULE_PATHNAME', 'omen_test_process_threads'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_store_check()
+RETURNS text AS 'MODULE_PATHNAME', 'omen_test_store_check'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION omendb.test_file_write(int, int, int, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_read(text, int, int, int, bool, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_drop(text) FROM PUBLIC;
@@ -54,3 +57,4 @@ REVOKE ALL ON FUNCTION omendb.test_file_owner(text, int, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_list() FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_hold(text, int, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_process_threads() FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.test_store_check() FROM PUBLIC;

@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(omen_test_file_owner);
 PG_FUNCTION_INFO_V1(omen_test_file_list);
 PG_FUNCTION_INFO_V1(omen_test_file_hold);
 PG_FUNCTION_INFO_V1(omen_test_process_threads);
+PG_FUNCTION_INFO_V1(omen_test_store_check);
 
 /* stop_event_set(name text, action text, skip int) returns void */
 Datum
@@ -319,4 +320,12 @@ omen_test_process_threads(PG_FUNCTION_ARGS)
 			break;
 	fclose(file);
 	PG_RETURN_INT32(threads);
+}
+
+/* test_store_check() returns text: what is wrong in shared memory, or '' */
+Datum
+omen_test_store_check(PG_FUNCTION_ARGS)
+{
+	require_test_mode();
+	PG_RETURN_TEXT_P(cstring_to_text(omen_store_check_lists()));
 }
