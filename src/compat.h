@@ -24,4 +24,7 @@
 #error "omendb supports PostgreSQL 15, from 15.8 on"
 #endif
 
+/* Old snapshots must find pages that have been emptied since, not none */
+#define omen_truncation_is_barred() (old_snapshot_threshold >= 0)
+
 #endif							/* OMENDB_COMPAT_H */

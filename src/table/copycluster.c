@@ -6,6 +6,11 @@
  * As heapam_relation_copy_for_cluster(), through scans that know cold blocks.
  * All rows of the copy are hot; they are sealed again when they have settled.
  *
+ * The rewrite fills one page after the other, without a look at what is a header
+ * page to be (reserve.c).  To keep rows out of those, we give it one row of a
+ * whole page's size when it comes to one, and make a header page of that page
+ * at the end.
+ *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
@@ -30,7 +35,75 @@ typedef struct CopyTarget
 	RewriteState rewrite;
 	Datum	   *values;
 	bool	   *isnull;
+
+	BlockNumber header_block;	/* next header page to be, or Invalid */
+	HeapTuple	filler;			/* fills a page; NULL until needed */
+	int			nheaders;
+	int			maxheaders;
+	BlockNumber *headers;		/* pages that hold a filler */
 } CopyTarget;
+
+/*
+ * A row was written to block blk of the new table.  If a header page is to
+ * follow, keep it free.
+ */
+static void
+keep_header_free(CopyTarget *target, BlockNumber blk)
+{
+	HeapTupleData old;
+	HeapTupleHeaderData old_header;
+	HeapTuple	filler = target->filler;
+
+	/* rows that waited for others of their chains come many at a time */
+	while (target->header_block != InvalidBlockNumber &&
+		   blk >= target->header_block)
+		target->header_block = omen_next_header_block(target->new_rel,
+													  target->header_block);
+	if (target->header_block == InvalidBlockNumber ||
+		blk + 1 != target->header_block)
+		return;
+
+	if (filler == NULL)
+	{
+		filler = palloc0(HEAPTUPLESIZE + MaxHeapTupleSize);
+		filler->t_len = MaxHeapTupleSize;
+		filler->t_data = (HeapTupleHeader) ((char *) filler + HEAPTUPLESIZE);
+		filler->t_data->t_hoff = MAXALIGN(SizeofHeapTupleHeader);
+		target->filler = filler;
+	}
+	ItemPointerSetInvalid(&filler->t_self);
+	HeapTupleHeaderSetNatts(filler->t_data, 0);
+
+	/* the old version of the filler, as the rewrite sees it */
+	memset(&old_header, 0, sizeof(old_header));
+	HeapTupleHeaderSetXmin(&old_header, FrozenTransactionId);
+	old_header.t_infomask = HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID;
+	old.t_len = SizeofHeapTupleHeader;
+	ItemPointerSetInvalid(&old.t_self);
+	old.t_tableOid = InvalidOid;
+	old.t_data = &old_header;
+
+	rewrite_heap_tuple(target->rewrite, &old, filler);
+	if (ItemPointerGetBlockNumberNoCheck(&filler->t_self) !=
+		target->header_block)
+		elog(ERROR, "page %u of the copy of table \"%s\" is not free",
+			 target->header_block, RelationGetRelationName(target->old_rel));
+
+	if (target->nheaders >= target->maxheaders)
+	{
+		target->maxheaders = Max(16, target->maxheaders * 2);
+		if (target->headers == NULL)
+			target->headers = palloc(target->maxheaders *
+									 sizeof(BlockNumber));
+		else
+			target->headers = repalloc_huge(target->headers,
+											target->maxheaders *
+											sizeof(BlockNumber));
+	}
+	target->headers[target->nheaders++] = target->header_block;
+	target->header_block = omen_next_header_block(target->new_rel,
+												  target->header_block);
+}
 
 /*
  * Write a row to the new table.  It is formed anew, without the values of
@@ -52,6 +125,9 @@ write_row(CopyTarget *target, HeapTuple tuple)
 	}
 	copy = heap_form_tuple(new_desc, target->values, target->isnull);
 	rewrite_heap_tuple(target->rewrite, tuple, copy);
+	/* unless it has to wait for others of its chain */
+	if (ItemPointerIsValid(&copy->t_self))
+		keep_header_free(target, ItemPointerGetBlockNumber(&copy->t_self));
 	heap_freetuple(copy);
 }
 
@@ -142,7 +218,7 @@ omen_relation_copy_for_cluster(Relation OldTable, Relation NewTable,
 							   double *num_tuples, double *tups_vacuumed,
 							   double *tups_recently_dead)
 {
-	CopyTarget	target;
+	CopyTarget	target = {0};
 	Tuplesortstate *sort = NULL;
 	IndexScanDesc index_scan = NULL;
 	TableScanDesc table_scan = NULL;
@@ -157,6 +233,7 @@ omen_relation_copy_for_cluster(Relation OldTable, Relation NewTable,
 	target.new_rel = NewTable;
 	target.values = palloc(RelationGetDescr(NewTable)->natts * sizeof(Datum));
 	target.isnull = palloc(RelationGetDescr(NewTable)->natts * sizeof(bool));
+	target.header_block = omen_next_header_block(NewTable, 0);
 	target.rewrite = begin_heap_rewrite(OldTable, NewTable, OldestXmin,
 										*xid_cutoff, *multi_cutoff);
 
@@ -278,6 +355,9 @@ omen_relation_copy_for_cluster(Relation OldTable, Relation NewTable,
 		write_sorted(&target, sort);
 
 	end_heap_rewrite(target.rewrite);
+	for (int i = 0; i < target.nheaders; i++)
+		omen_reserve_page(NewTable, target.headers[i]);
+
 	pfree(target.values);
 	pfree(target.isnull);
 }

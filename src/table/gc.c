@@ -151,16 +151,20 @@ examine_owner(const OmenRowGroupId *id, const OmenOwner *owner)
 				state = OWNER_GONE;
 			else
 			{
-				Buffer		buf = ReadBuffer(rel, owner->first_block);
-				Page		page = BufferGetPage(buf);
+				Buffer		buf;
 
-				LockBuffer(buf, BUFFER_LOCK_SHARE);
-				if (omen_page_is_header(page) &&
-					OmenRowGroupIdEquals(&OmenPageGetGroupHeader(page)->id, id))
-					state = OWNER_ALIVE;
-				else
-					state = OWNER_GONE;
-				UnlockReleaseBuffer(buf);
+				buf = omen_lock_header(rel, owner->first_block,
+									   BUFFER_LOCK_SHARE, NULL);
+				state = OWNER_GONE;
+				if (BufferIsValid(buf))
+				{
+					OmenGroupHeader header;
+
+					header = OmenPageGetGroupHeader(BufferGetPage(buf));
+					if (OmenRowGroupIdEquals(&header->id, id))
+						state = OWNER_ALIVE;
+					UnlockReleaseBuffer(buf);
+				}
 			}
 		}
 		relation_close(rel, NoLock);

@@ -13,27 +13,24 @@
  */
 #include "table/modify.h"
 
+#include "access/hio.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "table/scan.h"
 
-/* Row groups smaller than this are for tests: no header pages in advance */
-#define MIN_GROUP_FOR_RESERVE	64
-
 /*
- * A row was put at tid.  When it is the first one in the last block of a row
- * group, the next row group's header page can still be had for nothing.
+ * A row was put at tid.  When it is the first one in a block before a header
+ * page to be, that can still be had for nothing.
  */
 static inline void
 note_insertion(Relation rel, ItemPointer tid)
 {
 	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
 
-	if (unlikely(OmenGroupOffset(blk) == omen_row_group_blocks - 1) &&
-		ItemPointerGetOffsetNumberNoCheck(tid) == FirstOffsetNumber &&
-		omen_row_group_blocks >= MIN_GROUP_FOR_RESERVE)
+	if (unlikely(OmenReserveAfter(blk)) &&
+		ItemPointerGetOffsetNumberNoCheck(tid) == FirstOffsetNumber)
 		omen_reserve_header_page(rel, blk);
 }
 
@@ -109,14 +106,65 @@ omen_tuple_insert_speculative(Relation rel, TupleTableSlot *slot,
 				spec_token);
 }
 
+/*
+ * How many of these rows may go to heap_multi_insert() in one call?  It may fill
+ * many pages, and so a header page to be before note_insertion() can do
+ * anything.  When it could come near one, we give it less than half a page.
+ */
+static int
+rows_before_header(Relation rel, TupleTableSlot **slots, int ntuples,
+				   BulkInsertState bistate)
+{
+	BlockNumber blk = InvalidBlockNumber;
+	BlockNumber header;
+	Size		room;
+	Size		bytes = 0;
+	int			half_page = 0;
+
+	if (bistate != NULL && BufferIsValid(bistate->current_buf))
+		blk = BufferGetBlockNumber(bistate->current_buf);
+	else
+		blk = RelationGetTargetBlock(rel);
+	if (blk == InvalidBlockNumber)
+		blk = RelationGetNumberOfBlocks(rel);
+	header = omen_next_header_block(rel, blk);
+	if (header == InvalidBlockNumber || ntuples < header - blk)
+		return ntuples;
+
+	/* of a page; less than that half of it is left over if a row is too long */
+	room = BLCKSZ - SizeOfPageHeaderData -
+		RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
+	for (int i = 0; i < ntuples; i++)
+	{
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slots[i], true, NULL);
+
+		/* what is longer will be toasted, but hardly to nothing */
+		bytes += MAXALIGN(tuple->t_len) + sizeof(ItemIdData);
+		if (bytes <= room / 2 || i == 0)
+			half_page = i + 1;
+	}
+	if (bytes / (room / 2) + 2 < header - blk)
+		return ntuples;
+	return half_page;
+}
+
 /* See modify.h */
 void
 omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 				  CommandId cid, int options, BulkInsertState bistate)
 {
-	heap_multi_insert(rel, slots, ntuples, cid, options, bistate);
-	for (int i = 0; i < ntuples; i++)
-		note_insertion(rel, &slots[i]->tts_tid);
+	int			done = 0;
+
+	while (done < ntuples)
+	{
+		int			n = rows_before_header(rel, slots + done, ntuples - done,
+										   bistate);
+
+		heap_multi_insert(rel, slots + done, n, cid, options, bistate);
+		for (int i = done; i < done + n; i++)
+			note_insertion(rel, &slots[i]->tts_tid);
+		done += n;
+	}
 }
 
 /* See table.h */

@@ -51,7 +51,7 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 	BlockNumber fd_segment = InvalidBlockNumber;
 
 	path = relpathperm(rel->rd_node, MAIN_FORKNUM);
-	for (int off = 1; off < nblocks; off++)
+	for (int off = 0; off < nblocks; off++)
 	{
 		BlockNumber blk = first + off;
 		BlockNumber segment = blk / RELSEG_SIZE;
@@ -77,7 +77,8 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 
 		buf = ReadBuffer(rel, blk);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		if (omen_page_is_cold(BufferGetPage(buf)))
+		if (omen_page_is_cold(BufferGetPage(buf)) &&
+			!omen_page_is_header(BufferGetPage(buf)))
 		{
 			FlushOneBuffer(buf);
 			if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

@@ -73,13 +73,14 @@ omen_page_init(Page page, OmenPageKind kind, int group_offset)
 /* See table.h */
 void
 omen_page_set_marker(Page page, const OmenRowGroupId *id, uint32 rows_crc,
-					 uint32 first_rows_crc)
+					 int header_offset, uint32 header_rows_crc)
 {
 	OmenMarker	marker = OmenPageGetMarker(page);
 
 	OmenPageGetColdPage(page)->rows_crc = rows_crc;
 	marker->id = *id;
-	marker->first_rows_crc = first_rows_crc;
+	marker->header_rows_crc = header_rows_crc;
+	marker->header_offset = header_offset;
 	marker->nblocks = omen_row_group_blocks;
 }
 
@@ -114,11 +115,14 @@ bool
 omen_page_is_sound(Page page, BlockNumber blk)
 {
 	OmenColdPage cold = OmenPageGetColdPage(page);
+	int			off = OmenGroupOffset(blk);
+	bool		late = omen_row_group_blocks >= OMEN_MIN_RESERVING_GROUP;
 
 	return cold->version == OMEN_PAGE_VERSION &&
-		cold->kind == (OmenGroupOffset(blk) == 0 ?
-					   OMEN_PAGE_HEADER : OMEN_PAGE_MARKER) &&
-		cold->group_offset == OmenGroupOffset(blk) &&
+		((cold->kind == OMEN_PAGE_HEADER &&
+		  (off == 0 || (late && off == OMEN_LATE_HEADER))) ||
+		 (cold->kind == OMEN_PAGE_MARKER && (off != 0 || late))) &&
+		cold->group_offset == off &&
 		cold->nlines <= MaxHeapTuplesPerPage &&
 		omen_page_data_length(page) <= BLCKSZ - SizeOfPageHeaderData &&
 		cold->crc == cold_page_crc(page);
@@ -193,14 +197,14 @@ omen_check_header(Relation rel, Page page, BlockNumber blk)
 
 	/*
 	 * A wrong length would be logged, and redo could not take it; a wrong count
-	 * or first bit would let block 0 turn hot while others need the header.
+	 * or own bit would let the header turn hot while others need it.
 	 */
 	if (!omen_page_is_sound(page, blk) ||
 		header->nblocks > OMEN_MAX_GROUP_BLOCKS ||
 		header->cold_pages > header->nblocks ||
 		header->cold_pages != pg_popcount((const char *) header->cold,
 										  OMEN_BITMAP_BYTES) ||
-		OmenBitmapIsSet(header->cold, 0) !=
+		OmenBitmapIsSet(header->cold, OmenGroupOffset(blk)) !=
 		((header->flags & OMEN_GROUP_RESERVED) == 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -233,6 +237,7 @@ omen_group_copy_init(OmenGroupCopy *copy)
 {
 	memset(copy, 0, sizeof(*copy));
 	copy->first_block = InvalidBlockNumber;
+	copy->header_block = InvalidBlockNumber;
 }
 
 /* See table.h */
@@ -243,6 +248,47 @@ omen_group_copy_release(OmenGroupCopy *copy)
 		omen_id_unregister(&copy->id);
 	copy->sealed = false;
 	copy->first_block = InvalidBlockNumber;
+	copy->header_block = InvalidBlockNumber;
+}
+
+/* See table.h */
+Buffer
+omen_lock_header(Relation rel, BlockNumber blk, int lockmode,
+				 BufferAccessStrategy strategy)
+{
+	BlockNumber first = OmenGroupFirstBlock(blk);
+	BlockNumber late = first + OMEN_LATE_HEADER;
+	BlockNumber at = first;
+
+	for (;;)
+	{
+		Buffer		buf;
+		Page		page;
+
+		buf = ReadBufferExtended(rel, MAIN_FORKNUM, at, RBM_NORMAL, strategy);
+		page = BufferGetPage(buf);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		if (omen_page_is_header(page) && lockmode == BUFFER_LOCK_EXCLUSIVE)
+		{
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+		}
+		if (omen_page_is_header(page))
+		{
+			omen_check_header(rel, page, at);
+			return buf;
+		}
+		UnlockReleaseBuffer(buf);
+
+		/*
+		 * If the first block turns into the header page just now, the row
+		 * group was not sealed when we looked.
+		 */
+		if (at == late || omen_row_group_blocks < OMEN_MIN_RESERVING_GROUP ||
+			(blk < late && RelationGetNumberOfBlocks(rel) <= late))
+			return InvalidBuffer;
+		at = late;
+	}
 }
 
 /* See table.h */
@@ -250,22 +296,18 @@ void
 omen_group_copy_load(OmenGroupCopy *copy, Relation rel, BlockNumber blk,
 					 BufferAccessStrategy strategy)
 {
-	BlockNumber first = OmenGroupFirstBlock(blk);
 	Buffer		buf;
-	Page		page;
 
 	omen_group_copy_release(copy);
 
-	buf = ReadBufferExtended(rel, MAIN_FORKNUM, first, RBM_NORMAL, strategy);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buf);
-	if (copy->snapshot != NULL)
-		TestForOldSnapshot(copy->snapshot, rel, page);
-	if (omen_page_is_header(page))
+	buf = omen_lock_header(rel, blk, BUFFER_LOCK_SHARE, strategy);
+	if (BufferIsValid(buf))
 	{
+		Page		page = BufferGetPage(buf);
 		OmenGroupHeader header = OmenPageGetGroupHeader(page);
 
-		omen_check_header(rel, page, first);
+		if (copy->snapshot != NULL)
+			TestForOldSnapshot(copy->snapshot, rel, page);
 		if (!(header->flags & OMEN_GROUP_RESERVED))
 		{
 			/* registered under the lock: cannot be superseded unseen */
@@ -275,7 +317,8 @@ omen_group_copy_load(OmenGroupCopy *copy, Relation rel, BlockNumber blk,
 			memcpy(copy->cold, header->cold, OMEN_BITMAP_BYTES);
 			copy->sealed = true;
 		}
+		copy->header_block = BufferGetBlockNumber(buf);
+		UnlockReleaseBuffer(buf);
 	}
-	copy->first_block = first;
-	UnlockReleaseBuffer(buf);
+	copy->first_block = OmenGroupFirstBlock(blk);
 }

@@ -62,8 +62,8 @@ typedef OmenScanDescData *OmenScanDesc;
 
 /*
  * Has this page rows in the store?  True for cold pages except header pages
- * whose own rows are not cold: those were reserved, and are simply empty.  To
- * be asked under the page's content lock.
+ * that were reserved: those are simply empty.  To be asked under the page's
+ * content lock.
  */
 static inline bool
 omen_page_has_cold_rows(Page page)
@@ -71,7 +71,7 @@ omen_page_has_cold_rows(Page page)
 	if (likely(!omen_page_is_cold(page)))
 		return false;
 	return OmenPageGetColdPage(page)->kind != OMEN_PAGE_HEADER ||
-		OmenBitmapIsSet(OmenPageGetGroupHeader(page)->cold, 0);
+		OmenPageGetColdPage(page)->nlines > 0;
 }
 
 /*

@@ -57,8 +57,10 @@ typedef struct GroupSeal
 	BlockNumber first;
 	int			nblocks;		/* blocks there are, <= row_group_blocks */
 	int			options;		/* OMEN_SEAL_* */
+	BlockNumber header;			/* header page, or block 0 if it shall be it */
+	int			header_off;		/* its offset in the row group */
 	bool		resealing;		/* the row group is sealed already */
-	bool		reserved;		/* block 0 is a reserved header page */
+	bool		reserved;		/* the header page is a reserved one */
 	OmenRowGroupId old_id;		/* when resealing */
 	OmenRowGroupId new_id;
 	uint32		file_rows;
@@ -107,7 +109,8 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
 		Buffer		buf;
 		bool		frozen;
 
-		if (omen_group_copy_is_cold(copy, blk) || (off == 0 && gs->reserved))
+		if (omen_group_copy_is_cold(copy, blk) ||
+			(off == gs->header_off && gs->reserved))
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		if (must_yield(gs))
@@ -122,8 +125,8 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
 			sealable++;
 		UnlockReleaseBuffer(buf);
 
-		/* without block 0 there is no header page */
-		if (off == 0 && !frozen)
+		/* without it there is no header page */
+		if (off == gs->header_off && !frozen)
 			return false;
 	}
 	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && !gs->resealing)
@@ -132,14 +135,14 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
 }
 
 /*
- * Block 0 turns first, under its cleanup lock.  Somebody who keeps it pinned (a
+ * The header page turns first, under its cleanup lock.  Somebody who keeps it pinned (a
  * cursor, say) must not make us write and log the file in vain, round after
  * round.
  */
 static bool
-block_zero_is_free(GroupSeal *gs)
+header_is_free(GroupSeal *gs)
 {
-	Buffer		buf = ReadBuffer(gs->rel, gs->first);
+	Buffer		buf = ReadBuffer(gs->rel, gs->header);
 
 	for (int tries = 0; tries < BLOCK_ZERO_TRIES / 10; tries++)
 	{
@@ -158,6 +161,82 @@ block_zero_is_free(GroupSeal *gs)
 }
 
 /*
+ * Was the row group sealed with its first block, and the rows there, as header
+ * page, when the table was small, and has a reserved header page now?
+ */
+static bool
+late_header_is_free(GroupSeal *gs)
+{
+	Buffer		buf;
+	bool		result;
+
+	if (omen_row_group_blocks < OMEN_MIN_RESERVING_GROUP ||
+		gs->nblocks <= OMEN_LATE_HEADER)
+		return false;
+	buf = ReadBuffer(gs->rel, gs->first + OMEN_LATE_HEADER);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	result = omen_page_is_header(BufferGetPage(buf));
+	UnlockReleaseBuffer(buf);
+	return result;
+}
+
+/*
+ * Find the row group's header page and what it says.  Returns false if the row
+ * group should be left alone for now.
+ */
+static bool
+find_header(GroupSeal *gs)
+{
+	Buffer		buf;
+	OmenGroupHeader header;
+	bool		has_rows;
+	bool		draining;
+
+	buf = omen_lock_header(gs->rel, gs->first, BUFFER_LOCK_SHARE, NULL);
+	if (!BufferIsValid(buf))
+	{
+		/*
+		 * If the first block was added to the table in advance, and has never
+		 * been used before a crash, say, nobody need ever come to it, while
+		 * the rest of the row group is full of rows.
+		 */
+		gs->reserved = omen_reserve_unused_page(gs->rel, gs->first);
+		gs->header = gs->first;
+		gs->header_off = 0;
+		return true;
+	}
+
+	gs->header = BufferGetBlockNumber(buf);
+	gs->header_off = OmenGroupOffset(gs->header);
+	header = OmenPageGetGroupHeader(BufferGetPage(buf));
+	gs->reserved = (header->flags & OMEN_GROUP_RESERVED) != 0;
+	gs->resealing = !gs->reserved;
+	gs->old_id = header->id;
+	draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
+	has_rows = OmenPageGetColdPage(BufferGetPage(buf))->nlines > 0;
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+
+	if (draining)
+	{
+		/* whoever wanted the header page hot was interrupted: finish that */
+		(void) omen_unseal_group(gs->rel, buf, gs->mcxt);
+		ReleaseBuffer(buf);
+		return false;
+	}
+	if (gs->resealing && has_rows && late_header_is_free(gs))
+	{
+		/* a change of those rows shall not unseal all that there is now */
+		(void) omen_unseal_group(gs->rel, buf, gs->mcxt);
+		gs->header_off = OMEN_LATE_HEADER;
+		gs->header = gs->first + OMEN_LATE_HEADER;
+		gs->reserved = true;
+		gs->resealing = false;
+	}
+	ReleaseBuffer(buf);
+	return true;
+}
+
+/*
  * Phase 1.  Is the row group worth sealing, and has it settled?
  *
  * settled_lsn: pages with a later LSN were written too recently; Invalid if
@@ -169,51 +248,12 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 	Relation	rel = gs->rel;
 	OmenGroupCopy copy;
 	Buffer		buf;
-	Page		page;
 	int			hot = 0;
 	int			threshold;
-	bool		draining = false;
 	bool		worth;
 
-	buf = ReadBuffer(rel, gs->first);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buf);
-	if (PageIsNew(page))
-	{
-		/*
-		 * Added to the table in advance, and never used before a crash, say.
-		 * Nobody need ever come to it, while the rest of the row group is full
-		 * of rows.  Whoever has found the page in the free space map sees no
-		 * room there then.
-		 */
-		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-		(void) omen_reserve_new_page(buf);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-	}
-	if (omen_page_is_header(page))
-	{
-		OmenGroupHeader header = OmenPageGetGroupHeader(page);
-
-		omen_check_header(rel, page, gs->first);
-		if (header->flags & OMEN_GROUP_RESERVED)
-			gs->reserved = true;
-		else
-		{
-			gs->resealing = true;
-			gs->old_id = header->id;
-			draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
-		}
-	}
-	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-
-	if (draining)
-	{
-		/* whoever wanted block 0 hot was interrupted: finish that first */
-		(void) omen_unseal_group(rel, buf, gs->mcxt);
-		ReleaseBuffer(buf);
+	if (!find_header(gs))
 		return false;
-	}
-	ReleaseBuffer(buf);
 
 	omen_group_copy_init(&copy);
 	omen_group_copy_load(&copy, rel, gs->first, NULL);
@@ -222,7 +262,7 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 		XLogRecPtr	lsn;
 
 		if (omen_group_copy_is_cold(&copy, gs->first + off) ||
-			(off == 0 && gs->reserved))
+			(off == gs->header_off && gs->reserved))
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		hot++;
@@ -246,7 +286,7 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && gs->resealing)
 		threshold = Max(1, gs->nblocks / 32);
 	worth = hot >= threshold &&
-		(gs->resealing || block_zero_is_free(gs)) &&
+		(gs->resealing || header_is_free(gs)) &&
 		worth_encoding(gs, &copy, threshold);
 	omen_group_copy_release(&copy);
 	return worth;
@@ -278,7 +318,7 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 			omen_cold_reader_page(reader, copy, blk, image);
 			state->was_cold = true;
 		}
-		else if (off == 0 && gs->reserved)
+		else if (off == gs->header_off && gs->reserved)
 			PageInit(image, BLCKSZ, 0); /* no rows */
 		else
 		{
@@ -293,7 +333,7 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 			if (PageIsNew(page) || omen_page_is_cold(page) ||
 				!omen_page_is_frozen(&gs->freeze, buf) ||
 				!omen_page_looks_frozen(page) ||
-				(off != 0 && omen_page_is_vacant(page)))
+				(off != gs->header_off && omen_page_is_vacant(page)))
 			{
 				UnlockReleaseBuffer(buf);
 				continue;
@@ -418,26 +458,28 @@ encode_and_publish(GroupSeal *gs)
 		gs->file_rows += nrows;
 		prove_segment(gs, segno, enc, images);
 
-		/* without block 0 there is no header page: do not go on in vain */
-		if (segno == 0 && !gs->blocks[0].held)
+		/* without it there is no header page: do not go on in vain */
+		if (segno == gs->header_off / OmenSegmentBlocks() &&
+			!gs->blocks[gs->header_off].held)
 			break;
 		if (must_yield(gs))
 		{
-			gs->blocks[0].held = false;
+			gs->blocks[gs->header_off].held = false;
 			break;
 		}
 	}
 	omen_cold_reader_close(reader);
 	omen_group_copy_release(&copy);
 
-	if (!gs->blocks[0].held)
+	if (!gs->blocks[gs->header_off].held)
 		return false;
 	for (int off = 0; off < gs->nblocks; off++)
 	{
 		/* a page that is cold now must be in the new version as well */
 		if (gs->blocks[off].was_cold && !gs->blocks[off].held)
 			return false;
-		if (gs->blocks[off].held && !gs->blocks[off].was_cold)
+		if (gs->blocks[off].held && !gs->blocks[off].was_cold &&
+			!(off == gs->header_off && gs->reserved))
 			gained++;
 	}
 	if (gained == 0)
@@ -500,19 +542,20 @@ page_unchanged(GroupSeal *gs, Buffer buf, int off)
 }
 
 /*
- * Phase 4, first step of a first seal: block 0 turns into the header page.
+ * Phase 4, first step of a first seal: the reserved header page is put to use,
+ * or block 0 turns into the header page.
  */
 static bool
-turn_block_zero(GroupSeal *gs)
+turn_header(GroupSeal *gs)
 {
 	Relation	rel = gs->rel;
-	Buffer		buf = ReadBuffer(rel, gs->first);
+	Buffer		buf = ReadBuffer(rel, gs->header);
 	Page		page = BufferGetPage(buf);
 	PGAlignedBlock new_page;
 	OmenGroupHeader header;
 	bool		locked = false;
 
-	visibilitymap_pin(rel, gs->first, &gs->freeze.vmbuffer);
+	visibilitymap_pin(rel, gs->header, &gs->freeze.vmbuffer);
 	for (int tries = 0; tries < BLOCK_ZERO_TRIES && !locked; tries++)
 	{
 		locked = ConditionalLockBufferForCleanup(buf);
@@ -533,26 +576,26 @@ turn_block_zero(GroupSeal *gs)
 	if (gs->reserved
 		? !(omen_page_is_header(page) &&
 			(OmenPageGetGroupHeader(page)->flags & OMEN_GROUP_RESERVED))
-		: !page_unchanged(gs, buf, 0))
+		: !page_unchanged(gs, buf, gs->header_off))
 	{
 		UnlockReleaseBuffer(buf);
 		return false;
 	}
 
-	omen_page_init((Page) new_page.data, OMEN_PAGE_HEADER, 0);
+	omen_page_init((Page) new_page.data, OMEN_PAGE_HEADER, gs->header_off);
 	OmenPageGetColdPage((Page) new_page.data)->rows_crc =
-		gs->blocks[0].rows_crc;
+		gs->blocks[gs->header_off].rows_crc;
 	if (!gs->reserved)
 		omen_page_set_line_map((Page) new_page.data, page);
 	header = OmenPageGetGroupHeader((Page) new_page.data);
 	fill_group_header(gs, header);
-	OmenBitmapSet(header->cold, 0);
+	OmenBitmapSet(header->cold, gs->header_off);
 	header->cold_pages = 1;
 	header->cold_rows = OmenPageGetColdPage((Page) new_page.data)->nrows;
 
 	/* a reserved page was born all-visible; now make the map agree */
 	if (gs->reserved)
-		visibilitymap_set(rel, gs->first, buf, InvalidXLogRecPtr,
+		visibilitymap_set(rel, gs->header, buf, InvalidXLogRecPtr,
 						  gs->freeze.vmbuffer, InvalidTransactionId,
 						  VISIBILITYMAP_ALL_VISIBLE |
 						  VISIBILITYMAP_ALL_FROZEN);
@@ -562,11 +605,11 @@ turn_block_zero(GroupSeal *gs)
 	START_CRIT_SECTION();
 	memcpy(page, new_page.data, BLCKSZ);
 	MarkBufferDirty(buf);
-	omen_log_seal_page(buf, buf, 0);
+	omen_log_seal_page(buf, buf, gs->header_off);
 	END_CRIT_SECTION();
 	UnlockReleaseBuffer(buf);
 
-	RecordPageWithFreeSpace(rel, gs->first, 0);
+	RecordPageWithFreeSpace(rel, gs->header, 0);
 	return true;
 }
 
@@ -577,7 +620,7 @@ turn_block_zero(GroupSeal *gs)
 static bool
 switch_version(GroupSeal *gs)
 {
-	Buffer		buf = ReadBuffer(gs->rel, gs->first);
+	Buffer		buf = ReadBuffer(gs->rel, gs->header);
 	Page		page = BufferGetPage(buf);
 	OmenGroupHeader header;
 	bool		ok;
@@ -622,7 +665,7 @@ turn_page(GroupSeal *gs, int off, bool *turned)
 	OmenGroupHeader header;
 
 	*turned = false;
-	header_buf = ReadBuffer(rel, gs->first);
+	header_buf = ReadBuffer(rel, gs->header);
 	buf = ReadBuffer(rel, blk);
 	page = BufferGetPage(buf);
 	visibilitymap_pin(rel, blk, &gs->freeze.vmbuffer);
@@ -646,7 +689,8 @@ turn_page(GroupSeal *gs, int off, bool *turned)
 			omen_page_init((Page) new_page.data, OMEN_PAGE_MARKER, off);
 			omen_page_set_marker((Page) new_page.data, &gs->new_id,
 								 gs->blocks[off].rows_crc,
-								 gs->blocks[0].rows_crc);
+								 gs->header_off,
+								 gs->blocks[gs->header_off].rows_crc);
 			omen_page_set_line_map((Page) new_page.data, page);
 
 			OMEN_STOP_EVENT("seal-before-page");
@@ -690,7 +734,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	if (!encode_and_publish(gs))
 		return false;
 
-	if (!(gs->resealing ? switch_version(gs) : turn_block_zero(gs)))
+	if (!(gs->resealing ? switch_version(gs) : turn_header(gs)))
 	{
 		omen_store_drop(&gs->new_id, 1);
 		omen_id_unregister(&gs->new_id);
@@ -701,7 +745,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	if (!gs->resealing)
 	{
 		turned_pages++;
-		stats->rows_sealed += gs->blocks[0].nrows;
+		stats->rows_sealed += gs->blocks[gs->header_off].nrows;
 	}
 
 	OMEN_STOP_EVENT("seal-after-header");
@@ -709,11 +753,12 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	if (gs->resealing)
 		omen_store_drop(&gs->old_id, 1);
 
-	for (int off = 1; off < gs->nblocks; off++)
+	for (int off = 0; off < gs->nblocks; off++)
 	{
 		bool		turned;
 
-		if (!gs->blocks[off].held || gs->blocks[off].was_cold)
+		if (!gs->blocks[off].held || gs->blocks[off].was_cold ||
+			off == gs->header_off)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		if (!turn_page(gs, off, &turned) || must_yield(gs))

@@ -40,7 +40,7 @@
 typedef enum OmenPageKind
 {
 	OMEN_PAGE_MARKER = 1,		/* rows live in the store: OmenMarkerData */
-	OMEN_PAGE_HEADER = 2		/* block 0: OmenGroupHeaderData */
+	OMEN_PAGE_HEADER = 2		/* one in a row group: OmenGroupHeaderData */
 } OmenPageKind;
 
 /*
@@ -76,15 +76,15 @@ typedef OmenColdPageData *OmenColdPage;
  * id is the version under which the page turned cold.  Sealing anew does not
  * touch pages that are cold, so the row group's version may be a later one; but
  * then it was encoded while this page was cold, and holds the same rows, which
- * rows_crc proves.  first_rows_crc proves the same for block 0, whose own page
+ * rows_crc proves.  header_rows_crc proves the same for the block whose own page
  * is the header: it is cold, and so the same, as long as any marker stands.
  */
 typedef struct OmenMarkerData
 {
 	OmenRowGroupId id;
-	uint32		first_rows_crc; /* of block 0 of the row group */
+	uint32		header_rows_crc;	/* of the header page's block */
 	uint16		nblocks;		/* blocks per row group when sealed */
-	uint16		unused;
+	uint16		header_offset;	/* of the header page in the row group */
 } OmenMarkerData;
 
 typedef OmenMarkerData *OmenMarker;
@@ -93,7 +93,7 @@ typedef OmenMarkerData *OmenMarker;
 #define OMEN_BITMAP_BYTES		(OMEN_MAX_GROUP_BLOCKS / 8)
 
 /* flags of a row group */
-#define OMEN_GROUP_DRAINING		0x0001	/* block 0 is wanted hot: unsealing */
+#define OMEN_GROUP_DRAINING		0x0001	/* being unsealed as a whole */
 #define OMEN_GROUP_RESERVED		0x0002	/* empty header page, nothing sealed */
 #define OMEN_GROUP_PUNCHED		0x0004	/* second halves were given back */
 
@@ -169,6 +169,17 @@ extern uint16 *omen_page_line_map(Page page);
 #define OmenLineMake(flags, redirect) \
 	((uint16) (((flags) << 14) | (redirect)))
 
+/*
+ * A row group's header page is its first block if that has none but its rows;
+ * else its OMEN_LATE_HEADER'th block, which insertion keeps free of rows.  The
+ * first row group of a table has the latter, so that small tables look as they
+ * do on heap.  When both are header pages, the first block is the one.
+ */
+#define OMEN_LATE_HEADER	16
+
+/* Smaller row groups (tests) would be mostly header pages: none are reserved */
+#define OMEN_MIN_RESERVING_GROUP	64
+
 /* First block of the row group a block belongs to */
 #define OmenGroupFirstBlock(blk) \
 	((blk) & ~((BlockNumber) omen_row_group_blocks - 1))
@@ -184,7 +195,8 @@ extern uint16 *omen_page_line_map(Page page);
 extern void omen_page_init(Page page, OmenPageKind kind, int group_offset);
 /* Fill in the marker data of a marker page */
 extern void omen_page_set_marker(Page page, const OmenRowGroupId *id,
-								 uint32 rows_crc, uint32 first_rows_crc);
+								 uint32 rows_crc, int header_offset,
+								 uint32 header_rows_crc);
 /* To be called after each change of a cold page, before it is logged */
 extern void omen_page_set_crc(Page page);
 /* Is a cold page, which belongs at blk, one of ours, whole, and in its place? */
@@ -197,8 +209,19 @@ extern void omen_page_set_line_map(Page page, Page heap_page);
 extern Size omen_page_data_length(Page page);
 #define OmenPageGetData(page)	((char *) (page) + SizeOfPageHeaderData)
 
-/* Reject a header page of another version or with absurd contents (ERROR) */
+/*
+ * Reject a header page of another version or with absurd contents (ERROR); blk
+ * is the header page's own block.
+ */
 extern void omen_check_header(Relation rel, Page page, BlockNumber blk);
+/*
+ * Find the header page of blk's row group, reserved or in use: returns its
+ * buffer, pinned and locked (lockmode), or InvalidBuffer if there is none, and
+ * thus no cold page.  Checked by omen_check_header().  No content lock may be
+ * held.  blk's group must begin inside the relation.
+ */
+extern Buffer omen_lock_header(Relation rel, BlockNumber blk, int lockmode,
+							   BufferAccessStrategy strategy);
 
 /* ------------------------------------------------------------------------
  * A reader's copy of a header page (rowgroup.c)
@@ -211,6 +234,7 @@ extern void omen_check_header(Relation rel, Page page, BlockNumber blk);
 typedef struct OmenGroupCopy
 {
 	BlockNumber first_block;	/* InvalidBlockNumber: nothing copied yet */
+	BlockNumber header_block;	/* InvalidBlockNumber: has no header page */
 	bool		sealed;			/* false: no header page, all blocks hot */
 	Snapshot	snapshot;		/* set by the scan after init, or NULL: checked
 								 * against old_snapshot_threshold at load */
@@ -286,9 +310,10 @@ extern void omen_count_scan_blocks(uint64 cold, uint64 hot);
  */
 
 /*
- * Make the page of a pinned, unlocked buffer hot if it is cold.  On return the
- * page is hot and stays so as long as the caller keeps its pin (a sealer needs
- * a cleanup lock).  Thawing block 0 of a row group unseals all of it.  No
+ * Make the page of a pinned, unlocked buffer hot if it holds cold rows.  On
+ * return the page is hot and stays so as long as the caller keeps its pin (a
+ * sealer needs a cleanup lock).  Thawing the rows of a header page unseals the
+ * row group.  No
  * content lock may be held.  Not during recovery.
  */
 extern void omen_thaw_buffer(Relation rel, Buffer buffer);
@@ -297,12 +322,17 @@ extern void omen_thaw_buffer(Relation rel, Buffer buffer);
  */
 extern Buffer omen_read_buffer_hot(Relation rel, BlockNumber blk);
 /*
- * Unseal the row group whose first block is in the (pinned, unlocked) buffer.
+ * Unseal the row group whose header page is in the (pinned, unlocked) buffer.
  * Works in mcxt, which the caller deletes.  Returns the number of pages thawed
  * by us.
  */
-extern int64 omen_unseal_group(Relation rel, Buffer first_buf,
+extern int64 omen_unseal_group(Relation rel, Buffer header_buf,
 							   MemoryContext mcxt);
+/*
+ * If the row group that begins at first is sealed, but has no cold rows left,
+ * give up its version in the store, and make its header page a reserved one.
+ */
+extern void omen_unseal_empty_group(Relation rel, BlockNumber first);
 
 /* ------------------------------------------------------------------------
  * Callbacks, by file.  omen_tableam_routine (tableam.c) collects them.
@@ -411,6 +441,10 @@ extern void omen_relation_copy_for_cluster(Relation OldTable,
 extern void omen_relation_copy_data(Relation rel,
 									const RelFileNode *newrnode);
 
+/* truncate.c: the same for heapam's truncation; elevel is for messages */
+extern bool omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy,
+							  int elevel);
+
 /* vacuum.c */
 extern void omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 								 BufferAccessStrategy bstrategy);
@@ -419,13 +453,29 @@ extern void omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 extern const TableAmRoutine *omen_tableam_routine(void);
 extern bool omen_is_omendb_table(Relation rel);
 
-/* insertion: reserve the next row group's header page (reserve.c) */
+/*
+ * Header pages in advance (reserve.c).
+ *
+ * omen_reserve_header_page: the first row was put into inserted_blk, one for
+ * which OmenReserveAfter() is true; see that the next block that is to be a
+ * header page holds no rows.  No content lock may be held.
+ */
+#define OmenReserveAfter(blk) (((blk) & 15) == 15)
+StaticAssertDecl(OmenReserveAfter(OMEN_LATE_HEADER - 1),
+				 "the late header page must be reserved in time");
 extern void omen_reserve_header_page(Relation rel, BlockNumber inserted_blk);
 /*
- * Make a reserved header page of a pinned, unlocked first block of a row group,
- * if it has never been initialised; false if it has.
+ * The next block behind blk that is to be a header page; InvalidBlockNumber if
+ * the table has no reserved ones.
  */
-extern bool omen_reserve_new_page(Buffer buf);
+extern BlockNumber omen_next_header_block(Relation rel, BlockNumber blk);
+/*
+ * Make blk, which exists, a reserved header page, if it is empty and no block of
+ * its row group is cold; true if done.
+ */
+extern bool omen_reserve_unused_page(Relation rel, BlockNumber blk);
+/* The same whatever it holds (nobody else can see the table) */
+extern void omen_reserve_page(Relation rel, BlockNumber blk);
 
 /* ------------------------------------------------------------------------
  * Seal (seal.c, freeze.c)

@@ -230,7 +230,6 @@ omen_row_groups(PG_FUNCTION_ARGS)
 		Datum		values[9];
 		bool		nulls[9];
 		Buffer		buf;
-		Page		page;
 		int			present;
 
 		CHECK_FOR_INTERRUPTS();
@@ -241,14 +240,12 @@ omen_row_groups(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum("hot");
 		nulls[2] = false;
 
-		buf = ReadBuffer(rel, first);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buf);
-		if (omen_page_is_header(page))
+		buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
+		if (BufferIsValid(buf))
 		{
-			OmenGroupHeader header = OmenPageGetGroupHeader(page);
+			OmenGroupHeader header;
 
-			omen_check_header(rel, page, first);
+			header = OmenPageGetGroupHeader(BufferGetPage(buf));
 			if (!(header->flags & OMEN_GROUP_RESERVED))
 			{
 				char		idstr[OMEN_ID_STRLEN + 1];
@@ -266,8 +263,8 @@ omen_row_groups(PG_FUNCTION_ARGS)
 				values[8] = TimestampTzGetDatum(header->sealed_at);
 				memset(nulls, false, sizeof(nulls));
 			}
+			UnlockReleaseBuffer(buf);
 		}
-		UnlockReleaseBuffer(buf);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
 							 nulls);
 	}

@@ -4,11 +4,11 @@
  *	  WAL of header and marker pages.
  *
  * SEAL_PAGE	block 0: the page that turns cold (initialised from the record)
- *				block 1: the header page (bit set), unless block 0 is itself it
+ *				block 1: the header page (bit set), unless block 0 of the record is it
  * THAW_PAGE	block 0: the page that turns hot (always a full image)
  *				block 1: the header page (bit cleared)
  * HEADER		block 0: the header page (initialised from the record)
- * UNSEAL		block 0: block 0 of a row group turns hot (full image); the
+ * UNSEAL		block 0: a header page with rows turns hot (full image); the
  *				row group has no header page any more
  *
  * The header bit and the page change in one record (invariant 5).  Redo of
@@ -38,7 +38,7 @@ typedef struct xl_omen_seal_page
 	bool		regular;		/* all line pointers normal: no map follows */
 	/* of a marker page; a header page comes as a whole */
 	uint32		rows_crc;
-	uint32		first_rows_crc;
+	uint32		header_rows_crc;
 	OmenRowGroupId id;
 } xl_omen_seal_page;
 
@@ -51,7 +51,7 @@ typedef struct xl_omen_thaw_page
 
 /*
  * Log that a page turned cold.  header_buf equals page_buf when the page is
- * block 0, which thereby became the header page.
+ * one that thereby became the header page.
  */
 void
 omen_log_seal_page(Buffer page_buf, Buffer header_buf, int group_offset)
@@ -72,7 +72,7 @@ omen_log_seal_page(Buffer page_buf, Buffer header_buf, int group_offset)
 		OmenMarker	marker = OmenPageGetMarker(page);
 
 		xlrec.rows_crc = cold->rows_crc;
-		xlrec.first_rows_crc = marker->first_rows_crc;
+		xlrec.header_rows_crc = marker->header_rows_crc;
 		xlrec.id = marker->id;
 		omen_page_set_crc(BufferGetPage(header_buf));
 	}
@@ -106,7 +106,7 @@ omen_log_seal_page(Buffer page_buf, Buffer header_buf, int group_offset)
 		PageSetLSN(BufferGetPage(header_buf), recptr);
 }
 
-/* Log that a page other than block 0 turned hot */
+/* Log that a page other than the header page turned hot */
 void
 omen_log_thaw_page(Buffer page_buf, Buffer header_buf, int group_offset,
 				   uint16 nrows)
@@ -128,7 +128,7 @@ omen_log_thaw_page(Buffer page_buf, Buffer header_buf, int group_offset,
 	PageSetLSN(BufferGetPage(header_buf), recptr);
 }
 
-/* Log that block 0 turned hot: the last step of unsealing a row group */
+/* Log that the header page turned hot: the last step of unsealing a row group */
 void
 omen_log_unseal(Buffer page_buf)
 {
@@ -195,10 +195,13 @@ redo_seal_page(XLogReaderState *record)
 		{
 			OmenColdPage cold;
 			uint16	   *map;
+			BlockNumber header_blk;
 
 			omen_page_init(page, OMEN_PAGE_MARKER, xlrec->group_offset);
+			XLogRecGetBlockTag(record, 1, NULL, NULL, &header_blk);
 			omen_page_set_marker(page, &xlrec->id, xlrec->rows_crc,
-								 xlrec->first_rows_crc);
+								 OmenGroupOffset(header_blk),
+								 xlrec->header_rows_crc);
 			cold = OmenPageGetColdPage(page);
 			cold->nlines = xlrec->nlines;
 			cold->nrows = xlrec->nrows;

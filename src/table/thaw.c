@@ -8,8 +8,7 @@
  * it was sealed, with its visibility map bits as they are (still all-frozen),
  * and heapam does the rest.
  *
- * Lock order: header page, then page (ascending block numbers, as
- * RelationGetBufferForTuple).  Chunks are decoded before any content lock is
+ * Lock order: ascending block numbers, as RelationGetBufferForTuple.  Chunks are decoded before any content lock is
  * taken, since whoever holds one cannot be cancelled.
  *
  * With wal_level = minimal, storage that this transaction has made (ALTER TABLE
@@ -25,6 +24,7 @@
 
 #include "access/xlog.h"
 #include "storage/freespace.h"
+#include "table/scan.h"
 #include "utils/memutils.h"
 
 /* Outcome of an attempt to thaw one block */
@@ -32,7 +32,7 @@ typedef enum ThawResult
 {
 	THAW_DONE,					/* hot now, by us or by somebody else */
 	THAW_RETRY,					/* the row group changed under us */
-	THAW_LAST_BLOCK				/* block 0, and others are still cold */
+	THAW_LAST_BLOCK				/* the header, and others are still cold */
 } ThawResult;
 
 /*
@@ -60,8 +60,8 @@ note_free_space(Relation rel, BlockNumber blk, Page image)
 }
 
 /*
- * Thaw the block of a pinned buffer, not block 0 of its row group, whose row
- * group copy says it is cold.
+ * Thaw the block of a pinned buffer, not the header page of its row group, whose
+ * row group copy says it is cold.
  */
 static ThawResult
 thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
@@ -75,23 +75,28 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	OmenGroupHeader header;
 	uint16		nrows;
 
-	header_buf = ReadBuffer(rel, copy->first_block);
-	LockBuffer(header_buf, BUFFER_LOCK_EXCLUSIVE);
-	header_page = BufferGetPage(header_buf);
-	if (!omen_page_is_header(header_page))
+	header_buf = ReadBuffer(rel, copy->header_block);
+	if (copy->header_block < blk)
 	{
-		UnlockReleaseBuffer(header_buf);
-		return THAW_RETRY;
+		LockBuffer(header_buf, BUFFER_LOCK_EXCLUSIVE);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	}
+	else
+	{
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		LockBuffer(header_buf, BUFFER_LOCK_EXCLUSIVE);
+	}
+	header_page = BufferGetPage(header_buf);
 	header = OmenPageGetGroupHeader(header_page);
-	if (!OmenRowGroupIdEquals(&header->id, &copy->id) ||
+	if (!omen_page_is_header(header_page) ||
+		!OmenRowGroupIdEquals(&header->id, &copy->id) ||
 		!OmenBitmapIsSet(header->cold, off))
 	{
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		UnlockReleaseBuffer(header_buf);
 		return THAW_RETRY;
 	}
 
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	if (!omen_page_is_cold(page))
 	{
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
@@ -127,12 +132,12 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 }
 
 /*
- * Turn block 0 of a row group hot, if nothing else is cold any more: the row
- * group is no longer sealed, and its version is garbage.  A block 0 without
- * rows becomes a reserved header page again.
+ * Turn the header page of a row group hot, if nothing else is cold any more: the
+ * row group is no longer sealed, and its version is garbage.  A header page
+ * without rows becomes a reserved one again, and image is not used.
  */
 static ThawResult
-thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
+thaw_header(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 				Page image)
 {
 	Page		page = BufferGetPage(buffer);
@@ -158,7 +163,8 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		return THAW_LAST_BLOCK;
 	}
-	Assert(OmenBitmapIsSet(header->cold, 0));
+	Assert(OmenBitmapIsSet(header->cold,
+						   OmenGroupOffset(copy->header_block)));
 	id = header->id;
 
 	OMEN_STOP_EVENT("unseal-before-last");
@@ -201,8 +207,8 @@ thaw_block_zero(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 }
 
 /*
- * Keep sealers away from a row group whose block 0 is wanted hot: otherwise
- * they could turn pages cold as fast as we thaw them.
+ * Keep sealers away from a row group that is being unsealed: otherwise they
+ * could turn pages cold as fast as we thaw them.
  *
  * Returns false if the row group is no longer the one in the copy.
  */
@@ -238,14 +244,20 @@ set_draining(Relation rel, Buffer buffer, const OmenGroupCopy *copy)
 
 /* See table.h */
 int64
-omen_unseal_group(Relation rel, Buffer first_buf, MemoryContext mcxt)
+omen_unseal_group(Relation rel, Buffer header_buf, MemoryContext mcxt)
 {
-	BlockNumber first = BufferGetBlockNumber(first_buf);
+	BlockNumber header_block = BufferGetBlockNumber(header_buf);
+	BlockNumber first = OmenGroupFirstBlock(header_block);
 	OmenGroupCopy copy;
 	OmenColdReader *reader;
 	PGAlignedBlock image;
+	bool		has_rows;
 	int64		thawed = 0;
 	int			tries = 0;
+
+	LockBuffer(header_buf, BUFFER_LOCK_SHARE);
+	has_rows = omen_page_has_cold_rows(BufferGetPage(header_buf));
+	LockBuffer(header_buf, BUFFER_LOCK_UNLOCK);
 
 	omen_group_copy_init(&copy);
 	reader = omen_cold_reader_create(rel, true, mcxt);
@@ -260,16 +272,17 @@ omen_unseal_group(Relation rel, Buffer first_buf, MemoryContext mcxt)
 				 first, RelationGetRelationName(rel));
 
 		omen_group_copy_load(&copy, rel, first, NULL);
-		if (!copy.sealed)
+		if (!copy.sealed || copy.header_block != header_block)
 			break;				/* hot already */
-		if (!set_draining(rel, first_buf, &copy))
+		if (!set_draining(rel, header_buf, &copy))
 			continue;
 
-		for (int off = 1; off < omen_row_group_blocks; off++)
+		for (int off = 0; off < omen_row_group_blocks; off++)
 		{
 			Buffer		buf;
 
-			if (!OmenBitmapIsSet(copy.cold, off))
+			if (!OmenBitmapIsSet(copy.cold, off) ||
+				first + off == header_block)
 				continue;
 			CHECK_FOR_INTERRUPTS();
 			omen_cold_reader_page(reader, &copy, first + off,
@@ -281,9 +294,12 @@ omen_unseal_group(Relation rel, Buffer first_buf, MemoryContext mcxt)
 				thawed++;
 		}
 
-		omen_cold_reader_page(reader, &copy, first, (Page) image.data);
-		/* the files are given back by whoever turns block 0 */
-		result = thaw_block_zero(rel, first_buf, &copy, (Page) image.data);
+		/* one without rows stays a header page: nothing to rebuild */
+		if (has_rows)
+			omen_cold_reader_page(reader, &copy, header_block,
+								  (Page) image.data);
+		/* the files are given back by whoever turns the header page */
+		result = thaw_header(rel, header_buf, &copy, (Page) image.data);
 		if (result == THAW_DONE)
 		{
 			thawed++;
@@ -298,6 +314,36 @@ omen_unseal_group(Relation rel, Buffer first_buf, MemoryContext mcxt)
 
 /* See table.h */
 void
+omen_unseal_empty_group(Relation rel, BlockNumber first)
+{
+	Buffer		buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
+	OmenGroupHeader header;
+	bool		empty;
+
+	if (!BufferIsValid(buf))
+		return;
+	header = OmenPageGetGroupHeader(BufferGetPage(buf));
+	empty = !(header->flags & OMEN_GROUP_RESERVED) &&
+		header->cold_pages == 1 &&
+		OmenPageGetColdPage(BufferGetPage(buf))->nlines == 0;
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	if (empty)
+	{
+		MemoryContext mcxt;
+		MemoryContext oldcxt;
+
+		mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb unseal",
+									 ALLOCSET_DEFAULT_SIZES);
+		oldcxt = MemoryContextSwitchTo(mcxt);
+		(void) omen_unseal_group(rel, buf, mcxt);
+		MemoryContextSwitchTo(oldcxt);
+		MemoryContextDelete(mcxt);
+	}
+	ReleaseBuffer(buf);
+}
+
+/* See table.h */
+void
 omen_thaw_buffer(Relation rel, Buffer buffer)
 {
 	BlockNumber blk = BufferGetBlockNumber(buffer);
@@ -307,9 +353,11 @@ omen_thaw_buffer(Relation rel, Buffer buffer)
 	MemoryContext mcxt;
 	MemoryContext oldcxt;
 	bool		cold;
+	bool		is_header;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	cold = omen_page_is_cold(BufferGetPage(buffer));
+	cold = omen_page_has_cold_rows(BufferGetPage(buffer));
+	is_header = omen_page_is_header(BufferGetPage(buffer));
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (likely(!cold))
 		return;
@@ -318,7 +366,7 @@ omen_thaw_buffer(Relation rel, Buffer buffer)
 								 ALLOCSET_DEFAULT_SIZES);
 	oldcxt = MemoryContextSwitchTo(mcxt);
 
-	if (OmenGroupOffset(blk) == 0)
+	if (is_header)
 		(void) omen_unseal_group(rel, buffer, mcxt);
 	else
 	{
@@ -376,14 +424,15 @@ omen_unseal_relation(Relation rel)
 	for (BlockNumber first = 0; first < nblocks;
 		 first += omen_row_group_blocks)
 	{
-		Buffer		buf = ReadBuffer(rel, first);
+		Buffer		buf;
 		bool		sealed;
-		Page		page = BufferGetPage(buf);
 
 		CHECK_FOR_INTERRUPTS();
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		sealed = omen_page_is_header(page) &&
-			!(OmenPageGetGroupHeader(page)->flags & OMEN_GROUP_RESERVED);
+		buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
+		if (!BufferIsValid(buf))
+			continue;
+		sealed = !(OmenPageGetGroupHeader(BufferGetPage(buf))->flags &
+				   OMEN_GROUP_RESERVED);
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 		if (sealed)
 		{

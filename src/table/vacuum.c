@@ -5,8 +5,8 @@
  *
  * heap_vacuum_rel() sees cold pages as empty, all-frozen ones: it skips them,
  * or leaves them alone.  Three things need care: it must not truncate them
- * away, it must not be told to visit them on purpose, and it does not count
- * their rows.
+ * away (truncate.c does that part of its work), it must not be told to visit
+ * them on purpose, and it does not count their rows.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -15,13 +15,18 @@
 #include "table/table.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/multixact.h"
+#include "access/table.h"
 #include "access/visibilitymap.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "commands/vacuum.h"
 #include "pgstat.h"
 #include "postmaster/autovacuum.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "utils/fmgroids.h"
 #include "utils/pgstat_internal.h"
 
 /* Hot pages looked at to estimate their rows */
@@ -34,7 +39,10 @@ typedef struct SealedSummary
 	BlockNumber cold_pages;
 	double		cold_rows;
 
-	/* the first block of some full, unsealed row group is not all-visible */
+	/*
+	 * The first block of some full, unsealed row group, which is to be its
+	 * header page, is not all-visible.
+	 */
 	bool		first_block_unsettled;
 } SealedSummary;
 
@@ -55,7 +63,8 @@ summarize_sealed(Relation rel, SealedSummary *sum)
 		{
 			Buffer		buf;
 
-			if (sum->nblocks - first < omen_row_group_blocks)
+			if (sum->nblocks - first < omen_row_group_blocks ||
+				copy.header_block != InvalidBlockNumber)
 				continue;
 			buf = ReadBuffer(rel, first);
 			LockBuffer(buf, BUFFER_LOCK_SHARE);
@@ -177,6 +186,56 @@ correct_row_counts(Relation rel, SealedSummary *sum, double rows)
 	pgstat_unlock_entry(entry_ref);
 }
 
+/* The table was truncated: correct what VACUUM has written about its pages */
+static void
+correct_pages(Relation rel)
+{
+	BlockNumber all_visible;
+	BlockNumber all_frozen;
+	Relation	classrel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tup;
+	float4		reltuples = -1;
+
+	/* VACUUM has updated the row in place: caches do not know yet */
+	classrel = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(classrel, ClassOidIndexId, true, NULL, 1, &key);
+	tup = systable_getnext(scan);
+	if (HeapTupleIsValid(tup))
+		reltuples = ((Form_pg_class) GETSTRUCT(tup))->reltuples;
+	systable_endscan(scan);
+	table_close(classrel, AccessShareLock);
+
+	visibilitymap_count(rel, &all_visible, &all_frozen);
+	vac_update_relstats(rel, RelationGetNumberOfBlocks(rel), reltuples,
+						all_visible, rel->rd_rel->relhasindex,
+						InvalidTransactionId, InvalidMultiXactId, NULL, NULL,
+						false);
+}
+
+/*
+ * Row groups whose cold rows have all been thawed, and deleted perhaps, need
+ * nothing of the store any more, and their header pages can go with the end of
+ * the table.
+ */
+static void
+give_up_empty_groups(Relation rel)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+
+	for (BlockNumber first = 0; first < nblocks;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		omen_unseal_empty_group(rel, first);
+		if (first > MaxBlockNumber - omen_row_group_blocks)
+			break;
+		first += omen_row_group_blocks;
+	}
+}
+
 /*
  * relation_vacuum callback.  Holds ShareUpdateExclusiveLock, as heapam's.
  */
@@ -187,13 +246,15 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	VacuumParams my_params = *params;
 	SealedSummary sum;
 	OmenSealStats stats;
+	bool		sealable = omen_relation_sealable(rel);
+	int			elevel;
 
+	elevel = (params->options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG2;
 	summarize_sealed(rel, &sum);
 	if (sum.cold_pages > 0)
-	{
 		my_params.options &= ~VACOPT_DISABLE_PAGE_SKIPPING;
+	if (sealable || sum.cold_pages > 0)
 		my_params.truncate = VACOPTVALUE_DISABLED;
-	}
 
 	/*
 	 * A dead line pointer in the first block keeps its whole row group from
@@ -205,17 +266,24 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 
 	heap_vacuum_rel(rel, &my_params, bstrategy);
 
+	/* pages may have been thawed meanwhile, none sealed */
+	if (my_params.truncate != params->truncate)
+	{
+		give_up_empty_groups(rel);
+		if (params->truncate != VACOPTVALUE_DISABLED &&
+			omen_truncate_end(rel, bstrategy, elevel) && sum.cold_pages == 0)
+			correct_pages(rel);
+	}
 	if (sum.cold_pages > 0)
 	{
 		double		rows;
 
-		/* pages may have been thawed meanwhile, none sealed */
 		summarize_sealed(rel, &sum);
 		rows = sum.cold_rows + estimate_hot_rows(rel, &sum, bstrategy);
 		correct_row_counts(rel, &sum, rows);
 	}
 
-	if (!omen_relation_sealable(rel))
+	if (!sealable)
 		return;
 
 	/* autovacuum is in the background, too */
