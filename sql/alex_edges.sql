@@ -97,6 +97,7 @@ SELECT count(*) FROM edge_bool WHERE NOT b AND n > 400;
 SELECT count(*) FROM edge_bool WHERE b IS TRUE;
 SELECT count(*) FROM edge_bool WHERE b IS NOT TRUE;
 SELECT count(*) FROM edge_bool WHERE b > false;
+SET enable_incremental_sort = off;
 EXPLAIN (COSTS OFF) SELECT n FROM edge_bool WHERE b ORDER BY b, n;
 
 -- operators and orders that are not btree's are refused, not misunderstood

@@ -1,4 +1,5 @@
--- what PostgreSQL 15 reserves to btree, and what a user of alex sees
+-- what PostgreSQL reserves to btree, up to 17 (alex_reserved.out) more than from
+-- 18 on (alex_reserved_1.out), and what a user of alex sees
 CREATE EXTENSION IF NOT EXISTS omendb;
 
 -- constraints cannot be backed by alex
@@ -7,10 +8,19 @@ CREATE UNIQUE INDEX alex_r_a ON alex_r USING alex (a);
 ALTER TABLE alex_r ADD CONSTRAINT alex_r_pk PRIMARY KEY USING INDEX alex_r_a;
 ALTER TABLE alex_r ADD CONSTRAINT alex_r_u UNIQUE USING INDEX alex_r_a;
 
--- a foreign key finds the oldest unique index; the warning above said so
-CREATE TABLE alex_ref (a int REFERENCES alex_r (a));
+-- a foreign key finds the oldest unique index; up to 17 the warning above said so
+CREATE TABLE alex_ref1 (a int REFERENCES alex_r (a) ON UPDATE CASCADE);
 ALTER TABLE alex_r ADD PRIMARY KEY (a);
-CREATE TABLE alex_ref (a int REFERENCES alex_r (a));
+CREATE TABLE alex_ref2 (a int REFERENCES alex_r (a));
+INSERT INTO alex_r VALUES (7);
+INSERT INTO alex_ref1 VALUES (7);
+INSERT INTO alex_ref1 VALUES (8);
+UPDATE alex_r SET a = 9;
+DELETE FROM alex_r;
+SELECT * FROM alex_ref1;
+DROP TABLE alex_ref1;
+DROP TABLE alex_ref2;
+DELETE FROM alex_r;
 CREATE TABLE alex_r2 (a int PRIMARY KEY);
 CREATE UNIQUE INDEX alex_r2_a ON alex_r2 USING alex (a);
 CREATE TABLE alex_ref (a int REFERENCES alex_r2 (a));
@@ -54,16 +64,18 @@ INSERT INTO alex_arb VALUES (9, '', 9), (9, '', 9) ON CONFLICT (c) DO UPDATE SET
 INSERT INTO alex_arb VALUES (1, '', 12), (13, 'ok', 13), (13, '', 14) ON CONFLICT DO NOTHING RETURNING *;
 DROP TABLE alex_arb;
 
--- but not through a partitioned table
+-- through a partitioned table from 18 on
 CREATE TABLE alex_p (a int, b int) PARTITION BY RANGE (a);
 CREATE TABLE alex_p1 PARTITION OF alex_p FOR VALUES FROM (0) TO (10);
 CREATE UNIQUE INDEX alex_p1_a ON alex_p1 USING alex (a);
 INSERT INTO alex_p VALUES (1, 1);
 INSERT INTO alex_p VALUES (1, 2) ON CONFLICT DO NOTHING;
+SELECT * FROM alex_p;
 INSERT INTO alex_p1 VALUES (1, 2) ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING *;
 
 -- unique indexes on partitioned tables; plain ones are no problem
 CREATE UNIQUE INDEX ON alex_p USING alex (a);
+INSERT INTO alex_p VALUES (1, 3) ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING *;
 CREATE INDEX alex_p_b ON alex_p USING alex (b);
 SELECT omendb.alex_check(indexrelid) FROM pg_index WHERE indrelid = 'alex_p1'::regclass;
 SELECT omendb.alex_check('alex_p_b');

@@ -96,7 +96,9 @@ DROP TABLE con;
 SET omendb.row_group_blocks = 8;
 SET omendb.cache_size = '64MB';
 SET omendb.no_such_setting = 1;
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET omendb.seal_delay = '-1';
+\set VERBOSITY default
 ALTER SYSTEM SET omendb.reclaim_space = 'everything';
 
 RESET search_path;

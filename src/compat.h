@@ -1,10 +1,54 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  Whatever differs between PostgreSQL's major versions.
+ *	  Whatever differs between PostgreSQL's major versions, 15 to 18.
  *
- * omendb is written for PostgreSQL 15.  Version tests belong here and nowhere
- * else, so that later versions can follow without touching the components.
+ * Version tests stand here and in the compat_*.c files, and nowhere else.  The
+ * components are written against the newest names; this header makes older
+ * majors look that way.  Where a callback's or a hook's parameters differ, the
+ * component has a function without a version, and a compat_*.c file has the
+ * callback that calls it.  Where an algorithm differs (pruning, freezing), the
+ * whole function is in a compat_*.c file, once for each way of doing it.
+ *
+ * What changed		in	how we follow
+ * ----------------------------------------------------------------------------
+ * RelFileNode		16	RelFileLocator and its fields' names everywhere; the
+ *						old names by macros (here)
+ * ownership checks	16	object_ownercheck() (here)
+ * HOT and BRIN		16	heap_update() says which indexes need an entry:
+ *						omen_heap_update() (compat_heap.c)
+ * pruning			16	the cutoffs of freezing are a struct: compat_heap.c
+ * conflicts of
+ *	logical slots	16	records carry whether the table is a catalog for
+ *						logical decoding: omen_resolve_conflict() (here)
+ * HeapKeyTest()	16	a function: omen_heap_key_test() (here)
+ * statistics		16	n_live_tuples is live_tuples (here)
+ * prune + freeze	17	one function and one WAL record: compat_heap.c
+ * processes		17	numbered from 0 by MyProcNumber; older majors' numbers
+ *						by macros (here)
+ * snapshots		17	no old_snapshot_threshold: TestForOldSnapshot() does
+ *						nothing (here)
+ * read streams		17	ANALYZE gets its blocks from one: compat_tableam.c;
+ *						heapam's own is given up for ours, see compat_heap.c
+ * parallel scans	17	amestimateparallelscan gets numbers of keys, 18 the
+ *						relation too; 18 names the offset of the access
+ *						method's part anew: compat_indexam.c, here
+ * MAINTAIN			17	core asks for it before it calls us
+ * TID store		17	inside heap_vacuum_rel() and ambulkdelete's callback
+ * bitmap scans		18	the access method walks the bitmap, block by block:
+ *						compat_tableam.c
+ * TID range scans	18	the range is in a union (here)
+ * ExecutorRun()	18	without execute_once: compat_executor.c
+ * planner			18	asks access methods what their strategies mean, for
+ *						every operator of a query: handlers must not fail
+ *						without preloading (compat_indexam.c); unique indexes
+ *						of any such access method serve partitioned tables,
+ *						foreign keys, ON CONFLICT and REFRESH CONCURRENTLY
+ * pg_class			18	vac_update_relstats() gets the number of all-frozen
+ *						pages: omen_update_relstats() (compat_heap.c)
+ * relpathperm()	18	returns a struct: omen_relpath() (compat_heap.c)
+ * checksums		18	on by default, which changes nothing here
+ * ----------------------------------------------------------------------------
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -14,17 +58,194 @@
 #define OMENDB_COMPAT_H
 
 /*
- * heap_page_prune() has had another parameter since 15.8.  A library that was
- * built with it must not run in an older server, which PG_MODULE_MAGIC does not
- * notice: _PG_init() looks.
+ * heap_page_prune() has had another parameter since 15.8 and 16.4.  A library
+ * that was built with it must not run in an older server, which PG_MODULE_MAGIC
+ * does not notice: _PG_init() looks.
  */
+#if PG_VERSION_NUM < 160000
 #define OMEN_MIN_SERVER_VERSION	150008
-
-#if PG_VERSION_NUM < OMEN_MIN_SERVER_VERSION || PG_VERSION_NUM >= 160000
-#error "omendb supports PostgreSQL 15, from 15.8 on"
+#elif PG_VERSION_NUM < 170000
+#define OMEN_MIN_SERVER_VERSION	160004
+#else
+#define OMEN_MIN_SERVER_VERSION	(PG_VERSION_NUM / 10000 * 10000)
 #endif
 
-/* Old snapshots must find pages that have been emptied since, not none */
+#if PG_VERSION_NUM < OMEN_MIN_SERVER_VERSION || PG_VERSION_NUM >= 190000
+#error "omendb supports PostgreSQL 15 (from 15.8 on), 16 (from 16.4 on), 17 and 18"
+#endif
+
+/* ------------------------------------------------------------------------
+ * Names
+ * ------------------------------------------------------------------------
+ */
+
+#if PG_VERSION_NUM < 160000
+
+#include "storage/relfilenode.h"
+#include "utils/relfilenodemap.h"
+
+#define RelFileLocator RelFileNode
+#define RelFileLocatorEquals RelFileNodeEquals
+#define RelidByRelfilenumber RelidByRelfilenode
+#define rd_locator rd_node
+#define rd_newRelfilelocatorSubid rd_newRelfilenodeSubid
+#define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
+#define spcOid spcNode
+#define dbOid dbNode
+#define relNumber relNode
+#define oldNumber oldNode
+
+#define HeapTupleHeaderAdvanceConflictHorizon \
+	HeapTupleHeaderAdvanceLatestRemovedXid
+
+/* in PgStat_StatTabEntry */
+#define omen_live_tuples n_live_tuples
+
+/* Which indexes an update needs entries in: all of them, or none */
+typedef bool TU_UpdateIndexes;
+
+#else
+
+#include "storage/relfilelocator.h"
+#include "utils/relfilenumbermap.h"
+
+#define omen_live_tuples live_tuples
+
+#endif
+
+#if PG_VERSION_NUM < 170000
+
+#define INVALID_PROC_NUMBER InvalidBackendId
+#define MyProcNumber (MyProc->pgprocno)
+#define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
+
+/* old snapshots must find pages that have been emptied since, not none */
 #define omen_truncation_is_barred() (old_snapshot_threshold >= 0)
+
+#else
+
+/* snapshots do not grow too old any more */
+#define TestForOldSnapshot(snapshot, rel, page) ((void) 0)
+#define omen_truncation_is_barred() false
+
+#endif
+
+#if PG_VERSION_NUM < 180000
+
+/* stands before a declaration, where pg_attribute_noreturn() stood behind it */
+#define pg_noreturn __attribute__((noreturn))
+
+/* limits of a TID range scan */
+#define OMEN_SCAN_MINTID(sscan) (&(sscan)->rs_mintid)
+#define OMEN_SCAN_MAXTID(sscan) (&(sscan)->rs_maxtid)
+
+#else
+
+#define OMEN_SCAN_MINTID(sscan) (&(sscan)->st.tidrange.rs_mintid)
+#define OMEN_SCAN_MAXTID(sscan) (&(sscan)->st.tidrange.rs_maxtid)
+
+#endif
+
+/* ------------------------------------------------------------------------
+ * Functions with other parameters
+ * ------------------------------------------------------------------------
+ */
+
+#if PG_VERSION_NUM < 160000
+
+/* ownership of what is in pg_class or pg_database */
+#define object_ownercheck(classid, objectid, roleid) \
+	((classid) == RelationRelationId ? \
+	 pg_class_ownercheck((objectid), (roleid)) : \
+	 pg_database_ownercheck((objectid), (roleid)))
+
+/* is_catalog: may a logical slot's snapshot look at the table? */
+#define omen_resolve_conflict(xid, is_catalog, locator) \
+	ResolveRecoveryConflictWithSnapshot((xid), (locator))
+#define omen_resolve_conflict_full(xid, is_catalog, locator) \
+	ResolveRecoveryConflictWithSnapshotFullXid((xid), (locator))
+
+#define omen_tuplesort_getdatum(state, val, isnull) \
+	tuplesort_getdatum((state), true, (val), (isnull), NULL)
+
+/* sets valid to whether the tuple fits the keys */
+#define omen_heap_key_test(tuple, desc, nkeys, keys, valid) \
+	HeapKeyTest(tuple, desc, nkeys, keys, valid)
+
+#else
+
+#define omen_resolve_conflict ResolveRecoveryConflictWithSnapshot
+#define omen_resolve_conflict_full ResolveRecoveryConflictWithSnapshotFullXid
+
+/* the datum need not be copied: it is passed by value */
+#define omen_tuplesort_getdatum(state, val, isnull) \
+	tuplesort_getdatum((state), true, false, (val), (isnull), NULL)
+
+#define omen_heap_key_test(tuple, desc, nkeys, keys, valid) \
+	((valid) = HeapKeyTest((tuple), (desc), (nkeys), (keys)))
+
+#endif
+
+#if PG_VERSION_NUM < 180000
+
+/* the access method's part of a parallel index scan's shared memory */
+#define omen_parallel_scan_am(pscan) \
+	OffsetToPointer((pscan), (pscan)->ps_offset)
+
+#define omen_index_beginscan(heap, index, snapshot) \
+	index_beginscan((heap), (index), (snapshot), 0, 0)
+#define omen_vacuum_delay_point() vacuum_delay_point()
+#define omen_xact_lock_wait_conditional(xid) \
+	ConditionalXactLockTableWait(xid)
+
+#else
+
+#define omen_parallel_scan_am(pscan) \
+	OffsetToPointer((pscan), (pscan)->ps_offset_am)
+
+#define omen_index_beginscan(heap, index, snapshot) \
+	index_beginscan((heap), (index), (snapshot), NULL, 0, 0)
+#define omen_vacuum_delay_point() vacuum_delay_point(false)
+#define omen_xact_lock_wait_conditional(xid) \
+	ConditionalXactLockTableWait((xid), false)
+
+#endif
+
+/* ------------------------------------------------------------------------
+ * Whole functions: see the files
+ * ------------------------------------------------------------------------
+ */
+
+struct IndexAmRoutine;
+struct QueryDesc;
+struct TableAmRoutine;
+
+/* compat_heap.h has what works on heap pages */
+
+/* compat_heap.c: path of a main fork, palloc'd */
+extern char *omen_relpath(RelFileLocator locator);
+
+/* compat_tableam.c: set the callbacks whose parameters differ */
+extern void omen_set_table_callbacks(struct TableAmRoutine *routine);
+
+/* compat_indexam.c: likewise */
+extern void omen_set_index_callbacks(struct IndexAmRoutine *routine,
+									 Size parallel_size);
+
+/*
+ * Does core know what the strategies of an access method mean, and so serve
+ * unique alex indexes where older majors insist on btree?
+ */
+#define OMEN_CORE_TRANSLATES_STRATEGIES (PG_VERSION_NUM >= 180000)
+
+/*
+ * compat_executor.c: put a function in ExecutorRun's way.  It has to call
+ * next(run) to let the query run.
+ */
+typedef struct OmenExecutorRun OmenExecutorRun;
+typedef void (*OmenExecutorRunFunction) (struct QueryDesc *queryDesc,
+										 void (*next) (OmenExecutorRun *run),
+										 OmenExecutorRun *run);
+extern void omen_install_executor_run(OmenExecutorRunFunction function);
 
 #endif							/* OMENDB_COMPAT_H */

@@ -172,7 +172,9 @@ check_server_version(void)
 		OMEN_MIN_SERVER_VERSION)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("omendb needs PostgreSQL 15.8 or a later minor version"),
+				 errmsg("omendb needs PostgreSQL %d.%d or a later minor version",
+						OMEN_MIN_SERVER_VERSION / 10000,
+						OMEN_MIN_SERVER_VERSION % 10000),
 				 errdetail("This server is version %s.",
 						   GetConfigOption("server_version", false, false))));
 }

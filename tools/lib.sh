@@ -7,7 +7,9 @@
 # "postgres", else "nobody".
 #
 # Environment:
-#   PG_CONFIG     which PostgreSQL 15 (default: Debian's)
+#   PG_CONFIG     which PostgreSQL (default: the newest of Debian's servers
+#                 that is installed with its headers, 15 to 18)
+#   PGVERSION     which major version of Debian's instead
 #   OMENDB_USER   user to run servers as when the script is root's
 #   OMENDB_TMP    where the directory is made (default: /tmp)
 #   KEEP          set: do not remove the directory at the end
@@ -15,12 +17,19 @@
 set -u
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+if [ -z "${PG_CONFIG:-}" ]; then
+	for version in ${PGVERSION:-18 17 16 15}; do
+		PG_CONFIG=/usr/lib/postgresql/$version/bin/pg_config
+		[ ! -e "/usr/lib/postgresql/$version/lib/pgxs/src/makefiles/pgxs.mk" ] || break
+	done
+fi
 if [ ! -x "$PG_CONFIG" ] && ! PG_CONFIG=$(command -v "$PG_CONFIG"); then
-	echo "no PostgreSQL 15: run tools/setup.sh, or set PG_CONFIG" >&2
+	echo "no PostgreSQL ${PGVERSION:-15 to 18}: run tools/setup.sh, or set PG_CONFIG" >&2
 	exit 1
 fi
 export PG_CONFIG
+# the major version
+PGMAJOR=$("$PG_CONFIG" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 BINDIR=$("$PG_CONFIG" --bindir)
 PKGLIBDIR=$("$PG_CONFIG" --pkglibdir)
 PGXS_TEST=$(dirname "$(dirname "$("$PG_CONFIG" --pgxs)")")/test

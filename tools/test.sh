@@ -57,8 +57,8 @@ crashes() {
 # count_pg_regress NAME LOG SERVER: what pg_regress and its like print
 count_pg_regress() {
 	local ok bad crash
-	ok=$(count_lines "$2" '\.\.\. +ok')
-	bad=$(count_lines "$2" '\.\.\. +(FAILED|failed)')
+	ok=$(count_lines "$2" '(\.\.\. +ok|^ok [0-9])')
+	bad=$(count_lines "$2" '(\.\.\. +(FAILED|failed)|^not ok)')
 	crash=$(crashes "$WORK/$3.log")
 	if [ "$bad" != 0 ] || [ "$crash" != 0 ] || [ "$ok" = 0 ]; then
 		cp "$WORK/$3.log" "$LOGS/$1.server.log" 2>/dev/null
@@ -144,6 +144,8 @@ prove_tap() {
 			as_user env PERL5LIB="$PGXS_TEST/perl:$SOURCES/test/t" \
 				PG_REGRESS="$PGXS_TEST/regress/pg_regress" \
 				TESTDIR="$WORK/$name.out/$test" PG_TEST_TIMEOUT_DEFAULT=180 \
+				TESTDATADIR="$WORK/$name.out/$test/tmp_check" \
+				TESTLOGDIR="$WORK/$name.out/$test/tmp_check/log" \
 				prove -v "$file"
 			echo "status: $?"
 		) >"$LOGS/$name/$test.log" 2>&1 </dev/null &

@@ -565,7 +565,7 @@ typedef struct xl_alex_unlink
 
 typedef struct xl_alex_reuse
 {
-	RelFileNode node;
+	RelFileLocator node;
 	BlockNumber block;
 	FullTransactionId latestRemovedFullXid;
 } xl_alex_reuse;
@@ -715,7 +715,7 @@ extern int64 alexgetbitmap(IndexScanDesc scan, TIDBitmap *tbm);
 extern void alexendscan(IndexScanDesc scan);
 extern void alexmarkpos(IndexScanDesc scan);
 extern void alexrestrpos(IndexScanDesc scan);
-extern Size alexestimateparallelscan(void);
+extern Size alex_parallel_size(void);
 extern void alexinitparallelscan(void *target);
 extern void alexparallelrescan(IndexScanDesc scan);
 
@@ -755,7 +755,7 @@ extern bool alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key,
 extern void alex_dir_enter(Relation rel, AlexRel *info, Buffer buf);
 extern void alex_dir_remove(Relation rel, AlexRel *info, AlexKey low,
 							AlexKey high);
-extern void alex_dir_forget(const RelFileNode *node);
+extern void alex_dir_forget(const RelFileLocator *node);
 extern int64 alex_dir_entries(Relation rel, AlexRel *info);
 
 /* alexxlog.c */

@@ -67,7 +67,7 @@ write_page(AlexBuild *build, Page page, BlockNumber block)
 	SMgrRelation smgr = RelationGetSmgr(build->index);
 
 	if (build->use_wal)
-		log_newpage(&build->index->rd_node, build->fork, block, page, true);
+		log_newpage(&build->index->rd_locator, build->fork, block, page, true);
 
 	/* pages before this one will be written later */
 	while (block > build->written)
@@ -372,6 +372,7 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	AlexKey		last_alive = ALEX_KEY_LOW;
 	int64		done = 0;
 
+	omen_require_preload();
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data",
 			 RelationGetRelationName(index));
@@ -432,6 +433,7 @@ alexbuildempty(Relation index)
 {
 	AlexBuild  *build = palloc0(sizeof(AlexBuild));
 
+	omen_require_preload();
 	build->index = index;
 	alex_describe(index, &build->info);
 	begin_write(build, INIT_FORKNUM);

@@ -552,7 +552,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	rel = relation_open(indexoid, AccessShareLock);
 	require_alex_index(rel);
-	if (!pg_class_ownercheck(indexoid, GetUserId()) &&
+	if (!object_ownercheck(RelationRelationId, indexoid, GetUserId()) &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX,
 					   RelationGetRelationName(rel));

@@ -63,7 +63,7 @@ typedef struct DirNode
 
 typedef struct DirSlot
 {
-	RelFileNode node;
+	RelFileLocator node;
 	bool		in_use;
 	bool		referenced;		/* for eviction; set without lock */
 	pg_atomic_uint32 seq;
@@ -208,9 +208,9 @@ empty_slot(DirSlot *slot)
 }
 
 static uint32
-first_way(const RelFileNode *node)
+first_way(const RelFileLocator *node)
 {
-	return hash_bytes((const unsigned char *) node, sizeof(RelFileNode)) %
+	return hash_bytes((const unsigned char *) node, sizeof(RelFileLocator)) %
 		(dir->nslots / DIR_WAYS) * DIR_WAYS;
 }
 
@@ -218,14 +218,14 @@ first_way(const RelFileNode *node)
  * Find or make the index's slot.  Caller holds the lock exclusively.
  */
 static void
-attach_locked(const RelFileNode *node, AlexRel *info)
+attach_locked(const RelFileLocator *node, AlexRel *info)
 {
 	uint32		base = first_way(node);
 	DirSlot    *slot = NULL;
 
 	for (uint32 i = base; i < base + DIR_WAYS; i++)
 	{
-		if (slots[i].in_use && RelFileNodeEquals(slots[i].node, *node))
+		if (slots[i].in_use && RelFileLocatorEquals(slots[i].node, *node))
 		{
 			slot = &slots[i];
 			if (slot->buildid == info->buildid)
@@ -281,7 +281,7 @@ alex_dir_attach(Relation rel, AlexRel *info)
 	if (dir == NULL || RelationUsesLocalBuffers(rel))
 		return;
 	LWLockAcquire(dir->lock, LW_EXCLUSIVE);
-	attach_locked(&rel->rd_node, info);
+	attach_locked(&rel->rd_locator, info);
 	LWLockRelease(dir->lock);
 }
 
@@ -549,7 +549,7 @@ alex_dir_enter(Relation rel, AlexRel *info, Buffer buf)
 
 	LWLockAcquire(dir->lock, LW_EXCLUSIVE);
 	if (info->dirslot < 0 || slots[info->dirslot].gen != info->dirgen)
-		attach_locked(&rel->rd_node, info);
+		attach_locked(&rel->rd_locator, info);
 	slot = &slots[info->dirslot];
 
 	/* a split of every level and a new root */
@@ -707,7 +707,7 @@ alex_dir_remove(Relation rel, AlexRel *info, AlexKey low, AlexKey high)
 
 /* Drop the directory of a file name that is about to be built anew. */
 void
-alex_dir_forget(const RelFileNode *node)
+alex_dir_forget(const RelFileLocator *node)
 {
 	uint32		base;
 
@@ -717,7 +717,7 @@ alex_dir_forget(const RelFileNode *node)
 	LWLockAcquire(dir->lock, LW_EXCLUSIVE);
 	for (uint32 i = base; i < base + DIR_WAYS; i++)
 	{
-		if (slots[i].in_use && RelFileNodeEquals(slots[i].node, *node))
+		if (slots[i].in_use && RelFileLocatorEquals(slots[i].node, *node))
 			empty_slot(&slots[i]);
 	}
 	LWLockRelease(dir->lock);

@@ -36,7 +36,6 @@
 bool		alex_replaces_btree = false;
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
-static ExecutorRun_hook_type prev_executor_run = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static get_relation_info_hook_type prev_get_relation_info = NULL;
 
@@ -183,35 +182,26 @@ routes_on_conflict(QueryDesc *queryDesc)
 	return false;
 }
 
-static void
-call_executor_run(QueryDesc *queryDesc, ScanDirection direction, uint64 count,
-				  bool execute_once)
-{
-	if (prev_executor_run)
-		prev_executor_run(queryDesc, direction, count, execute_once);
-	else
-		standard_ExecutorRun(queryDesc, direction, count, execute_once);
-}
-
 /*
  * A routed partition opens its indexes inside of the executor, where we have
- * no say: replace core's internal error by one that helps.
+ * no say: replace core's internal error by one that helps.  Not from 18 on,
+ * where core knows what it needs of the index.
  */
 static void
-alex_executor_run(QueryDesc *queryDesc, ScanDirection direction, uint64 count,
-				  bool execute_once)
+alex_executor_run(QueryDesc *queryDesc, void (*next) (OmenExecutorRun *run),
+				  OmenExecutorRun *run)
 {
 	MemoryContext context = CurrentMemoryContext;
 
 	if (!routes_on_conflict(queryDesc))
 	{
-		call_executor_run(queryDesc, direction, count, execute_once);
+		next(run);
 		return;
 	}
 
 	PG_TRY();
 	{
-		call_executor_run(queryDesc, direction, count, execute_once);
+		next(run);
 	}
 	PG_CATCH();
 	{
@@ -237,7 +227,7 @@ alex_executor_run(QueryDesc *queryDesc, ScanDirection direction, uint64 count,
 
 /*
  * Warn when a unique alex index may be the first that a later foreign key
- * finds: PostgreSQL takes the oldest unique index on the referenced columns
+ * finds: PostgreSQL before 18 takes the oldest unique index on the referenced columns
  * and refuses it if it is not a btree.
  */
 static void
@@ -312,7 +302,7 @@ can_replace(IndexStmt *stmt, const char *queryString)
 	if (strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary ||
 		stmt->isconstraint || stmt->relation == NULL ||
 		list_length(stmt->indexParams) != 1 ||
-		OidIsValid(stmt->indexOid) || OidIsValid(stmt->oldNode) ||
+		OidIsValid(stmt->indexOid) || OidIsValid(stmt->oldNumber) ||
 		!OidIsValid(get_index_am_oid("alex", true)))
 		return false;
 	foreach(lc, stmt->options)
@@ -381,7 +371,8 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
 
-	if (index_stmt && IsTransactionState() && !alex_replaces_btree)
+	if (index_stmt && IsTransactionState() && !alex_replaces_btree &&
+		!OMEN_CORE_TRANSLATES_STRATEGIES)
 		warn_unique((IndexStmt *) pstmt->utilityStmt);
 }
 
@@ -419,7 +410,7 @@ alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
 		IndexOptInfo *index = lfirst_node(IndexOptInfo, lc);
 
 		if (index->opcintype[0] == BOOLOID &&
-			index->amcostestimate == (void (*) ()) alexcostestimate &&
+			(void *) index->amcostestimate == (void *) alexcostestimate &&
 			is_boolean_family(index->opfamily[0]))
 			index->opfamily[0] = BOOL_BTREE_FAM_OID;
 	}
@@ -428,10 +419,12 @@ alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
 void
 alex_hooks_install(void)
 {
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = alex_executor_start;
-	prev_executor_run = ExecutorRun_hook;
-	ExecutorRun_hook = alex_executor_run;
+	if (!OMEN_CORE_TRANSLATES_STRATEGIES)
+	{
+		prev_executor_start = ExecutorStart_hook;
+		ExecutorStart_hook = alex_executor_start;
+		omen_install_executor_run(alex_executor_run);
+	}
 	prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = alex_process_utility;
 	prev_get_relation_info = get_relation_info_hook;

@@ -458,6 +458,7 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	MemoryContext context;
 	MemoryContext old;
 
+	omen_require_preload();
 	/* NULLs are unequal to everything unless the index says otherwise */
 	if (isnull[0])
 	{

@@ -212,7 +212,7 @@ alex_new_buffer(Relation rel)
 				xl_alex_reuse xlrec;
 
 				memset(&xlrec, 0, sizeof(xlrec));
-				xlrec.node = rel->rd_node;
+				xlrec.node = rel->rd_locator;
 				xlrec.block = block;
 				xlrec.latestRemovedFullXid = alex_header(page)->safexid;
 				XLogBeginInsert();
@@ -336,5 +336,5 @@ alex_forget_rel(Relation rel)
 		pfree(rel->rd_amcache);
 		rel->rd_amcache = NULL;
 	}
-	alex_dir_forget(&rel->rd_node);
+	alex_dir_forget(&rel->rd_locator);
 }

@@ -88,6 +88,7 @@ alexbeginscan(Relation rel, int nkeys, int norderbys)
 	IndexScanDesc scan;
 	AlexScan   *so;
 
+	omen_require_preload();
 	Assert(norderbys == 0);
 	scan = RelationGetIndexScan(rel, nkeys, norderbys);
 	so = (AlexScan *) palloc(sizeof(AlexScan));
@@ -382,7 +383,7 @@ parallel_seize(IndexScanDesc scan, AlexKey *bound, BlockNumber *hint,
 			   AlexKey start)
 {
 	AlexParallel *shared = (AlexParallel *)
-		OffsetToPointer(scan->parallel_scan, scan->parallel_scan->ps_offset);
+		omen_parallel_scan_am(scan->parallel_scan);
 	bool		mine = false;
 
 	for (;;)
@@ -414,7 +415,7 @@ parallel_release(IndexScanDesc scan, bool finished, AlexKey bound,
 				 BlockNumber hint)
 {
 	AlexParallel *shared = (AlexParallel *)
-		OffsetToPointer(scan->parallel_scan, scan->parallel_scan->ps_offset);
+		omen_parallel_scan_am(scan->parallel_scan);
 
 	SpinLockAcquire(&shared->mutex);
 	shared->status = finished ? ALEX_PARALLEL_DONE : ALEX_PARALLEL_IDLE;
@@ -698,7 +699,7 @@ alexrestrpos(IndexScanDesc scan)
 }
 
 Size
-alexestimateparallelscan(void)
+alex_parallel_size(void)
 {
 	return sizeof(AlexParallel);
 }
@@ -719,7 +720,7 @@ void
 alexparallelrescan(IndexScanDesc scan)
 {
 	AlexParallel *shared = (AlexParallel *)
-		OffsetToPointer(scan->parallel_scan, scan->parallel_scan->ps_offset);
+		omen_parallel_scan_am(scan->parallel_scan);
 
 	SpinLockAcquire(&shared->mutex);
 	shared->status = ALEX_PARALLEL_START;

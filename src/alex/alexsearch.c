@@ -211,7 +211,7 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 	{
 		prefetch_leaf(hit, key);
 		if (usage_is_full(hit->recent) &&
-			ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, hit->recent))
+			ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, hit->recent))
 		{
 			/* as ReadBuffer would have counted it */
 			pgstat_count_buffer_read(rel);

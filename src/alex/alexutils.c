@@ -32,7 +32,10 @@ omen_alex_handler(PG_FUNCTION_ARGS)
 {
 	IndexAmRoutine *amroutine;
 
-	omen_require_preload();
+	/*
+	 * Works without preloading: the planner may ask any access method about
+	 * an operator of any query.  What works on an index refuses.
+	 */
 	amroutine = makeNode(IndexAmRoutine);
 	amroutine->amstrategies = ALEX_NSTRATEGIES;
 	amroutine->amsupport = ALEX_NPROCS;
@@ -74,9 +77,10 @@ omen_alex_handler(PG_FUNCTION_ARGS)
 	amroutine->amendscan = alexendscan;
 	amroutine->ammarkpos = alexmarkpos;
 	amroutine->amrestrpos = alexrestrpos;
-	amroutine->amestimateparallelscan = alexestimateparallelscan;
 	amroutine->aminitparallelscan = alexinitparallelscan;
 	amroutine->amparallelrescan = alexparallelrescan;
+
+	omen_set_index_callbacks(amroutine, alex_parallel_size());
 
 	PG_RETURN_POINTER(amroutine);
 }
@@ -99,6 +103,7 @@ alexoptions(Datum reloptions, bool validate)
 		{"fillfactor", RELOPT_TYPE_INT, offsetof(AlexOptions, fillfactor)}
 	};
 
+	omen_require_preload();
 	return (bytea *) build_reloptions(reloptions, validate, alex_relopt_kind,
 									  sizeof(AlexOptions), tab, lengthof(tab));
 }

@@ -356,7 +356,7 @@ vacuum_page(VacuumState *vs, BlockNumber scanblock)
 		bool		finish;
 
 		next = InvalidBlockNumber;
-		vacuum_delay_point();
+		omen_vacuum_delay_point();
 
 		buf = ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL,
 								 vs->info->strategy);
@@ -560,6 +560,7 @@ IndexBulkDeleteResult *
 alexbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 			   IndexBulkDeleteCallback callback, void *callback_state)
 {
+	omen_require_preload();
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 	vacuum_cycle(info, stats, callback, callback_state);
@@ -577,6 +578,7 @@ alexvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 
 	if (info->analyze_only)
 		return stats;
+	omen_require_preload();
 
 	if (stats == NULL)
 	{

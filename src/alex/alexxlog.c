@@ -318,10 +318,10 @@ redo_remove(XLogReaderState *record, bool vacuum)
 	 */
 	if (!vacuum && InHotStandby)
 	{
-		RelFileNode node;
+		RelFileLocator node;
 
 		XLogRecGetBlockTag(record, 0, &node, NULL, NULL);
-		ResolveRecoveryConflictWithSnapshot(xlrec->latestRemovedXid, node);
+		omen_resolve_conflict(xlrec->latestRemovedXid, false, node);
 	}
 
 	/*
@@ -458,8 +458,8 @@ alex_redo(XLogReaderState *record)
 				xl_alex_reuse *xlrec =
 					(xl_alex_reuse *) XLogRecGetData(record);
 
-				ResolveRecoveryConflictWithSnapshotFullXid(xlrec->latestRemovedFullXid,
-														   xlrec->node);
+				omen_resolve_conflict_full(xlrec->latestRemovedFullXid,
+										   false, xlrec->node);
 			}
 			break;
 		case XLOG_ALEX_META:
@@ -533,8 +533,8 @@ alex_desc(StringInfo buf, XLogReaderState *record)
 				xl_alex_reuse *xlrec = (xl_alex_reuse *) rec;
 
 				appendStringInfo(buf, "rel %u/%u/%u, block %u, latestRemovedXid %u:%u",
-								 xlrec->node.spcNode, xlrec->node.dbNode,
-								 xlrec->node.relNode, xlrec->block,
+								 xlrec->node.spcOid, xlrec->node.dbOid,
+								 xlrec->node.relNumber, xlrec->block,
 								 EpochFromFullTransactionId(xlrec->latestRemovedFullXid),
 								 XidFromFullTransactionId(xlrec->latestRemovedFullXid));
 				break;

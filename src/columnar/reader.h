@@ -86,8 +86,7 @@ omen_column_is_int(const OmenColumn *column)
 	return column->kind <= COLUMN_INT8;
 }
 
-extern void omen_chunk_damaged(int attno, const char *what)
-			pg_attribute_noreturn();
+pg_noreturn extern void omen_chunk_damaged(int attno, const char *what);
 extern void omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column);
 
 /* The attribute's column, fetched unless it has no values at all */

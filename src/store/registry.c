@@ -75,8 +75,8 @@ omen_registry_shmem_init(void)
 static RegistryProc *
 my_registry(void)
 {
-	Assert(MyProc != NULL && MyProc->pgprocno < registry_procs());
-	return &registry[MyProc->pgprocno];
+	Assert(MyProc != NULL && MyProcNumber < registry_procs());
+	return &registry[MyProcNumber];
 }
 
 /*

@@ -208,8 +208,8 @@ omen_sst_check(const char *path, const char **wrong)
 		{
 			uint8	   *block = read_block(fd, st.st_size, offset[i], size[i],
 										   &state);
-			uint64		where;
-			uint64		len;
+			uint64		where = 0;
+			uint64		len = 0;
 			bool		found;
 
 			if (state == OMEN_SST_DAMAGED)

@@ -16,7 +16,7 @@
 
 #include "access/xlogreader.h"
 #include "lib/stringinfo.h"
-#include "storage/relfilenode.h"
+#include "storage/block.h"
 
 /*
  * A row group version is named by an id that is unique for all time: 48 bits
@@ -39,7 +39,7 @@ typedef struct OmenRowGroupId
  */
 typedef struct OmenOwner
 {
-	RelFileNode rnode;
+	RelFileLocator rnode;
 	BlockNumber first_block;
 } OmenOwner;
 
@@ -169,8 +169,8 @@ extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
 /* Ask for chunks that will be needed soon; never waits, never errors. */
 extern PGDLLEXPORT void omen_cache_prefetch(const OmenRowGroupId *id,
 											uint16 attno, uint16 segment);
-extern void omen_store_missing(const OmenRowGroupId *id,
-							   const OmenOwner *owner) pg_attribute_noreturn();
+pg_noreturn extern void omen_store_missing(const OmenRowGroupId *id,
+										   const OmenOwner *owner);
 /*
  * False if the store is known not to be usable (refused, no worker, single-user
  * mode, pg_upgrade): for those who can leave their work for later.

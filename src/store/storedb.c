@@ -516,7 +516,7 @@ find_row_group(const OmenRowGroupId *id, const OmenOwner *owner,
 	char		path[OMEN_PATH_LEN];
 	KnownGroup *group;
 
-	if (owner != NULL && OidIsValid(owner->rnode.relNode))
+	if (owner != NULL && OidIsValid(owner->rnode.relNumber))
 	{
 		OmenFresh	file;
 

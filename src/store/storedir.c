@@ -47,9 +47,9 @@ omen_name_parse(const char *name, OmenRowGroupId *id, OmenOwner *owner)
 	if (sscanf(rest, "-%u-%u-%u-%u%n", &spc, &db, &rel, &blk, &used) != 4 ||
 		used == 0)
 		return OMEN_NAME_OTHER;
-	owner->rnode.spcNode = spc;
-	owner->rnode.dbNode = db;
-	owner->rnode.relNode = rel;
+	owner->rnode.spcOid = spc;
+	owner->rnode.dbOid = db;
+	owner->rnode.relNumber = rel;
 	owner->first_block = blk;
 	rest += used;
 	if (strcmp(rest, ".sst") == 0)
@@ -70,8 +70,8 @@ format_path(char *path, const char *dir, const OmenRowGroupId *id,
 	omen_id_format(id, idstr);
 	if (owner != NULL)
 		snprintf(path, OMEN_PATH_LEN, "%s/%s-%u-%u-%u-%u.%s", dir, idstr,
-				 owner->rnode.spcNode, owner->rnode.dbNode,
-				 owner->rnode.relNode, owner->first_block, suffix);
+				 owner->rnode.spcOid, owner->rnode.dbOid,
+				 owner->rnode.relNumber, owner->first_block, suffix);
 	else
 		snprintf(path, OMEN_PATH_LEN, "%s/%s.%s", dir, idstr, suffix);
 }

@@ -255,9 +255,9 @@ extern OmenResult omen_store_read(const OmenChunkKey *key,
 								  Size *len);
 extern void omen_store_reset_cache(void);
 extern void omen_store_request_cleanup(void);
-extern void omen_store_raise(int code, const char *text, bool reading,
+pg_noreturn extern void omen_store_raise(int code, const char *text, bool reading,
 							 const OmenRowGroupId *id,
-							 const OmenOwner *owner) pg_attribute_noreturn();
+							 const OmenOwner *owner);
 extern char *omen_owner_name(const OmenOwner *owner);
 
 /*

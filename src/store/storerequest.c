@@ -21,7 +21,6 @@
 #include "common/relpath.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/relfilenodemap.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -42,17 +41,17 @@ omen_owner_name(const OmenOwner *owner)
 	char	   *path;
 	char	   *result;
 
-	if (owner == NULL || !OidIsValid(owner->rnode.relNode))
+	if (owner == NULL || !OidIsValid(owner->rnode.relNumber))
 		return pstrdup("unknown");
 	if (IsTransactionState() && CritSectionCount == 0 &&
-		owner->rnode.dbNode == MyDatabaseId)
+		owner->rnode.dbOid == MyDatabaseId)
 	{
-		Oid			spc = owner->rnode.spcNode;
+		Oid			spc = owner->rnode.spcOid;
 		Oid			relid;
 
 		if (spc == MyDatabaseTableSpace)
 			spc = InvalidOid;
-		relid = RelidByRelfilenode(spc, owner->rnode.relNode);
+		relid = RelidByRelfilenumber(spc, owner->rnode.relNumber);
 		if (OidIsValid(relid))
 		{
 			char	   *name = get_rel_name(relid);
@@ -61,7 +60,7 @@ omen_owner_name(const OmenOwner *owner)
 				return name;
 		}
 	}
-	path = relpathperm(owner->rnode, MAIN_FORKNUM);
+	path = omen_relpath(owner->rnode);
 	result = psprintf("file %s", path);
 	pfree(path);
 	return result;

@@ -417,8 +417,8 @@ static void
 desc_owner(StringInfo buf, const OmenOwner *owner)
 {
 	appendStringInfo(buf, " rel %u/%u/%u; first block %u",
-					 owner->rnode.spcNode, owner->rnode.dbNode,
-					 owner->rnode.relNode, owner->first_block);
+					 owner->rnode.spcOid, owner->rnode.dbOid,
+					 owner->rnode.relNumber, owner->first_block);
 }
 
 /*

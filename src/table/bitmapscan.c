@@ -39,11 +39,11 @@
  * List the rows of a cold block that the bitmap asks for.
  */
 static void
-bitmap_collect_cold(OmenScanDesc scan, TBMIterateResult *tbmres)
+bitmap_collect_cold(OmenScanDesc scan, const OmenBitmapBlock *bitmap)
 {
 	HeapScanDesc hscan = &scan->heap;
 	Relation	rel = hscan->rs_base.rs_rd;
-	BlockNumber blk = tbmres->blockno;
+	BlockNumber blk = bitmap->blockno;
 	OmenSegmentReader *segment;
 	int			block;
 	int			maxoff;
@@ -53,7 +53,7 @@ bitmap_collect_cold(OmenScanDesc scan, TBMIterateResult *tbmres)
 	segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk, &block);
 	maxoff = omen_segment_max_offset(segment, block);
 
-	if (tbmres->ntuples < 0)
+	if (bitmap->noffsets < 0)
 	{
 		/* lossy: all rows; HOT chains do not matter */
 		for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
@@ -69,9 +69,9 @@ bitmap_collect_cold(OmenScanDesc scan, TBMIterateResult *tbmres)
 	}
 	else
 	{
-		for (int i = 0; i < tbmres->ntuples; i++)
+		for (int i = 0; i < bitmap->noffsets; i++)
 		{
-			OffsetNumber off = tbmres->offsets[i];
+			OffsetNumber off = bitmap->offsets[i];
 			OffsetNumber target = InvalidOffsetNumber;
 			bool		redirected = false;
 			int			flags;
@@ -118,24 +118,24 @@ bitmap_collect_cold(OmenScanDesc scan, TBMIterateResult *tbmres)
  * asks for.
  */
 static void
-bitmap_collect_hot(OmenScanDesc scan, TBMIterateResult *tbmres)
+bitmap_collect_hot(OmenScanDesc scan, const OmenBitmapBlock *bitmap)
 {
 	HeapScanDesc hscan = &scan->heap;
 	Relation	rel = hscan->rs_base.rs_rd;
 	Snapshot	snapshot = hscan->rs_base.rs_snapshot;
-	BlockNumber blk = tbmres->blockno;
+	BlockNumber blk = bitmap->blockno;
 	Buffer		buf = hscan->rs_cbuf;
 	int			ntup = 0;
 
-	if (tbmres->ntuples >= 0)
+	if (bitmap->noffsets >= 0)
 	{
 		/* exact: follow the HOT chain that starts at each offset */
-		for (int i = 0; i < tbmres->ntuples; i++)
+		for (int i = 0; i < bitmap->noffsets; i++)
 		{
 			ItemPointerData tid;
 			HeapTupleData tuple;
 
-			ItemPointerSet(&tid, blk, tbmres->offsets[i]);
+			ItemPointerSet(&tid, blk, bitmap->offsets[i]);
 			if (heap_hot_search_buffer(&tid, rel, buf, snapshot, &tuple, NULL,
 									   true))
 				hscan->rs_vistuples[ntup++] = ItemPointerGetOffsetNumber(&tid);
@@ -176,12 +176,11 @@ bitmap_collect_hot(OmenScanDesc scan, TBMIterateResult *tbmres)
 
 /* See table.h */
 bool
-omen_scan_bitmap_next_block(TableScanDesc sscan,
-							struct TBMIterateResult *tbmres)
+omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
 {
 	OmenScanDesc scan = (OmenScanDesc) sscan;
 	HeapScanDesc hscan = &scan->heap;
-	BlockNumber blk = tbmres->blockno;
+	BlockNumber blk = bitmap->blockno;
 
 	hscan->rs_cindex = 0;
 	hscan->rs_ntuples = 0;
@@ -200,7 +199,7 @@ omen_scan_bitmap_next_block(TableScanDesc sscan,
 		omen_group_copy_is_cold(&scan->copy, blk))
 	{
 		hscan->rs_cblock = blk;
-		bitmap_collect_cold(scan, tbmres);
+		bitmap_collect_cold(scan, bitmap);
 		if (likely(omen_cold_row_stands(sscan->rs_rd, blk)))
 			return hscan->rs_ntuples > 0;
 		scan->cold = false;
@@ -217,7 +216,7 @@ omen_scan_bitmap_next_block(TableScanDesc sscan,
 		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_SHARE);
 		if (likely(!omen_page_has_cold_rows(BufferGetPage(hscan->rs_cbuf))))
 		{
-			bitmap_collect_hot(scan, tbmres);
+			bitmap_collect_hot(scan, bitmap);
 			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 			scan->nhot++;
 			break;
@@ -225,7 +224,7 @@ omen_scan_bitmap_next_block(TableScanDesc sscan,
 		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 		if (omen_scan_load_copy(scan, blk))
 		{
-			bitmap_collect_cold(scan, tbmres);
+			bitmap_collect_cold(scan, bitmap);
 			if (likely(omen_cold_row_stands(sscan->rs_rd, blk)))
 				break;
 			scan->cold = false;
@@ -290,9 +289,7 @@ bitmap_store_cold(OmenScanDesc scan, TupleTableSlot *slot)
 
 /* See table.h */
 bool
-omen_scan_bitmap_next_tuple(TableScanDesc sscan,
-							struct TBMIterateResult *tbmres,
-							TupleTableSlot *slot)
+omen_bitmap_tuple(TableScanDesc sscan, TupleTableSlot *slot)
 {
 	OmenScanDesc scan = (OmenScanDesc) sscan;
 	HeapScanDesc hscan = &scan->heap;
@@ -300,8 +297,7 @@ omen_scan_bitmap_next_tuple(TableScanDesc sscan,
 	Page		page;
 	ItemId		lp;
 
-	while (unlikely(scan->cold) && hscan->rs_cindex >= 0 &&
-		   hscan->rs_cindex < hscan->rs_ntuples)
+	while (unlikely(scan->cold) && hscan->rs_cindex < hscan->rs_ntuples)
 	{
 		bool		stored = bitmap_store_cold(scan, slot);
 
@@ -313,7 +309,7 @@ omen_scan_bitmap_next_tuple(TableScanDesc sscan,
 		}
 	}
 
-	if (hscan->rs_cindex < 0 || hscan->rs_cindex >= hscan->rs_ntuples)
+	if (hscan->rs_cindex >= hscan->rs_ntuples)
 		return false;
 
 	off = hscan->rs_vistuples[hscan->rs_cindex];
@@ -489,21 +485,18 @@ omen_scan_sample_next_tuple(TableScanDesc sscan,
  */
 
 /* See table.h */
-bool
-omen_scan_analyze_next_block(TableScanDesc sscan, BlockNumber blockno,
-							 BufferAccessStrategy bstrategy)
+void
+omen_analyze_block(TableScanDesc sscan, Buffer buf)
 {
 	OmenScanDesc scan = (OmenScanDesc) sscan;
 	HeapScanDesc hscan = &scan->heap;
 
 	scan->cold = false;
 	scan->image = false;
-	hscan->rs_cblock = blockno;
+	hscan->rs_cbuf = buf;
+	hscan->rs_cblock = BufferGetBlockNumber(buf);
 	hscan->rs_cindex = FirstOffsetNumber;
-	hscan->rs_cbuf = ReadBufferExtended(sscan->rs_rd, MAIN_FORKNUM, blockno,
-										RBM_NORMAL, bstrategy);
 	(void) omen_scan_lock_page(scan);
-	return true;
 }
 
 /*

@@ -258,7 +258,7 @@ omen_relation_copy_for_cluster(Relation OldTable, Relation NewTable,
 		vals[1] = RelationGetRelid(OldIndex);
 		pgstat_progress_update_multi_param(2, params, vals);
 
-		index_scan = index_beginscan(OldTable, OldIndex, SnapshotAny, 0, 0);
+		index_scan = omen_index_beginscan(OldTable, OldIndex, SnapshotAny);
 		index_rescan(index_scan, NULL, 0, NULL, 0);
 	}
 	else

@@ -36,7 +36,7 @@ static ProcessUtility_hook_type prev_ProcessUtility = NULL;
  * storage keeps the row groups.
  */
 void
-omen_relation_copy_data(Relation rel, const RelFileNode *newrnode)
+omen_relation_copy_data(Relation rel, const RelFileLocator *newrnode)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 	OmenGroupCopy copy;
@@ -62,8 +62,8 @@ omen_relation_copy_data(Relation rel, const RelFileNode *newrnode)
 
 typedef struct OwnedSearch
 {
-	Oid			dbNode;
-	Oid			spcNode;		/* InvalidOid: any */
+	Oid			dbOid;
+	Oid			spcOid;		/* InvalidOid: any */
 	bool		found;
 } OwnedSearch;
 
@@ -73,9 +73,9 @@ search_owned(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
 {
 	OwnedSearch *search = (OwnedSearch *) arg;
 
-	if (owner->rnode.dbNode == search->dbNode &&
-		(!OidIsValid(search->spcNode) ||
-		 owner->rnode.spcNode == search->spcNode))
+	if (owner->rnode.dbOid == search->dbOid &&
+		(!OidIsValid(search->spcOid) ||
+		 owner->rnode.spcOid == search->spcOid))
 		search->found = true;
 	return !search->found;
 }
@@ -92,8 +92,8 @@ refuse_sealed_database(const char *dbname, bool create)
 	int			nbackends;
 	int			nprepared;
 
-	search.dbNode = get_database_oid(dbname, true);
-	if (!OidIsValid(search.dbNode))
+	search.dbOid = get_database_oid(dbname, true);
+	if (!OidIsValid(search.dbOid))
 		return;					/* core says what is wrong */
 
 	/*
@@ -101,9 +101,9 @@ refuse_sealed_database(const char *dbname, bool create)
 	 * connection to that database.  Sessions that are there already could
 	 * still seal, so wait for them as core does, and only then look.
 	 */
-	LockSharedObject(DatabaseRelationId, search.dbNode, 0,
+	LockSharedObject(DatabaseRelationId, search.dbOid, 0,
 					 create ? ShareLock : AccessExclusiveLock);
-	if (CountOtherDBBackends(search.dbNode, &nbackends, &nprepared))
+	if (CountOtherDBBackends(search.dbOid, &nbackends, &nprepared))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 create ?
@@ -114,14 +114,14 @@ refuse_sealed_database(const char *dbname, bool create)
 				 errdetail("%d other sessions and %d prepared transactions are using the database.",
 						   nbackends, nprepared)));
 
-	search.spcNode = InvalidOid;
+	search.spcOid = InvalidOid;
 	search.found = false;
 	if (!create)
 	{
-		tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(search.dbNode));
+		tup = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(search.dbOid));
 		if (!HeapTupleIsValid(tup))
 			return;
-		search.spcNode = ((Form_pg_database) GETSTRUCT(tup))->dattablespace;
+		search.spcOid = ((Form_pg_database) GETSTRUCT(tup))->dattablespace;
 		ReleaseSysCache(tup);
 	}
 	omen_store_foreach(search_owned, &search);
@@ -179,7 +179,7 @@ may_manage_database(Node *parsetree, Oid dbid)
 
 	if (superuser())
 		return true;
-	owner = pg_database_ownercheck(dbid, GetUserId());
+	owner = object_ownercheck(DatabaseRelationId, dbid, GetUserId());
 	if (!IsA(parsetree, CreatedbStmt))
 		return owner;
 

@@ -32,10 +32,7 @@ omen_freeze_begin(OmenFreezeState *state, Relation rel)
 	memset(state, 0, sizeof(*state));
 	state->rel = rel;
 	state->vmbuffer = InvalidBuffer;
-	(void) vacuum_set_xid_limits(rel, 0, 0, 0, 0,
-								 &state->oldest_xmin, &state->oldest_mxact,
-								 &state->freeze_limit,
-								 &state->multi_cutoff);
+	omen_vacuum_cutoffs(rel, &state->cutoffs);
 	state->vistest = GlobalVisTestFor(rel);
 }
 
@@ -111,19 +108,7 @@ remove_dead_line_pointers(Relation rel, Buffer buffer)
 	PageTruncateLinePointerArray(page);
 	MarkBufferDirty(buffer);
 	if (RelationNeedsWAL(rel))
-	{
-		xl_heap_vacuum xlrec;
-		XLogRecPtr	recptr;
-
-		xlrec.nunused = nunused;
-		XLogBeginInsert();
-		XLogRegisterData((char *) &xlrec, SizeOfHeapVacuum);
-		XLogRegisterBuffer(0, buffer, REGBUF_STANDARD);
-		XLogRegisterBufData(0, (char *) unused,
-							nunused * sizeof(OffsetNumber));
-		recptr = XLogInsert(RM_HEAP2_ID, XLOG_HEAP2_VACUUM);
-		PageSetLSN(page, recptr);
-	}
+		omen_log_line_pointers_unused(rel, buffer, unused, nunused);
 	END_CRIT_SECTION();
 }
 
@@ -142,15 +127,10 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 	Relation	rel = state->rel;
 	BlockNumber blk = BufferGetBlockNumber(buffer);
 	Page		page = BufferGetPage(buffer);
-	xl_heap_freeze_tuple frozen[MaxHeapTuplesPerPage];
-	int			nfrozen = 0;
+	OmenPageFreeze freeze;
 	int			ndeleted;
-	int			nnewlpdead;
 	OffsetNumber maxoff;
-	OffsetNumber off_loc;
 	TransactionId cutoff_xid = InvalidTransactionId;
-	TransactionId new_relfrozenxid = state->freeze_limit;
-	MultiXactId new_relminmxid = state->multi_cutoff;
 	bool		settled = true;
 
 	visibilitymap_pin(rel, blk, &state->vmbuffer);
@@ -171,22 +151,20 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 		return false;
 	}
 
-	ndeleted = heap_page_prune(rel, buffer, state->oldest_xmin,
-							   state->vistest, InvalidTransactionId, 0,
-							   &nnewlpdead, &off_loc);
-	if (ndeleted > nnewlpdead)
-		pgstat_update_heap_dead_tuples(rel, ndeleted - nnewlpdead);
+	ndeleted = omen_page_prune(rel, buffer, &state->cutoffs, state->vistest);
+	if (ndeleted > 0)
+		pgstat_update_heap_dead_tuples(rel, ndeleted);
 
 	if (!rel->rd_rel->relhasindex)
 		remove_dead_line_pointers(rel, buffer);
 
+	omen_page_freeze_begin(&freeze, rel, &state->cutoffs);
 	maxoff = PageGetMaxOffsetNumber(page);
 	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
 	{
 		ItemId		lp = PageGetItemId(page, off);
 		HeapTupleData tuple;
 		TransactionId xmin;
-		bool		totally_frozen;
 
 		if (!ItemIdIsUsed(lp) || ItemIdIsRedirected(lp))
 			continue;
@@ -205,7 +183,7 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 		 * record is not flushed does not set it), and everybody must see the
 		 * row.
 		 */
-		if (HeapTupleSatisfiesVacuum(&tuple, state->oldest_xmin, buffer) !=
+		if (HeapTupleSatisfiesVacuum(&tuple, state->cutoffs.OldestXmin, buffer) !=
 			HEAPTUPLE_LIVE ||
 			!HeapTupleHeaderXminCommitted(tuple.t_data))
 		{
@@ -213,7 +191,7 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 			break;
 		}
 		xmin = HeapTupleHeaderGetXmin(tuple.t_data);
-		if (!TransactionIdPrecedes(xmin, state->oldest_xmin))
+		if (!TransactionIdPrecedes(xmin, state->cutoffs.OldestXmin))
 		{
 			settled = false;
 			break;
@@ -221,15 +199,7 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 		if (TransactionIdFollows(xmin, cutoff_xid))
 			cutoff_xid = xmin;
 
-		if (heap_prepare_freeze_tuple(tuple.t_data,
-									  rel->rd_rel->relfrozenxid,
-									  rel->rd_rel->relminmxid,
-									  state->freeze_limit,
-									  state->multi_cutoff,
-									  &frozen[nfrozen], &totally_frozen,
-									  &new_relfrozenxid, &new_relminmxid))
-			frozen[nfrozen++].offset = off;
-		if (!totally_frozen)
+		if (!omen_page_freeze_tuple(&freeze, tuple.t_data, off))
 		{
 			settled = false;
 			break;
@@ -238,6 +208,8 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 
 	if (settled)
 	{
+		omen_page_freeze_execute(&freeze, buffer, cutoff_xid);
+
 		START_CRIT_SECTION();
 		MarkBufferDirty(buffer);
 
@@ -249,34 +221,6 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 		if (maxoff == 0 && RelationNeedsWAL(rel) &&
 			XLogRecPtrIsInvalid(PageGetLSN(page)))
 			log_newpage_buffer(buffer, true);
-		if (nfrozen > 0)
-		{
-			for (int i = 0; i < nfrozen; i++)
-			{
-				ItemId		lp = PageGetItemId(page, frozen[i].offset);
-
-				heap_execute_freeze_tuple((HeapTupleHeader)
-										  PageGetItem(page, lp), &frozen[i]);
-			}
-			if (RelationNeedsWAL(rel))
-			{
-				XLogRecPtr	recptr;
-				TransactionId limit = state->freeze_limit;
-
-				/*
-				 * Of the queries on standbys only those have to go that may
-				 * not see the youngest row of the page yet; freeze_limit
-				 * would cancel all of them.
-				 */
-				if (TransactionIdIsNormal(cutoff_xid))
-				{
-					limit = cutoff_xid;
-					TransactionIdAdvance(limit);
-				}
-				recptr = log_heap_freeze(rel, buffer, limit, frozen, nfrozen);
-				PageSetLSN(page, recptr);
-			}
-		}
 		PageSetAllVisible(page);
 		END_CRIT_SECTION();
 

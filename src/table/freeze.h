@@ -12,16 +12,13 @@
 
 #include "table/table.h"
 
-#include "access/multixact.h"
+#include "compat_heap.h"
 
 typedef struct OmenFreezeState
 {
 	Relation	rel;
 	Buffer		vmbuffer;		/* pinned visibility map page, or invalid */
-	TransactionId oldest_xmin;
-	MultiXactId oldest_mxact;
-	TransactionId freeze_limit;
-	MultiXactId multi_cutoff;
+	struct VacuumCutoffs cutoffs;
 	struct GlobalVisState *vistest;
 } OmenFreezeState;
 

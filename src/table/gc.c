@@ -34,7 +34,6 @@
 #include "common/relpath.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
-#include "utils/relfilenodemap.h"
 
 typedef struct Candidate
 {
@@ -92,10 +91,10 @@ storage_is_gone(const OmenOwner *owner)
 	bool		gone;
 
 	/* a dropped database or tablespace leaves no folder */
-	if (owner->rnode.dbNode != MyDatabaseId)
+	if (owner->rnode.dbOid != MyDatabaseId)
 	{
-		char	   *dir = GetDatabasePath(owner->rnode.dbNode,
-										  owner->rnode.spcNode);
+		char	   *dir = GetDatabasePath(owner->rnode.dbOid,
+										  owner->rnode.spcOid);
 		struct stat st;
 
 		if (stat(dir, &st) != 0 && errno == ENOENT)
@@ -106,7 +105,7 @@ storage_is_gone(const OmenOwner *owner)
 		pfree(dir);
 	}
 
-	reln = smgropen(owner->rnode, InvalidBackendId);
+	reln = smgropen(owner->rnode, INVALID_PROC_NUMBER);
 	gone = !smgrexists(reln, MAIN_FORKNUM) ||
 		smgrnblocks(reln, MAIN_FORKNUM) <= owner->first_block;
 	smgrclose(reln);
@@ -128,23 +127,23 @@ examine_owner(const OmenRowGroupId *id, const OmenOwner *owner)
 	Relation	rel;
 	OwnerState	state = OWNER_UNKNOWN;
 
-	if (tablespace_is_away(owner->rnode.spcNode))
+	if (tablespace_is_away(owner->rnode.spcOid))
 		return OWNER_UNKNOWN;
 	if (storage_is_gone(owner))
 		return OWNER_GONE;
-	if (owner->rnode.dbNode != MyDatabaseId)
+	if (owner->rnode.dbOid != MyDatabaseId)
 		return OWNER_UNKNOWN;
 
-	relid = RelidByRelfilenode(owner->rnode.spcNode == MyDatabaseTableSpace ?
-							   InvalidOid : owner->rnode.spcNode,
-							   owner->rnode.relNode);
+	relid = RelidByRelfilenumber(owner->rnode.spcOid == MyDatabaseTableSpace ?
+							   InvalidOid : owner->rnode.spcOid,
+							   owner->rnode.relNumber);
 	if (!OidIsValid(relid) ||
 		!ConditionalLockRelationOid(relid, AccessShareLock))
 		return OWNER_UNKNOWN;
 	rel = try_relation_open(relid, NoLock);
 	if (rel != NULL)
 	{
-		if (RelFileNodeEquals(rel->rd_node, owner->rnode) &&
+		if (RelFileLocatorEquals(rel->rd_locator, owner->rnode) &&
 			omen_is_omendb_table(rel))
 		{
 			if (RelationGetNumberOfBlocks(rel) <= owner->first_block)

@@ -474,8 +474,8 @@ omen_index_validate_scan(Relation table_rel, Relation index_rel,
 				ItemPointerGetBlockNumber(entry) == roots.block)
 				in_index[ItemPointerGetOffsetNumber(entry) - 1] = true;
 
-			if (tuplesort_getdatum(state->tuplesort, true, &datum,
-								   &datum_isnull, NULL))
+			if (omen_tuplesort_getdatum(state->tuplesort, &datum,
+										&datum_isnull))
 			{
 				Assert(!datum_isnull);
 				itemptr_decode(&entry_tid, DatumGetInt64(datum));

@@ -133,7 +133,7 @@ choose_blocks(TM_IndexDeleteOp *delstate)
 
 		if (favorable == b &&
 			(b == 0 ||
-			 Abs((int64) blk - (int64) last) <= BOTTOMUP_TOLERANCE))
+			 labs((long) blk - (long) last) <= BOTTOMUP_TOLERANCE))
 			favorable++;
 		last = blk;
 
@@ -230,7 +230,7 @@ advance_latest_removed(Page page, OffsetNumber off, TransactionId *latest)
 		if (TransactionIdIsValid(prior_xmax) &&
 			!TransactionIdEquals(HeapTupleHeaderGetXmin(htup), prior_xmax))
 			break;
-		HeapTupleHeaderAdvanceLatestRemovedXid(htup, latest);
+		HeapTupleHeaderAdvanceConflictHorizon(htup, latest);
 
 		/* what follows the end of a HOT chain has entries of its own */
 		if (!HeapTupleHeaderIsHotUpdated(htup))

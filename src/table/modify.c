@@ -15,6 +15,7 @@
 
 #include "access/hio.h"
 #include "access/xact.h"
+#include "compat_heap.h"
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -51,7 +52,7 @@ pin_hot(Relation rel, ItemPointer tid)
 		return InvalidBuffer;
 
 	if (BufferIsValid(recent) &&
-		ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, blk, recent))
+		ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, blk, recent))
 	{
 		omen_thaw_buffer(rel, recent);
 		return recent;
@@ -186,7 +187,7 @@ TM_Result
 omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 				  CommandId cid, Snapshot snapshot, Snapshot crosscheck,
 				  bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode,
-				  bool *update_indexes)
+				  TU_UpdateIndexes *update_indexes)
 {
 	bool		should_free = true;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, true, &should_free);
@@ -197,13 +198,10 @@ omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 	tuple->t_tableOid = slot->tts_tableOid;
 
 	buf = pin_hot(rel, otid);
-	result = heap_update(rel, otid, tuple, cid, crosscheck, wait, tmfd,
-						 lockmode);
+	result = omen_heap_update(rel, otid, tuple, cid, crosscheck, wait, tmfd,
+							  lockmode, update_indexes);
 	unpin_hot(buf);
 	ItemPointerCopy(&tuple->t_self, &slot->tts_tid);
-
-	/* a heap-only tuple is found through its chain, not through indexes */
-	*update_indexes = result == TM_Ok && !HeapTupleIsHeapOnly(tuple);
 
 	if (should_free)
 		pfree(tuple);
@@ -227,11 +225,11 @@ wait_for_updater(Relation rel, TransactionId xid, ItemPointer tid,
 			XactLockTableWait(xid, rel, tid, XLTW_FetchUpdated);
 			break;
 		case LockWaitSkip:
-			if (!ConditionalXactLockTableWait(xid))
+			if (!omen_xact_lock_wait_conditional(xid))
 				return false;
 			break;
 		case LockWaitError:
-			if (!ConditionalXactLockTableWait(xid))
+			if (!omen_xact_lock_wait_conditional(xid))
 				ereport(ERROR,
 						(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 						 errmsg("could not obtain lock on row in relation \"%s\"",

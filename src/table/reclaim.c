@@ -50,7 +50,7 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 	int			fd = -1;
 	BlockNumber fd_segment = InvalidBlockNumber;
 
-	path = relpathperm(rel->rd_node, MAIN_FORKNUM);
+	path = omen_relpath(rel->rd_locator);
 	for (int off = 0; off < nblocks; off++)
 	{
 		BlockNumber blk = first + off;

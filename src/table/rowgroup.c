@@ -226,7 +226,7 @@ omen_group_owner(Relation rel, BlockNumber blk)
 	OmenOwner	owner;
 
 	memset(&owner, 0, sizeof(owner));
-	owner.rnode = rel->rd_node;
+	owner.rnode = rel->rd_locator;
 	owner.first_block = OmenGroupFirstBlock(blk);
 	return owner;
 }

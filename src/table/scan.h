@@ -113,7 +113,7 @@ extern void omen_scan_use_cold(OmenScanDesc scan, BlockNumber blk, bool image);
  * page is pinned.  Returns false if it has been thawed since.
  */
 extern bool omen_scan_load_copy(OmenScanDesc scan, BlockNumber blk);
-extern void omen_retry_failed(Relation rel, BlockNumber blk) pg_attribute_noreturn();
+pg_noreturn extern void omen_retry_failed(Relation rel, BlockNumber blk);
 
 static inline void
 omen_scan_unlock_page(OmenScanDesc scan)

@@ -357,19 +357,25 @@ extern bool omen_getnextslot_tidrange(TableScanDesc sscan,
 									  TupleTableSlot *slot);
 
 /* bitmapscan.c: bitmap and sample scans, ANALYZE */
-extern bool omen_scan_bitmap_next_block(TableScanDesc sscan,
-										struct TBMIterateResult *tbmres);
-extern bool omen_scan_bitmap_next_tuple(TableScanDesc sscan,
-										struct TBMIterateResult *tbmres,
-										TupleTableSlot *slot);
+/* What a bitmap asks of a block */
+typedef struct OmenBitmapBlock
+{
+	BlockNumber blockno;
+	int			noffsets;		/* -1: all rows of the block */
+	const OffsetNumber *offsets;
+} OmenBitmapBlock;
+
+/* false if the block has nothing for the scan */
+extern bool omen_bitmap_block(TableScanDesc sscan,
+							  const OmenBitmapBlock *bitmap);
+extern bool omen_bitmap_tuple(TableScanDesc sscan, TupleTableSlot *slot);
 extern bool omen_scan_sample_next_block(TableScanDesc sscan,
 										struct SampleScanState *scanstate);
 extern bool omen_scan_sample_next_tuple(TableScanDesc sscan,
 										struct SampleScanState *scanstate,
 										TupleTableSlot *slot);
-extern bool omen_scan_analyze_next_block(TableScanDesc sscan,
-										 BlockNumber blockno,
-										 BufferAccessStrategy bstrategy);
+/* Begin with a page that is pinned and not locked; gives the pin back itself */
+extern void omen_analyze_block(TableScanDesc sscan, Buffer buf);
 extern bool omen_scan_analyze_next_tuple(TableScanDesc sscan,
 										 TransactionId OldestXmin,
 										 double *liverows, double *deadrows,
@@ -401,7 +407,7 @@ extern TM_Result omen_tuple_update(Relation rel, ItemPointer otid,
 								   Snapshot snapshot, Snapshot crosscheck,
 								   bool wait, TM_FailureData *tmfd,
 								   LockTupleMode *lockmode,
-								   bool *update_indexes);
+								   TU_UpdateIndexes *update_indexes);
 extern TM_Result omen_tuple_lock(Relation rel, ItemPointer tid,
 								 Snapshot snapshot, TupleTableSlot *slot,
 								 CommandId cid, LockTupleMode mode,
@@ -439,7 +445,7 @@ extern void omen_relation_copy_for_cluster(Relation OldTable,
 
 /* ddl.c: storage-level operations */
 extern void omen_relation_copy_data(Relation rel,
-									const RelFileNode *newrnode);
+									const RelFileLocator *newrnode);
 
 /* truncate.c: the same for heapam's truncation; elevel is for messages */
 extern bool omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy,

@@ -50,11 +50,8 @@ omen_tableam_routine(void)
 	routine.scan_set_tidrange = omen_set_tidrange;
 	routine.scan_getnextslot_tidrange = omen_getnextslot_tidrange;
 
-	routine.scan_bitmap_next_block = omen_scan_bitmap_next_block;
-	routine.scan_bitmap_next_tuple = omen_scan_bitmap_next_tuple;
 	routine.scan_sample_next_block = omen_scan_sample_next_block;
 	routine.scan_sample_next_tuple = omen_scan_sample_next_tuple;
-	routine.scan_analyze_next_block = omen_scan_analyze_next_block;
 	routine.scan_analyze_next_tuple = omen_scan_analyze_next_tuple;
 
 	routine.index_fetch_begin = omen_index_fetch_begin;
@@ -82,6 +79,9 @@ omen_tableam_routine(void)
 	routine.index_validate_scan = omen_index_validate_scan;
 
 	routine.relation_toast_am = omen_relation_toast_am;
+
+	/* bitmap scans, ANALYZE */
+	omen_set_table_callbacks(&routine);
 
 	ready = true;
 	return &routine;

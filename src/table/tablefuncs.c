@@ -118,7 +118,8 @@ open_table(Oid relid, LOCKMODE lockmode)
 static void
 check_owner(Relation rel)
 {
-	if (!pg_class_ownercheck(RelationGetRelid(rel), GetUserId()))
+	if (!object_ownercheck(RelationRelationId, RelationGetRelid(rel),
+						   GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(rel->rd_rel->relkind),
 					   RelationGetRelationName(rel));
@@ -133,7 +134,8 @@ open_table_for_owner(Oid relid, LOCKMODE lockmode)
 {
 	char	   *name = get_rel_name(relid);
 
-	if (name != NULL && !pg_class_ownercheck(relid, GetUserId()))
+	if (name != NULL &&
+		!object_ownercheck(RelationRelationId, relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 	return open_table(relid, lockmode);
 }

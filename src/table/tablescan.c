@@ -22,6 +22,8 @@
  */
 #include "table/scan.h"
 
+#include "compat_heap.h"
+
 #include "access/relscan.h"
 #include "access/syncscan.h"
 #include "access/valid.h"
@@ -70,9 +72,9 @@ omen_beginscan(Relation rel, Snapshot snapshot, int nkeys,
 		omen_seal_before_scan_of(rel);
 
 	/* heapam sets up its part, then we make room for ours */
-	scan = (OmenScanDesc) heap_beginscan(rel, snapshot, nkeys, key, pscan,
-										 flags);
-	scan = repalloc(scan, sizeof(OmenScanDescData));
+	scan = (OmenScanDesc) omen_heap_beginscan(sizeof(OmenScanDescData), rel,
+											  snapshot, nkeys, key, pscan,
+											  flags);
 
 	omen_group_copy_init(&scan->copy);
 	scan->reader = NULL;
@@ -510,9 +512,10 @@ next_pagemode(OmenScanDesc scan, ScanDirection direction)
 			{
 				bool		valid;
 
-				HeapKeyTest(tuple, RelationGetDescr(hscan->rs_base.rs_rd),
-							hscan->rs_base.rs_nkeys, hscan->rs_base.rs_key,
-							valid);
+				omen_heap_key_test(tuple,
+								   RelationGetDescr(hscan->rs_base.rs_rd),
+								   hscan->rs_base.rs_nkeys,
+								   hscan->rs_base.rs_key, valid);
 				if (!valid)
 					continue;
 			}
@@ -599,9 +602,9 @@ next_tuplemode(OmenScanDesc scan, ScanDirection direction)
 													hscan->rs_cbuf, snapshot);
 			}
 			if (valid && hscan->rs_base.rs_key != NULL)
-				HeapKeyTest(tuple, RelationGetDescr(rel),
-							hscan->rs_base.rs_nkeys, hscan->rs_base.rs_key,
-							valid);
+				omen_heap_key_test(tuple, RelationGetDescr(rel),
+								   hscan->rs_base.rs_nkeys,
+								   hscan->rs_base.rs_key, valid);
 			if (valid)
 			{
 				omen_scan_unlock_page(scan);
@@ -698,14 +701,14 @@ omen_getnextslot_tidrange(TableScanDesc sscan, ScanDirection direction,
 			ExecClearTuple(slot);
 			return false;
 		}
-		if (ItemPointerCompare(&tuple->t_self, &sscan->rs_mintid) < 0)
+		if (ItemPointerCompare(&tuple->t_self, OMEN_SCAN_MINTID(sscan)) < 0)
 		{
 			ExecClearTuple(slot);
 			if (ScanDirectionIsBackward(direction))
 				return false;
 			continue;
 		}
-		if (ItemPointerCompare(&tuple->t_self, &sscan->rs_maxtid) > 0)
+		if (ItemPointerCompare(&tuple->t_self, OMEN_SCAN_MAXTID(sscan)) > 0)
 		{
 			ExecClearTuple(slot);
 			if (ScanDirectionIsForward(direction))

@@ -179,7 +179,7 @@ redo_seal_page(XLogReaderState *record)
 	bool		is_header = !XLogRecHasBlockRef(record, 1);
 	Buffer		page_buf;
 	Buffer		header_buf = InvalidBuffer;
-	RelFileNode rnode;
+	RelFileLocator rnode;
 	BlockNumber blk;
 
 	XLogRecGetBlockTag(record, 0, &rnode, NULL, &blk);
@@ -258,7 +258,7 @@ redo_seal_page(XLogReaderState *record)
 static void
 redo_note_free_space(XLogReaderState *record, Size space)
 {
-	RelFileNode rnode;
+	RelFileLocator rnode;
 	BlockNumber blk;
 
 	XLogRecGetBlockTag(record, 0, &rnode, NULL, &blk);

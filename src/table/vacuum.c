@@ -22,6 +22,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "commands/vacuum.h"
+#include "compat_heap.h"
 #include "pgstat.h"
 #include "postmaster/autovacuum.h"
 #include "storage/lmgr.h"
@@ -158,9 +159,8 @@ correct_row_counts(Relation rel, SealedSummary *sum, double rows)
 	PgStat_EntryRef *entry_ref;
 
 	visibilitymap_count(rel, &all_visible, &all_frozen);
-	vac_update_relstats(rel, sum->nblocks, rows, all_visible,
-						rel->rd_rel->relhasindex, InvalidTransactionId,
-						InvalidMultiXactId, NULL, NULL, false);
+	omen_update_relstats(rel, sum->nblocks, rows, all_visible, all_frozen,
+						 rel->rd_rel->relhasindex);
 
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
@@ -169,9 +169,8 @@ correct_row_counts(Relation rel, SealedSummary *sum, double rows)
 
 		if (RelationGetIndexPredicate(index) == NIL &&
 			index->rd_rel->reltuples >= 0 && index->rd_index->indisready)
-			vac_update_relstats(index, RelationGetNumberOfBlocks(index), rows,
-								0, false, InvalidTransactionId,
-								InvalidMultiXactId, NULL, NULL, false);
+			omen_update_relstats(index, RelationGetNumberOfBlocks(index), rows,
+								 0, 0, false);
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
@@ -181,7 +180,7 @@ correct_row_counts(Relation rel, SealedSummary *sum, double rows)
 	entry_ref = pgstat_get_entry_ref_locked(PGSTAT_KIND_RELATION,
 											MyDatabaseId,
 											RelationGetRelid(rel), false);
-	((PgStatShared_Relation *) entry_ref->shared_stats)->stats.n_live_tuples =
+	((PgStatShared_Relation *) entry_ref->shared_stats)->stats.omen_live_tuples =
 		rows;
 	pgstat_unlock_entry(entry_ref);
 }
@@ -287,7 +286,7 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 		return;
 
 	/* autovacuum is in the background, too */
-	if (!omen_seal_enabled && IsAutoVacuumWorkerProcess())
+	if (!omen_seal_enabled && AmAutoVacuumWorkerProcess())
 		return;
 
 	/*
@@ -304,7 +303,7 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	}
 	omen_seal_relation(rel,
 					   OMEN_SEAL_SETTLED |
-					   (IsAutoVacuumWorkerProcess() ? OMEN_SEAL_YIELD : 0),
+					   (AmAutoVacuumWorkerProcess() ? OMEN_SEAL_YIELD : 0),
 					   &stats);
 	if (stats.groups_sealed > 0)
 		ereport((my_params.options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG1,

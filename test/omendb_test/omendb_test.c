@@ -95,9 +95,9 @@ static void
 test_owner(OmenOwner *owner, int32 number)
 {
 	memset(owner, 0, sizeof(*owner));
-	owner->rnode.spcNode = 1663;
-	owner->rnode.dbNode = MyDatabaseId;
-	owner->rnode.relNode = 4000000000U + number;
+	owner->rnode.spcOid = 1663;
+	owner->rnode.dbOid = MyDatabaseId;
+	owner->rnode.relNumber = 4000000000U + number;
 	owner->first_block = 0;
 }
 
@@ -247,7 +247,7 @@ list_one(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
 
 	omen_id_format(id, idstr);
 	values[0] = CStringGetTextDatum(idstr);
-	values[1] = Int32GetDatum((int32) (owner->rnode.relNode - 4000000000U));
+	values[1] = Int32GetDatum((int32) (owner->rnode.relNumber - 4000000000U));
 	values[2] = Int64GetDatum(size);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return true;
