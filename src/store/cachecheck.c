@@ -23,7 +23,6 @@ omen_store_check_lists(void)
 {
 	StringInfoData buf;
 	uint8	   *seen = palloc0(omen_cache_nentries);
-	uint32		table = 0;
 	uint32		pinned = 0;
 	uint32		lost = 0;
 	uint32		wrong = 0;
@@ -49,7 +48,6 @@ omen_store_check_lists(void)
 				broken = "an entry is twice in the table";
 				break;
 			}
-			table++;
 			if ((e->hash & (omen_cache_nbuckets - 1)) != b ||
 				(state != OMEN_ENTRY_LOADING && state != OMEN_ENTRY_VALID))
 				wrong++;
