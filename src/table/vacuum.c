@@ -209,10 +209,8 @@ correct_pages(Relation rel)
 	table_close(classrel, AccessShareLock);
 
 	visibilitymap_count(rel, &all_visible, &all_frozen);
-	vac_update_relstats(rel, RelationGetNumberOfBlocks(rel), reltuples,
-						all_visible, rel->rd_rel->relhasindex,
-						InvalidTransactionId, InvalidMultiXactId, NULL, NULL,
-						false);
+	omen_update_relstats(rel, RelationGetNumberOfBlocks(rel), reltuples,
+						 all_visible, all_frozen, rel->rd_rel->relhasindex);
 }
 
 /*
