@@ -35,10 +35,16 @@
 #define ALEX_NSTRATEGIES		5
 
 #define ALEX_MAGIC				0x414C4558	/* "ALEX" */
-#define ALEX_VERSION			1	/* of the whole on-disk format */
+#define ALEX_VERSION			2	/* of the whole on-disk format */
 #define ALEX_PAGE_ID			0xFFA1	/* last two bytes of every page */
 
 #define ALEX_META_BLOCK			0
+
+/*
+ * Searches that meet a recycled page, or an outdated root, start again.  So
+ * many times in a row only in a damaged index.
+ */
+#define ALEX_MAX_TRIES			1000
 
 #define ALEX_DEFAULT_FILLFACTOR	80
 #define ALEX_MIN_FILLFACTOR		50
@@ -203,7 +209,8 @@ typedef struct AlexModel
 /*
  * A gapped leaf.  After the header follow
  *	  uint64 used[nwords]	occupancy bitmap
- *	  uint64 dead[nwords]	kill hints, never logged
+ *	  uint64 dead[nwords]	kill hints, never logged; believed only if they
+ *							add up to dead_sum
  *	  uint64 image[nslots]
  *	  ItemPointerData tid[nslots]
  *	  uint16 payload[nslots]	only with ALEX_LEAF_PAYLOAD; 0: none
@@ -222,7 +229,7 @@ typedef struct AlexLeafHeader
 	uint16		class;
 	uint16		flags;
 	uint32		payload_bytes;	/* of live payloads */
-	uint32		reserved;
+	uint32		dead_sum;		/* of the kill bitmap, 0: no kills */
 } AlexLeafHeader;
 
 #define ALEX_LEAF_PAYLOAD		0x0001
@@ -605,7 +612,13 @@ extern void alex_page_init(Page page, AlexPageKind kind, int level,
 extern void alex_meta_init(Page page, AlexKind kind, uint64 buildid,
 						   BlockNumber root, uint32 level);
 extern void alex_check_page(Relation rel, Buffer buf);
+extern void alex_corrupted(Relation rel, BlockNumber block) pg_attribute_noreturn();
+extern Buffer alex_read_buffer(Relation rel, BlockNumber block);
+extern void alex_lock_buffer(Relation rel, Buffer buf, int lockmode);
 extern Buffer alex_get_buffer(Relation rel, BlockNumber block, int lockmode);
+extern Buffer alex_get_next(Relation rel, Buffer left, int lockmode);
+extern Buffer alex_get_inner(Relation rel, BlockNumber block, int level,
+							 int lockmode);
 extern Buffer alex_new_buffer(Relation rel);
 extern bool alex_page_recyclable(Page page);
 extern uint64 alex_new_incarnation(Relation rel);
@@ -623,6 +636,7 @@ extern int	alex_leaf_prev_used(Page page, int slot);
 extern IndexTuple alex_leaf_payload(Page page, int slot);
 extern int	alex_leaf_free_payload(Page page);
 extern bool alex_leaf_has_dead(Page page);
+extern bool alex_leaf_kill(Page page, int slot);
 extern int	alex_leaf_gather(Page page, AlexItem *items);
 extern int	alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
 								   double density);
@@ -649,6 +663,7 @@ extern void alex_finish_split(Relation rel, Buffer lbuf);
 /* alexsearch.c */
 extern Buffer alex_find_leaf(Relation rel, AlexKey key, bool before,
 							 int lockmode, BlockNumber hint);
+extern void alex_count_move(Relation rel, int64 *moves);
 extern bool alex_leaf_covers(Page page, AlexKey key, bool before);
 extern BlockNumber alex_descend(Relation rel, AlexKey key, bool before,
 								int level);

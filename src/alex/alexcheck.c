@@ -147,6 +147,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 	const uint64 *images;
 	const ItemPointerData *tids;
 	bool		payload = (leaf->flags & ALEX_LEAF_PAYLOAD) != 0;
+	bool		has_dead = alex_leaf_has_dead(page);
 	uint64		image = PG_UINT64_MAX;
 	uint64		tid = PG_UINT64_MAX;
 	int			nitems = 0;
@@ -212,7 +213,8 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 				alex_leaf_next_used(page, alex_leaf_lower_bound(page, image,
 																tid)) != s)
 				CORRUPT(check, block, "search does not find the entry in slot %d", s);
-			if (check->filter)
+			/* no row that should be in the index has a killed entry only */
+			if (check->filter && !(has_dead && alex_bit(alex_dead(page), s)))
 			{
 				Fingerprint fp;
 
@@ -579,6 +581,8 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 		{
 			AlexLeafHeader *leaf = alex_leaf(page);
 
+			bool		has_dead = alex_leaf_has_dead(page);
+
 			leaves++;
 			entries += leaf->nitems;
 			nslots += leaf->nslots;
@@ -593,7 +597,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 				error_sum += err;
 				max_error = Max(max_error, err);
 				exact += err == 0;
-				killed += alex_bit(alex_dead(page), s);
+				killed += has_dead && alex_bit(alex_dead(page), s);
 			}
 		}
 		else

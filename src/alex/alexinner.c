@@ -102,33 +102,31 @@ alex_find_inner(Relation rel, AlexKey key, int level)
 	Buffer		buf;
 	Page		page;
 	int			tries = 0;
+	int64		moves = 0;
 
 restart:
-	if (tries++ > 0)
-	{
-		/*
-		 * If the level is that of the root as we remember it, we have begun
-		 * there and nobody has compared its incarnation.  That root can be
-		 * long unlinked and its block another page; only the meta page tells
-		 * where to begin then.  What the caller holds is no root, as it lies
-		 * below the level.
-		 */
-		alex_refresh_root(rel);
-	}
-	if (tries > 10000)
+	if (tries++ >= ALEX_MAX_TRIES)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("could not find the page of level %d for a key in index \"%s\"",
 						level, RelationGetRelationName(rel)),
 				 errhint("Please REINDEX it.")));
+
+	/*
+	 * The root that we remember may be long unlinked, and its block another
+	 * page, even the one that the caller holds: only the meta page tells where
+	 * to begin.  (To wait for it here is safe, it comes last of all, and the
+	 * caller holds no root, as the root lies on the wanted level or above.)
+	 */
+	alex_refresh_root(rel);
 	block = alex_descend(rel, key, false, level);
-	buf = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
+	buf = alex_get_inner(rel, block, level, BUFFER_LOCK_EXCLUSIVE);
+	if (!BufferIsValid(buf))
+		goto restart;
 	for (;;)
 	{
 		page = BufferGetPage(buf);
-		if (alex_opaque(page)->level != level ||
-			alex_opaque(page)->kind != ALEX_PAGE_INNER ||
-			alex_key_lt(key, alex_header(page)->low))
+		if (alex_key_lt(key, alex_header(page)->low))
 		{
 			UnlockReleaseBuffer(buf);
 			goto restart;
@@ -141,19 +139,12 @@ restart:
 			alex_finish_split(rel, buf);
 			goto restart;
 		}
-		if (tries == 1 && alex_rel(rel)->level == level)
-		{
-			/* a root of the past: do not walk the whole level from there */
-			UnlockReleaseBuffer(buf);
-			goto restart;
-		}
+		alex_count_move(rel, &moves);
 		block = alex_opaque(page)->right;
 		UnlockReleaseBuffer(buf);
-		if (block == InvalidBlockNumber)
-			elog(ERROR, "fell off the end of index \"%s\"",
-				 RelationGetRelationName(rel));
-		CHECK_FOR_INTERRUPTS();
-		buf = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
+		buf = alex_get_inner(rel, block, level, BUFFER_LOCK_EXCLUSIVE);
+		if (!BufferIsValid(buf))
+			goto restart;
 	}
 }
 
@@ -211,7 +202,7 @@ split_inner(Relation rel, Buffer buf, int newpos)
 
 	if (opaque->right != InvalidBlockNumber)
 	{
-		fbuf = alex_get_buffer(rel, opaque->right, BUFFER_LOCK_EXCLUSIVE);
+		fbuf = alex_get_next(rel, buf, BUFFER_LOCK_EXCLUSIVE);
 		if (alex_opaque(BufferGetPage(fbuf))->left != xlrec.left)
 			ereport(ERROR,
 					(errcode(ERRCODE_INDEX_CORRUPTED),
@@ -349,7 +340,7 @@ new_root(Relation rel, Buffer lbuf)
 void
 alex_finish_split(Relation rel, Buffer lbuf)
 {
-	for (;;)
+	for (int tries = 0;; tries++)
 	{
 		Page		lpage = BufferGetPage(lbuf);
 		int			level = alex_opaque(lpage)->level;
@@ -369,6 +360,13 @@ alex_finish_split(Relation rel, Buffer lbuf)
 			UnlockReleaseBuffer(lbuf);
 			return;
 		}
+		if (tries >= ALEX_MAX_TRIES)
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("could not complete the split of page %u of level %d in index \"%s\"",
+							BufferGetBlockNumber(lbuf), level,
+							RelationGetRelationName(rel)),
+					 errhint("Please REINDEX it.")));
 
 		if (rel->rd_amcache == NULL)
 		{
@@ -404,8 +402,11 @@ alex_finish_split(Relation rel, Buffer lbuf)
 				 * so give up our lock before taking it.
 				 */
 				LockBuffer(lbuf, BUFFER_LOCK_UNLOCK);
-				rootbuf = alex_get_buffer(rel, meta.root,
-										  BUFFER_LOCK_EXCLUSIVE);
+				CHECK_FOR_INTERRUPTS();
+				rootbuf = alex_get_inner(rel, meta.root, meta.level,
+										 BUFFER_LOCK_EXCLUSIVE);
+				if (!BufferIsValid(rootbuf))
+					alex_corrupted(rel, ALEX_META_BLOCK);
 				alex_finish_split(rel, rootbuf);
 				LockBuffer(lbuf, BUFFER_LOCK_EXCLUSIVE);
 				continue;
@@ -475,6 +476,7 @@ alex_finish_split(Relation rel, Buffer lbuf)
 			/* now the parent itself is split incompletely */
 			UnlockReleaseBuffer(pright);
 			lbuf = pbuf;
+			tries = 0;
 			continue;
 		}
 		UnlockReleaseBuffer(pbuf);

@@ -64,6 +64,7 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 	for (;;)
 	{
 		int			nslots = alex_leaf(page)->nslots;
+		bool		has_dead = alex_leaf_has_dead(page);
 		AlexKey		high;
 
 		for (; slot < nslots; slot = alex_leaf_next_used(page, slot + 1))
@@ -73,7 +74,7 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 
 			if (alex_images(page)[slot] != key.image)
 				goto done;
-			if (alex_bit(alex_dead(page), slot))
+			if (has_dead && alex_bit(alex_dead(page), slot))
 				continue;
 			htid = alex_tids(page)[slot];
 
@@ -142,8 +143,8 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 			}
 			else if (all_dead)
 			{
-				alex_bit_set(alex_dead(page), slot);
-				MarkBufferDirtyHint(curbuf, true);
+				if (alex_leaf_kill(page, slot))
+					MarkBufferDirtyHint(curbuf, true);
 			}
 		}
 
@@ -152,20 +153,14 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 		if (alex_key_class(high) != class || high.image != key.image ||
 			alex_key_tid(high) == 0)
 			break;
-		do
 		{
-			BlockNumber next = alex_opaque(page)->right;
-			Buffer		nbuf;
+			Buffer		nbuf = alex_get_next(rel, curbuf, BUFFER_LOCK_SHARE);
 
-			if (next == InvalidBlockNumber)
-				elog(ERROR, "fell off the end of index \"%s\"",
-					 RelationGetRelationName(rel));
-			nbuf = alex_get_buffer(rel, next, BUFFER_LOCK_SHARE);
 			if (curbuf != buf)
 				UnlockReleaseBuffer(curbuf);
 			curbuf = nbuf;
 			page = BufferGetPage(curbuf);
-		} while (alex_is_deleted(page));
+		}
 		slot = alex_leaf_next_used(page, 0);
 	}
 
@@ -419,11 +414,7 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
 				restart = true;
 				break;
 			}
-			if (alex_opaque(page)->right == InvalidBlockNumber)
-				elog(ERROR, "fell off the end of index \"%s\"",
-					 RelationGetRelationName(rel));
-			nbuf = alex_get_buffer(rel, alex_opaque(page)->right,
-								   BUFFER_LOCK_EXCLUSIVE);
+			nbuf = alex_get_next(rel, buf, BUFFER_LOCK_EXCLUSIVE);
 			if (!BufferIsValid(guard))
 				guard = buf;
 			else

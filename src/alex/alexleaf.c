@@ -15,6 +15,8 @@
  */
 #include "alex/alex.h"
 
+#include "common/hashfn.h"
+#include "port/atomics.h"
 #include "port/pg_bitutils.h"
 
 /*
@@ -140,7 +142,8 @@ alex_leaf_next_used(Page page, int slot)
 			return nslots;
 		word = used[w];
 	}
-	return (w << 6) + pg_rightmost_one_pos64(word);
+	/* damaged pages may have bits behind the last slot */
+	return Min((w << 6) + pg_rightmost_one_pos64(word), nslots);
 }
 
 /* Last used slot <= slot, or -1. */
@@ -209,11 +212,16 @@ prev_gap(Page page, int slot)
 	return (w << 6) + pg_leftmost_one_pos64(word);
 }
 
-/* The payload of a used slot, or NULL. */
+/*
+ * The payload of a used slot, or NULL.  It must lie within the page and name
+ * the entry's TID, so that a damaged offset cannot pass off arbitrary bytes as
+ * a tuple.
+ */
 IndexTuple
 alex_leaf_payload(Page page, int slot)
 {
 	uint16		off;
+	IndexTuple	itup;
 
 	if ((alex_leaf(page)->flags & ALEX_LEAF_PAYLOAD) == 0)
 		return NULL;
@@ -221,14 +229,23 @@ alex_leaf_payload(Page page, int slot)
 	if (off == 0)
 		return NULL;
 	if (off < ((PageHeader) page)->pd_upper ||
-		off + sizeof(IndexTupleData) > ALEX_SPECIAL ||
-		off + IndexTupleSize((IndexTuple) ((char *) page + off)) > ALEX_SPECIAL)
+		off != MAXALIGN(off) ||
+		off + sizeof(IndexTupleData) > ALEX_SPECIAL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("corrupted leaf page of an alex index: payload offset %u out of range",
 						off),
 				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
-	return (IndexTuple) ((char *) page + off);
+	itup = (IndexTuple) ((char *) page + off);
+	if (IndexTupleSize(itup) < sizeof(IndexTupleData) ||
+		off + IndexTupleSize(itup) > ALEX_SPECIAL ||
+		alex_tid_pack(&itup->t_tid) != alex_tid_pack(&alex_tids(page)[slot]))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("corrupted leaf page of an alex index: payload at offset %u is not that of slot %d",
+						off, slot),
+				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
+	return itup;
 }
 
 /* Bytes free for payloads without compaction. */
@@ -238,18 +255,72 @@ alex_leaf_free_payload(Page page)
 	return ((PageHeader) page)->pd_upper - ((PageHeader) page)->pd_lower;
 }
 
-bool
-alex_leaf_has_dead(Page page)
+/* What a kill bit adds to the sum; never zero. */
+static inline uint32
+dead_weight(int slot)
+{
+	return murmurhash32(slot + 1) | 1;
+}
+
+static uint32
+sum_dead(Page page)
 {
 	const uint64 *dead = alex_dead(page);
 	int			nwords = alex_words(alex_leaf(page)->nslots);
+	uint32		sum = 0;
 
 	for (int w = 0; w < nwords; w++)
 	{
-		if (dead[w] != 0)
-			return true;
+		for (uint64 word = dead[w]; word != 0; word &= word - 1)
+			sum += dead_weight((w << 6) + pg_rightmost_one_pos64(word));
 	}
-	return false;
+	return sum;
+}
+
+/*
+ * Are there kill hints, and can they be believed?
+ *
+ * Nothing else on a page tells a killed entry from another, and a row whose
+ * entry is taken for killed is invisible to scans and to the check of
+ * uniqueness.  So the hints have a sum in the header, which a damaged bitmap
+ * does not match.  Then, and for the moment that somebody needs to set a hint
+ * and its part of the sum, there are none: entries that are not known to be
+ * dead cost a look at the table, no more.
+ */
+bool
+alex_leaf_has_dead(Page page)
+{
+	uint32		sum = alex_leaf(page)->dead_sum;
+
+	return unlikely(sum != 0) && sum == sum_dead(page);
+}
+
+/*
+ * Mark the entry in a slot as killed, under any lock.  Others may be doing the
+ * same: each changes the sum by what he has changed.  Returns false if the
+ * entry was marked already.
+ */
+bool
+alex_leaf_kill(Page page, int slot)
+{
+	uint64		bit = UINT64CONST(1) << (slot & 63);
+	pg_atomic_uint64 *word =
+		(pg_atomic_uint64 *) &alex_dead(page)[slot >> 6];
+
+	if ((pg_atomic_fetch_or_u64(word, bit) & bit) != 0)
+		return false;
+	pg_atomic_fetch_add_u32((pg_atomic_uint32 *) &alex_leaf(page)->dead_sum,
+							(int32) dead_weight(slot));
+	return true;
+}
+
+/* Forget the kill hints of an exclusively locked leaf. */
+static void
+forget_dead(Page page)
+{
+	memset(alex_dead(page), 0,
+		   alex_words(alex_leaf(page)->nslots) * sizeof(uint64));
+	alex_leaf(page)->dead_sum = 0;
 }
 
 /*
@@ -262,6 +333,7 @@ alex_leaf_gather(Page page, AlexItem *items)
 	const uint64 *images = alex_images(page);
 	const ItemPointerData *tids = alex_tids(page);
 	const uint64 *dead = alex_dead(page);
+	bool		has_dead = alex_leaf_has_dead(page);
 	int			nslots = alex_leaf(page)->nslots;
 	int			n = 0;
 	Size		payload = 0;
@@ -272,7 +344,7 @@ alex_leaf_gather(Page page, AlexItem *items)
 		items[n].image = images[s];
 		items[n].tid = alex_tid_pack(&tids[s]);
 		items[n].payload = alex_leaf_payload(page, s);
-		items[n].dead = alex_bit(dead, s);
+		items[n].dead = has_dead && alex_bit(dead, s);
 		if (items[n].payload != NULL)
 			payload += MAXALIGN(IndexTupleSize(items[n].payload));
 		n++;
@@ -471,7 +543,6 @@ alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
 	leaf->nitems = layout->nitems;
 	leaf->flags = layout->flags;
 	leaf->payload_bytes = 0;
-	leaf->reserved = 0;
 	memcpy(alex_used(page), layout->used,
 		   alex_words(layout->nslots) * sizeof(uint64));
 
@@ -498,6 +569,7 @@ alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
 		}
 	}
 	Assert(i == layout->nitems);
+	leaf->dead_sum = sum_dead(page);
 	fill_gaps(page);
 	((PageHeader) page)->pd_lower = ALEX_LEAF_START +
 		alex_leaf_bytes(layout->nslots, payload);
@@ -597,6 +669,7 @@ alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
 	uint16	   *payloads = (leaf->flags & ALEX_LEAF_PAYLOAD) ?
 		alex_payloads(page) : NULL;
 	uint64	   *dead = alex_dead(page);
+	bool		has_dead = alex_leaf_has_dead(page);
 	int			slot = place->slot;
 	int			gap = place->gap;
 	ItemPointerData itid;
@@ -610,7 +683,8 @@ alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
 		memmove(&tids[slot + 1], &tids[slot], n * sizeof(ItemPointerData));
 		if (payloads)
 			memmove(&payloads[slot + 1], &payloads[slot], n * sizeof(uint16));
-		shift_bits(dead, slot, slot, gap);
+		if (has_dead)
+			shift_bits(dead, slot, slot, gap);
 	}
 	else if (gap < slot)
 	{
@@ -620,10 +694,17 @@ alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
 		memmove(&tids[gap], &tids[gap + 1], n * sizeof(ItemPointerData));
 		if (payloads)
 			memmove(&payloads[gap], &payloads[gap + 1], n * sizeof(uint16));
-		shift_bits(dead, gap, slot, gap);
+		if (has_dead)
+			shift_bits(dead, gap, slot, gap);
 	}
 	alex_bit_set(alex_used(page), gap);
-	alex_bit_clear(dead, slot);
+	if (has_dead)
+	{
+		alex_bit_clear(dead, slot);
+		leaf->dead_sum = sum_dead(page);
+	}
+	else if (leaf->dead_sum != 0)
+		forget_dead(page);
 
 	alex_tid_unpack(tid, &itid);
 	for (int s = place->start; s <= slot; s++)
@@ -656,6 +737,7 @@ void
 alex_leaf_remove(Page page, const uint16 *slots, int nslots)
 {
 	AlexLeafHeader *leaf = alex_leaf(page);
+	bool		has_dead = alex_leaf_has_dead(page);
 
 	for (int i = 0; i < nslots; i++)
 	{
@@ -674,5 +756,9 @@ alex_leaf_remove(Page page, const uint16 *slots, int nslots)
 		alex_bit_clear(alex_dead(page), s);
 		leaf->nitems--;
 	}
+	if (has_dead)
+		leaf->dead_sum = sum_dead(page);
+	else
+		forget_dead(page);
 	fill_gaps(page);
 }

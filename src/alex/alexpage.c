@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_index.h"
+#include "storage/buf_internals.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
@@ -77,33 +78,82 @@ alex_page_replace(Page page, const char *image)
 }
 
 /*
- * Could the page be alex's, so that using it stays within its bounds?
+ * Do sibling links, bounds and flags of a leaf or inner page agree with each
+ * other?  A page that passes leads further right, or nowhere: whoever follows
+ * right links, comparing bounds, cannot walk in a circle.
  */
 static bool
-page_is_sane(Page page)
+links_are_sane(Page page, BlockNumber block)
 {
+	AlexOpaque *opaque = alex_opaque(page);
+	AlexPageHeader *header = alex_header(page);
+
+	return opaque->left != block && opaque->right != block &&
+		opaque->left != ALEX_META_BLOCK && opaque->right != ALEX_META_BLOCK &&
+		(opaque->left != opaque->right ||
+		 opaque->left == InvalidBlockNumber) &&
+		alex_key_lt(header->low, header->high) &&
+		(opaque->left == InvalidBlockNumber) ==
+		(alex_key_class(header->low) == ALEX_CLASS_LOW) &&
+		(opaque->right == InvalidBlockNumber) ==
+		(alex_key_class(header->high) == ALEX_CLASS_HIGH) &&
+		((opaque->flags & ALEX_DELETED) != 0) ==
+		FullTransactionIdIsValid(header->safexid) &&
+		((opaque->flags & ALEX_INCOMPLETE_SPLIT) == 0 ||
+		 opaque->right != InvalidBlockNumber);
+}
+
+/*
+ * Could the page be alex's, so that using it stays within its bounds and
+ * leads to its neighbours only?
+ */
+static bool
+page_is_sane(Page page, BlockNumber block)
+{
+	AlexOpaque *opaque = alex_opaque(page);
+
 	if (PageGetSpecialSize(page) != ALEX_OPAQUE_SIZE ||
 		((PageHeader) page)->pd_special != ALEX_SPECIAL ||
-		alex_opaque(page)->page_id != ALEX_PAGE_ID)
+		opaque->page_id != ALEX_PAGE_ID)
 		return false;
-	switch (alex_opaque(page)->kind)
+	switch (opaque->kind)
 	{
 		case ALEX_PAGE_META:
-			return true;
+			return block == ALEX_META_BLOCK;
 		case ALEX_PAGE_INNER:
-			return alex_inner(page)->nitems > 0 &&
-				alex_inner(page)->nitems <= ALEX_MAX_INNER;
+			return opaque->level > 0 &&
+				alex_inner(page)->nitems > 0 &&
+				alex_inner(page)->nitems <= ALEX_MAX_INNER &&
+				links_are_sane(page, block);
 		case ALEX_PAGE_GAPPED:
 			{
 				AlexLeafHeader *leaf = alex_leaf(page);
 
-				return leaf->nslots > 0 && leaf->nslots <= ALEX_MAX_SLOTS &&
+				return opaque->level == 0 &&
+					leaf->nslots > 0 && leaf->nslots <= ALEX_MAX_SLOTS &&
+					leaf->nitems <= leaf->nslots &&
 					((PageHeader) page)->pd_lower == ALEX_LEAF_START +
 					alex_leaf_bytes(leaf->nslots,
-									(leaf->flags & ALEX_LEAF_PAYLOAD) != 0);
+									(leaf->flags & ALEX_LEAF_PAYLOAD) != 0) &&
+					leaf->class > ALEX_CLASS_LOW &&
+					leaf->class <= ALEX_CLASS_NULL_LAST &&
+					leaf->class >= alex_key_class(leaf->common.low) &&
+					leaf->class <= alex_key_class(leaf->common.high) &&
+					links_are_sane(page, block);
 			}
 	}
 	return false;
+}
+
+/* Report that a page cannot be what it should be. */
+void
+alex_corrupted(Relation rel, BlockNumber block)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" contains corrupted page at block %u",
+					RelationGetRelationName(rel), block),
+			 errhint("Please REINDEX it.")));
 }
 
 /*
@@ -121,26 +171,117 @@ alex_check_page(Relation rel, Buffer buf)
 						RelationGetRelationName(rel),
 						BufferGetBlockNumber(buf)),
 				 errhint("Please REINDEX it.")));
-	if (!page_is_sane(page))
+	if (!page_is_sane(page, BufferGetBlockNumber(buf)))
+		alex_corrupted(rel, BufferGetBlockNumber(buf));
+}
+
+/*
+ * Read a page that some other page, or the directory, names.
+ */
+Buffer
+alex_read_buffer(Relation rel, BlockNumber block)
+{
+	/* ReadBuffer would add a page */
+	if (block == InvalidBlockNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" contains corrupted page at block %u",
-						RelationGetRelationName(rel),
-						BufferGetBlockNumber(buf)),
+				 errmsg("index \"%s\" contains a link to no page",
+						RelationGetRelationName(rel)),
 				 errhint("Please REINDEX it.")));
+	return ReadBuffer(rel, block);
+}
+
+/*
+ * Lock and check a pinned page.  In an undamaged index nobody comes to a page
+ * that he has locked already; where he does he would wait for himself, and no
+ * cancel would reach him.
+ */
+void
+alex_lock_buffer(Relation rel, Buffer buf, int lockmode)
+{
+	if (!BufferIsLocal(buf) &&
+		unlikely(LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buf - 1)))))
+		alex_corrupted(rel, BufferGetBlockNumber(buf));
+	LockBuffer(buf, lockmode);
+	alex_check_page(rel, buf);
 }
 
 /*
  * Read, lock and check a page.  lockmode is BUFFER_LOCK_SHARE or
- * BUFFER_LOCK_EXCLUSIVE; the buffer is returned pinned and locked.
+ * BUFFER_LOCK_EXCLUSIVE; the buffer is returned pinned and locked.  Callers
+ * that hold locks on other pages use alex_get_next or alex_get_inner.
  */
 Buffer
 alex_get_buffer(Relation rel, BlockNumber block, int lockmode)
 {
-	Buffer		buf = ReadBuffer(rel, block);
+	Buffer		buf = alex_read_buffer(rel, block);
 
-	LockBuffer(buf, lockmode);
-	alex_check_page(rel, buf);
+	alex_lock_buffer(rel, buf, lockmode);
+	return buf;
+}
+
+/*
+ * Get the right sibling of a page that the caller has locked and that is not
+ * deleted.
+ *
+ * What makes a page the right sibling (its level, and a low key that is our
+ * high key) cannot change while we hold our page, so it can be looked at
+ * before the lock is waited for: we wait to the right only, wherever a
+ * damaged link may lead.
+ */
+Buffer
+alex_get_next(Relation rel, Buffer left, int lockmode)
+{
+	Page		lpage = BufferGetPage(left);
+	Buffer		buf = alex_read_buffer(rel, alex_opaque(lpage)->right);
+	Page		page = BufferGetPage(buf);
+
+	if (PageIsNew(page) ||
+		alex_opaque(page)->kind != alex_opaque(lpage)->kind ||
+		alex_opaque(page)->level != alex_opaque(lpage)->level ||
+		alex_is_deleted(page) ||
+		!alex_key_eq(alex_header(page)->low, alex_header(lpage)->high))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("block %u of index \"%s\" is not the right sibling of block %u",
+						BufferGetBlockNumber(buf),
+						RelationGetRelationName(rel),
+						BufferGetBlockNumber(left)),
+				 errhint("Please REINDEX it.")));
+	alex_lock_buffer(rel, buf, lockmode);
+	return buf;
+}
+
+/*
+ * Get an inner page of the given level; InvalidBuffer if the block is
+ * something else.  The caller may hold locks on lower levels.
+ *
+ * The level is looked at before the lock is waited for, since what is no
+ * inner page could be one that the caller, or somebody who waits for him, has
+ * locked.  It does not change in between: a block that the meta page or
+ * another page has named is not recycled while the caller's transaction lasts
+ * (or his VACUUM, which alone makes pages free to be recycled).
+ */
+Buffer
+alex_get_inner(Relation rel, BlockNumber block, int level, int lockmode)
+{
+	Buffer		buf = alex_read_buffer(rel, block);
+	Page		page = BufferGetPage(buf);
+
+	if (PageIsNew(page) || alex_opaque(page)->kind != ALEX_PAGE_INNER ||
+		alex_opaque(page)->level != level)
+	{
+		ReleaseBuffer(buf);
+		return InvalidBuffer;
+	}
+	alex_lock_buffer(rel, buf, lockmode);
+	page = BufferGetPage(buf);
+	if (alex_opaque(page)->kind != ALEX_PAGE_INNER ||
+		alex_opaque(page)->level != level)
+	{
+		UnlockReleaseBuffer(buf);
+		return InvalidBuffer;
+	}
 	return buf;
 }
 
@@ -271,7 +412,9 @@ read_meta(Relation rel, AlexRel *info)
 	 * level and serves as an entry point as long as its incarnation is the
 	 * same.  It cannot be recycled while we hold a snapshot or run VACUUM.
 	 */
-	buf = alex_get_buffer(rel, info->root, BUFFER_LOCK_SHARE);
+	buf = alex_get_inner(rel, info->root, info->level, BUFFER_LOCK_SHARE);
+	if (!BufferIsValid(buf))
+		alex_corrupted(rel, ALEX_META_BLOCK);
 	info->root_incarnation = alex_header(BufferGetPage(buf))->incarnation;
 	UnlockReleaseBuffer(buf);
 }

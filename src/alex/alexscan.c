@@ -157,12 +157,8 @@ kill_items(IndexScanDesc scan)
 															 tid));
 			if (slot < alex_leaf(page)->nslots &&
 				alex_images(page)[slot] == image &&
-				alex_tid_pack(&alex_tids(page)[slot]) == tid &&
-				!alex_bit(alex_dead(page), slot))
-			{
-				alex_bit_set(alex_dead(page), slot);
-				changed = true;
-			}
+				alex_tid_pack(&alex_tids(page)[slot]) == tid)
+				changed |= alex_leaf_kill(page, slot);
 		}
 	}
 	if (changed)
@@ -271,19 +267,6 @@ range_before(AlexScan *so, AlexKey key)
 	return lo - 1;
 }
 
-/* More was found in a leaf than there can be. */
-static void
-too_much(IndexScanDesc scan)
-{
-	AlexScan   *so = (AlexScan *) scan->opaque;
-
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" contains corrupted page at block %u",
-					RelationGetRelationName(scan->indexRelation), so->block),
-			 errhint("Please REINDEX it.")));
-}
-
 /*
  * Copy the matching entries in [low, high) of the share-locked leaf buf, which
  * holds all of them, and make that the current piece.  Gives up the lock.
@@ -298,6 +281,8 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 	const uint64 *dead = alex_dead(page);
 	int			nslots = alex_leaf(page)->nslots;
 	uint16		class = alex_leaf(page)->class;
+	bool		ignore_killed = scan->ignore_killed_tuples &&
+		alex_leaf_has_dead(page);
 	int			n = 0;
 
 	so->low = low;
@@ -334,11 +319,11 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 			tid = alex_tid_pack(&tids[slot]);
 			if (!alex_key_lt(alex_key(class, images[slot], tid), high))
 				break;
-			if (scan->ignore_killed_tuples && alex_bit(dead, slot))
+			if (ignore_killed && alex_bit(dead, slot))
 				continue;
 			/* entries out of order may belong to several ranges */
 			if (unlikely(n >= ALEX_MAX_SLOTS))
-				too_much(scan);
+				alex_corrupted(scan->indexRelation, so->block);
 			so->images[n] = images[slot];
 			so->tids[n] = tid;
 			if (scan->xs_want_itup)
@@ -346,10 +331,12 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 				IndexTuple	itup = alex_leaf_payload(page, slot);
 
 				so->payloads[n] = 0;
+				if (unlikely(itup == NULL && so->info.has_include))
+					alex_corrupted(scan->indexRelation, so->block);
 				if (itup != NULL)
 				{
 					if (so->tuples_used + MAXALIGN(IndexTupleSize(itup)) > BLCKSZ)
-						too_much(scan);
+						alex_corrupted(scan->indexRelation, so->block);
 					/* places are one too high, so that 0 means none */
 					so->payloads[n] = so->tuples_used + 1;
 					memcpy(so->tuples + so->tuples_used, itup,

@@ -61,6 +61,21 @@ left_of(Page page, AlexKey key, bool before)
 }
 
 /*
+ * Count a step to the right.  Deleted pages that lead to each other could
+ * make it a circle in a damaged index.
+ */
+void
+alex_count_move(Relation rel, int64 *moves)
+{
+	if (++*moves % 100000 == 0 && *moves > RelationGetNumberOfBlocks(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("right links of index \"%s\" do not end",
+						RelationGetRelationName(rel)),
+				 errhint("Please REINDEX it.")));
+}
+
+/*
  * Descend the inner pages to the given level and return the number of the
  * page there that covered the key when its parent was read.  No lock is held
  * at the end, and never more than one (shared) on the way: the caller checks
@@ -70,6 +85,7 @@ BlockNumber
 alex_descend(Relation rel, AlexKey key, bool before, int level)
 {
 	int			tries = 0;
+	int64		moves = 0;
 
 	for (;;)
 	{
@@ -88,7 +104,7 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 			block = info->root;
 			at = info->level;
 		}
-		if (tries > 10000)
+		if (tries > ALEX_MAX_TRIES)
 			ereport(ERROR,
 					(errcode(ERRCODE_INDEX_CORRUPTED),
 					 errmsg("could not descend to level %d in index \"%s\"",
@@ -101,13 +117,18 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 
 		while (at > level)
 		{
-			Buffer		buf = alex_get_buffer(rel, block, BUFFER_LOCK_SHARE);
-			Page		page = BufferGetPage(buf);
+			Buffer		buf = alex_get_inner(rel, block, at,
+											 BUFFER_LOCK_SHARE);
+			Page		page;
 			BlockNumber child;
 
-			if (alex_opaque(page)->kind != ALEX_PAGE_INNER ||
-				alex_opaque(page)->level != at ||
-				left_of(page, key, before) ||
+			if (!BufferIsValid(buf))
+			{
+				retry = true;
+				break;
+			}
+			page = BufferGetPage(buf);
+			if (left_of(page, key, before) ||
 				(first && (alex_is_deleted(page) ||
 						   alex_header(page)->incarnation !=
 						   info->root_incarnation)))
@@ -123,9 +144,7 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 				stale_root |= first;
 				first = false;
 				UnlockReleaseBuffer(buf);
-				if (block == InvalidBlockNumber)
-					elog(ERROR, "fell off the end of index \"%s\"",
-						 RelationGetRelationName(rel));
+				alex_count_move(rel, &moves);
 				continue;
 			}
 			first = false;
@@ -202,7 +221,7 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 		 bool before, int lockmode, int max_moves, Buffer *result,
 		 bool *moved)
 {
-	int			moves = 0;
+	int64		moves = 0;
 	Buffer		buf;
 
 	*moved = false;
@@ -221,12 +240,11 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 	}
 	if (!BufferIsValid(buf))
 	{
-		buf = ReadBuffer(rel, block);
+		buf = alex_read_buffer(rel, block);
 		if (hit != NULL)
 			*hit->hint = buf;
 	}
-	LockBuffer(buf, lockmode);
-	alex_check_page(rel, buf);
+	alex_lock_buffer(rel, buf, lockmode);
 
 	for (;;)
 	{
@@ -259,10 +277,7 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 		}
 		block = alex_opaque(page)->right;
 		UnlockReleaseBuffer(buf);
-		if (block == InvalidBlockNumber)
-			elog(ERROR, "fell off the end of index \"%s\"",
-				 RelationGetRelationName(rel));
-		moves++;
+		alex_count_move(rel, &moves);
 		*moved = true;
 		CHECK_FOR_INTERRUPTS();
 		buf = alex_get_buffer(rel, block, lockmode);
@@ -324,7 +339,7 @@ alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
 			return buf;
 		}
 		/* the page was recycled between its parent and us: start again */
-		if (++tries > 10000)
+		if (++tries > ALEX_MAX_TRIES)
 			ereport(ERROR,
 					(errcode(ERRCODE_INDEX_CORRUPTED),
 					 errmsg("could not find the leaf for a key in index \"%s\"",

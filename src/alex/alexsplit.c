@@ -258,7 +258,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 
 	if (opaque->right != InvalidBlockNumber)
 	{
-		fbuf = alex_get_buffer(rel, opaque->right, BUFFER_LOCK_EXCLUSIVE);
+		fbuf = alex_get_next(rel, buf, BUFFER_LOCK_EXCLUSIVE);
 		if (alex_opaque(BufferGetPage(fbuf))->left != xlrec.left)
 			ereport(ERROR,
 					(errcode(ERRCODE_INDEX_CORRUPTED),
@@ -380,6 +380,8 @@ alex_delete_killed(Relation rel, Relation heapRel, Buffer buf)
 	uint16	   *slots;
 	int			nremove = 0;
 
+	if (!alex_leaf_has_dead(page))
+		return;
 	blocks = palloc(nslots * sizeof(BlockNumber));
 	for (int s = 0; s < nslots; s++)
 	{

@@ -97,7 +97,9 @@ lock_leaves(Relation rel, BlockNumber block, Unlink *u)
 			return false;
 	}
 
-	u->target = alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
+	u->target = BufferIsValid(u->left) ?
+		alex_get_next(rel, u->left, BUFFER_LOCK_EXCLUSIVE) :
+		alex_get_buffer(rel, block, BUFFER_LOCK_EXCLUSIVE);
 	page = BufferGetPage(u->target);
 	if (!alex_is_leaf(page) || alex_is_deleted(page) ||
 		alex_leaf(page)->nitems > 0 ||
@@ -106,8 +108,7 @@ lock_leaves(Relation rel, BlockNumber block, Unlink *u)
 		alex_opaque(page)->right == InvalidBlockNumber)
 		return false;
 
-	u->right = alex_get_buffer(rel, alex_opaque(page)->right,
-							   BUFFER_LOCK_EXCLUSIVE);
+	u->right = alex_get_next(rel, u->target, BUFFER_LOCK_EXCLUSIVE);
 	rpage = BufferGetPage(u->right);
 	return alex_is_leaf(rpage) && !alex_is_deleted(rpage) &&
 		alex_leaf(rpage)->class == alex_leaf(page)->class &&
@@ -167,29 +168,30 @@ lock_parents(Relation rel, Unlink *u)
 	u->parent = InvalidBuffer;
 	if (left != InvalidBlockNumber)
 	{
-		u->parent_left = alex_get_buffer(rel, left, BUFFER_LOCK_EXCLUSIVE);
+		u->parent_left = alex_get_inner(rel, left, 1, BUFFER_LOCK_EXCLUSIVE);
+		if (!BufferIsValid(u->parent_left))
+			return false;
 		page = BufferGetPage(u->parent_left);
-		if (alex_opaque(page)->kind != ALEX_PAGE_INNER ||
-			alex_is_deleted(page) || alex_opaque(page)->level != 1 ||
+		if (alex_is_deleted(page) ||
 			alex_opaque(page)->right != parent ||
 			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
 			return false;
 	}
-	u->branch = alex_get_buffer(rel, parent, BUFFER_LOCK_EXCLUSIVE);
+	u->branch = BufferIsValid(u->parent_left) ?
+		alex_get_next(rel, u->parent_left, BUFFER_LOCK_EXCLUSIVE) :
+		alex_get_inner(rel, parent, 1, BUFFER_LOCK_EXCLUSIVE);
+	if (!BufferIsValid(u->branch))
+		return false;
 	page = BufferGetPage(u->branch);
-	if (alex_opaque(page)->kind != ALEX_PAGE_INNER || alex_is_deleted(page) ||
-		alex_opaque(page)->level != 1 || alex_inner(page)->nitems != 1 ||
+	if (alex_is_deleted(page) || alex_inner(page)->nitems != 1 ||
 		alex_inner_children(page)[0] != block ||
 		alex_opaque(page)->left != left ||
 		alex_opaque(page)->right == InvalidBlockNumber ||
 		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
 		return false;
-	u->parent_right = alex_get_buffer(rel, alex_opaque(page)->right,
-									  BUFFER_LOCK_EXCLUSIVE);
+	u->parent_right = alex_get_next(rel, u->branch, BUFFER_LOCK_EXCLUSIVE);
 	rpage = BufferGetPage(u->parent_right);
-	if (alex_opaque(rpage)->kind != ALEX_PAGE_INNER ||
-		alex_is_deleted(rpage) || alex_opaque(rpage)->level != 1 ||
-		alex_opaque(rpage)->left != parent ||
+	if (alex_opaque(rpage)->left != parent ||
 		alex_inner_children(rpage)[0] != right)
 		return false;
 	u->parent = alex_find_inner(rel, low, 2);

@@ -595,8 +595,11 @@ alex_mask(char *pagedata, BlockNumber block)
 	opaque->cycleid = 0;
 	opaque->flags &= ~ALEX_SPLIT_END;
 	if (alex_is_leaf(page) && alex_leaf(page)->nslots <= ALEX_MAX_SLOTS)
+	{
+		alex_leaf(page)->dead_sum = 0;
 		memset(alex_dead(page), 0,
 			   alex_words(alex_leaf(page)->nslots) * sizeof(uint64));
+	}
 }
 
 static void
