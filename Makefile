@@ -13,7 +13,7 @@ EXTVERSION = 0.1.0
 MODULE_big = omendb
 DATA = sql/omendb--0.1.0.sql
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
-OMEN_HEADERS = $(wildcard src/*.h src/*/*.h)
+OMEN_HEADERS = $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -23,7 +23,13 @@ ifneq (,$(findstring clang,$(CC)))
 PG_CFLAGS += -Wno-ignored-attributes -Wno-unknown-warning-option \
 	-Wno-ignored-optimization-argument
 endif
-SHLIB_LINK = -lrocksdb -lzstd -llz4
+SHLIB_LINK = -lzstd -llz4
+
+# RocksDB is in a program of its own, which lies beside the library: nothing it
+# does can end a process of PostgreSQL
+ROCKS = omendb_rocksdb
+ROCKS_SOURCE = src/store/rocks/omendb_rocksdb.c
+EXTRA_CLEAN = $(ROCKS)
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/omendb--%.sql,$(sort $(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=. --load-extension=omendb
@@ -38,6 +44,18 @@ endif
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 $(OBJS): $(OMEN_HEADERS)
+
+all: $(ROCKS)
+$(ROCKS): $(ROCKS_SOURCE) src/store/rocks/protocol.h
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(srcdir)/$(ROCKS_SOURCE) $(LDFLAGS) -o $@ -lrocksdb -lpthread
+
+install: install-rocks
+install-rocks: $(ROCKS) installdirs
+	$(INSTALL_PROGRAM) $(ROCKS) '$(DESTDIR)$(pkglibdir)/$(ROCKS)'
+uninstall: uninstall-rocks
+uninstall-rocks:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(ROCKS)'
+.PHONY: install-rocks uninstall-rocks
 else
 srcdir = .
 all install installcheck:

@@ -89,7 +89,9 @@ CREATE FUNCTION omendb.store_stats(
 	OUT drops bigint,
 	OUT errors bigint,
 	OUT last_error text,
-	OUT last_error_time timestamptz)
+	OUT last_error_time timestamptz,
+	OUT rocksdb_pid int,
+	OUT rocksdb_starts int)
 RETURNS record AS 'MODULE_PATHNAME', 'omen_store_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION omendb.store_stats() IS

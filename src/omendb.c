@@ -29,6 +29,7 @@ bool		omen_preloaded = false;
 int			omen_row_group_blocks = 1024;
 int			omen_cache_size_kb = 128 * 1024;
 bool		omen_seal_enabled = true;
+int			omen_rocksdb_timeout = 60;
 int			omen_seal_naptime = 15;
 int			omen_seal_delay = 60;
 int			omen_reclaim_space = OMEN_RECLAIM_HALF;
@@ -102,6 +103,12 @@ define_settings(void)
 							"Time a row group must go unwritten before it is sealed in the background or by VACUUM.",
 							NULL,
 							&omen_seal_delay, 60, 0, 86400 * 7,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.rocksdb_timeout",
+							"Time after which RocksDB's process is killed if it does not answer.",
+							"It is started again; nothing but the request is lost.",
+							&omen_rocksdb_timeout, 60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S,
 							NULL, NULL, NULL);
 	DefineCustomEnumVariable("omendb.reclaim_space",

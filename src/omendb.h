@@ -40,6 +40,7 @@ typedef enum OmenReclaimSpace
 extern int	omen_row_group_blocks;	/* blocks per row group, a power of two */
 extern int	omen_cache_size_kb;
 extern bool omen_seal_enabled;
+extern int	omen_rocksdb_timeout;	/* seconds */
 extern int	omen_seal_naptime;		/* seconds */
 extern int	omen_seal_delay;		/* seconds */
 extern int	omen_reclaim_space;		/* OmenReclaimSpace */

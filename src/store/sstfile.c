@@ -3,28 +3,22 @@
  * sstfile.c
  *	  Write a row group's file in the sealing backend and publish it.
  *
- * RocksDB's file writer runs in the backend: it starts no threads and touches
- * nothing but its file.  It has no filter, no compression (the values are
- * compressed by themselves) and a block per value or so.
+ * The values are compressed here, one by one; sstwrite.c makes a file of them
+ * that RocksDB can take in.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
-#include "store/storeint.h"
+#include "store/sst.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <rocksdb/c.h>
 #include <zstd.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "common/file_perm.h"
-#include "port/pg_crc32c.h"
-#include "storage/fd.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 
@@ -34,9 +28,7 @@ struct OmenFileWriter
 	OmenOwner	owner;
 	MemoryContext context;		/* holds this struct; its reset cleans up */
 	MemoryContextCallback callback;
-	rocksdb_options_t *options;
-	rocksdb_envoptions_t *envoptions;
-	rocksdb_sstfilewriter_t *sst;
+	OmenSstWriter *sst;
 	ZSTD_CCtx  *cctx;
 	bool		has_file;		/* the temporary file exists */
 	char		temp[OMEN_PATH_LEN];
@@ -47,39 +39,21 @@ struct OmenFileWriter
 	Size		bufsize;
 };
 
-/* Free what RocksDB and zstd have allocated, remove the temporary file. */
+/* Close the file, free what zstd has allocated, remove the temporary file. */
 static void
 writer_cleanup(void *arg)
 {
 	OmenFileWriter *writer = arg;
 
 	if (writer->sst != NULL)
-		rocksdb_sstfilewriter_destroy(writer->sst);
-	if (writer->envoptions != NULL)
-		rocksdb_envoptions_destroy(writer->envoptions);
-	if (writer->options != NULL)
-		rocksdb_options_destroy(writer->options);
+		omen_sst_write_close(writer->sst);
 	if (writer->cctx != NULL)
 		ZSTD_freeCCtx(writer->cctx);
 	writer->sst = NULL;
-	writer->envoptions = NULL;
-	writer->options = NULL;
 	writer->cctx = NULL;
 	if (writer->has_file)
 		unlink(writer->temp);
 	writer->has_file = false;
-}
-
-/* Turn an error string of RocksDB into an SQL error. */
-static void
-raise_sst_error(OmenFileWriter *writer, char *err)
-{
-	char	   *copy = pstrdup(err);
-
-	rocksdb_free(err);
-	ereport(ERROR,
-			(errcode(ERRCODE_IO_ERROR),
-			 errmsg("could not write file \"%s\": %s", writer->temp, copy)));
 }
 
 /*
@@ -92,10 +66,9 @@ omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
 {
 	MemoryContext context;
 	OmenFileWriter *writer;
-	rocksdb_block_based_table_options_t *table_options;
-	char	   *err = NULL;
+	MemoryContext old;
 
-	omen_store_check_ready();
+	omen_store_check_writable();
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "omendb file writer",
 									ALLOCSET_DEFAULT_SIZES);
@@ -117,30 +90,10 @@ omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-	writer->options = rocksdb_options_create();
-	rocksdb_options_set_compression(writer->options,
-									rocksdb_no_compression);
-	table_options = rocksdb_block_based_options_create();
-	rocksdb_block_based_options_set_no_block_cache(table_options, 1);
-	rocksdb_block_based_options_set_format_version(table_options, 5);
-	/* CRC-32C, which omen_sst_check() can verify */
-	rocksdb_block_based_options_set_checksum(table_options, 1);
-	rocksdb_options_set_block_based_table_factory(writer->options,
-												  table_options);
-	rocksdb_block_based_options_destroy(table_options);
-	writer->envoptions = rocksdb_envoptions_create();
-	writer->sst = rocksdb_sstfilewriter_create(writer->envoptions,
-											   writer->options);
 	writer->has_file = true;
-	rocksdb_sstfilewriter_open(writer->sst, writer->temp, &err);
-	if (err != NULL)
-		raise_sst_error(writer, err);
-	/* RocksDB creates files 0644 under the umask */
-	if (chmod(writer->temp, pg_file_create_mode) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not set permissions of file \"%s\": %m",
-						writer->temp)));
+	old = MemoryContextSwitchTo(context);
+	writer->sst = omen_sst_write_begin(writer->temp);
+	MemoryContextSwitchTo(old);
 	return writer;
 }
 
@@ -151,7 +104,6 @@ put_value(OmenFileWriter *writer, uint16 attno, uint16 segment,
 	char		key[OMEN_KEY_LEN];
 	Size		need = omen_chunk_bound(len);
 	Size		vallen;
-	char	   *err = NULL;
 
 	if (writer->bufsize < need)
 	{
@@ -165,10 +117,7 @@ put_value(OmenFileWriter *writer, uint16 attno, uint16 segment,
 	omen_key_encode(key, &writer->id, attno, segment);
 	vallen = omen_chunk_encode(writer->cctx, key, data, len, writer->buffer,
 							   writer->bufsize);
-	rocksdb_sstfilewriter_put(writer->sst, key, OMEN_KEY_LEN, writer->buffer,
-							  vallen, &err);
-	if (err != NULL)
-		raise_sst_error(writer, err);
+	omen_sst_write_add(writer->sst, key, writer->buffer, vallen);
 }
 
 /*
@@ -266,7 +215,6 @@ omen_file_publish(OmenFileWriter *writer)
 {
 	volatile bool closed = false;
 	uint64		size;
-	char	   *err = NULL;
 	OmenRowGroupId id = writer->id;
 	OmenOwner	owner = writer->owner;
 
@@ -277,9 +225,7 @@ omen_file_publish(OmenFileWriter *writer)
 
 	put_value(writer, OMEN_META_ATTNO, OMEN_META_SEGMENT,
 			  (char *) &writer->meta, sizeof(writer->meta));
-	rocksdb_sstfilewriter_finish(writer->sst, &err);
-	if (err != NULL)
-		raise_sst_error(writer, err);
+	omen_sst_write_end(writer->sst);
 
 	MyProc->delayChkptFlags |= DELAY_CHKPT_START;
 	PG_TRY();

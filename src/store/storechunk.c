@@ -12,6 +12,7 @@
 
 #include <lz4.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "port/pg_crc32c.h"
 
@@ -101,6 +102,10 @@ omen_chunk_encode(ZSTD_CCtx *cctx, const char *key, const char *data, Size len,
 										  outsize - sizeof(header),
 										  data, len, CHUNK_ZSTD_LEVEL);
 
+		if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory")));
 		/* must save an eighth, or reading it back is not worth the time */
 		if (!ZSTD_isError(n) && n <= len - len / 8)
 		{

@@ -1,77 +1,101 @@
 /*-------------------------------------------------------------------------
  *
  * storedb.c
- *	  RocksDB as an index over omendb/sst; runs in the store worker only.
+ *	  The row groups that the worker knows, and the work on them.
  *
- * RocksDB holds hard links to the files of omendb/sst and nothing else: no
- * write ever goes through its memtable or its log, nothing is compacted.  It can
- * be thrown away at any time and made again from the folder, and that is what
+ * The names in omendb/sst are the truth about which row groups there are.  They
+ * are read from those files (storeload.c).  RocksDB, in a process of its own
+ * (storerocks.c), holds a hard link to each: the worker has it take in what is
+ * new (storeingest.c) and drop what has a tombstone (storedrop.c).  It can be
+ * thrown away at any time and made again from the folder, and that is what
  * happens when it does not open.
  *
- * Here is what is known of each row group, and what is done with its file:
- * ingest, look for new ones, load a chunk, drop.  RocksDB itself is behind
- * storerocks.c.
+ * Reading needs neither RocksDB nor its process; sealing and deleting do.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
-#include "store/storerocks.h"
+#include "store/storedb.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <zstd.h>
-
-#include "portability/instr_time.h"
 #include "storage/copydir.h"
-#include "storage/fd.h"
-#include "utils/hsearch.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
-/* files per ingest call: each call writes and fsyncs the manifest once */
-#define DB_INGEST_BATCH		256
+/* one look at the folder is good for so long, ms */
+#define LOOK_INTERVAL		1000
+/* between two looks at what could not be ingested, ms */
+#define RETRY_INTERVAL		10000
+/* RocksDB's process is started again after a pause that doubles each time */
+#define FIRST_PAUSE			200 /* ms */
+#define LAST_PAUSE			60000	/* ms */
+/* as many ends of its process while it opens, and RocksDB is made again */
+#define DEATHS_TO_WIPE		3
+/* as many failures in a row, and nobody waits for it any more */
+#define FAILURES_TO_REFUSE	6
 
-/* What we know of a row group */
-typedef struct KnownGroup
-{
-	OmenRowGroupId id;			/* hash key */
-	OmenOwner	owner;			/* first one, if has_file */
-	uint64		size;			/* bytes */
-	bool		has_file;		/* in omendb/sst when we last looked */
-	bool		ingested;		/* in RocksDB */
-	bool		checked;		/* omen_sst_check() found nothing wrong */
-	uint16		family;			/* column family, if ingested */
-	bool		warned;			/* its loss, or that it stays, has been reported */
-	char	   *damage;			/* why it cannot be ingested, or NULL */
-} KnownGroup;
-
-static ZSTD_DCtx *db_dctx = NULL;
-static HTAB *known_groups = NULL;
+HTAB	   *omen_known = NULL;
+uint64		omen_known_files = 0;
 static MemoryContext known_context = NULL;
+static TimestampTz last_look = 0;
 
-/* an ingest has met an I/O error: RocksDB may refuse everything until reopened */
-static bool db_suspect = false;
+/* RocksDB's process */
+static int	failures_in_row = 0;
+static int	deaths_in_open = 0;
+static bool opened = false;		/* since it was started */
+static bool wiped = false;		/* since it was open for the last time */
+static TimestampTz next_start = 0;
+static TimestampTz last_retry = 0;
 
-/* RocksDB's error strings begin with their kind. */
-static int
-classify(const char *err)
+/*
+ * Call a function; an error that it throws becomes a failure, since others can
+ * still be served.  False then.
+ */
+bool
+omen_db_guard(void (*function) (void *arg), void *arg, OmenFailure *failure)
 {
-	if (strncmp(err, "Corruption", 10) == 0 ||
-		strncmp(err, "Invalid argument", 16) == 0 ||
-		strncmp(err, "Not implemented", 15) == 0)
-		return ERRCODE_DATA_CORRUPTED;
-	return ERRCODE_IO_ERROR;
+	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		function(arg);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		/* there is no transaction whose end would do this */
+		InterruptHoldoffCount = holdoff;
+		LWLockReleaseAll();
+		ConditionVariableCancelSleep();
+		AtEOXact_Files(false);
+		edata = CopyErrorData();
+		FlushErrorState();
+		omen_failure(failure, edata->sqlerrcode, "%s", edata->message);
+		FreeErrorData(edata);
+		ok = false;
+	}
+	PG_END_TRY();
+	return ok;
 }
 
-static KnownGroup *
-get_known(const OmenRowGroupId *id, bool create)
+/* ---- row groups ---- */
+
+/* What is known of a row group; NULL if nothing is and it shall not be made. */
+KnownGroup *
+omen_db_get(const OmenRowGroupId *id, bool create)
 {
 	bool		found;
 	KnownGroup *group;
 
-	group = hash_search(known_groups, id, create ? HASH_ENTER : HASH_FIND,
+	group = hash_search(omen_known, id, create ? HASH_ENTER : HASH_FIND,
 						&found);
 	if (create && !found)
 		memset((char *) group + sizeof(OmenRowGroupId), 0,
@@ -79,13 +103,37 @@ get_known(const OmenRowGroupId *id, bool create)
 	return group;
 }
 
-static void
-set_ingested(KnownGroup *group, bool ingested)
+/* There is no such row group any more. */
+void
+omen_db_forget(KnownGroup *group)
+{
+	omen_db_close_file(group);
+	omen_db_set_ingested(group, false);
+	omen_db_set_damage(group, NULL);
+	if (group->has_file && omen_known_files > 0)
+		omen_known_files--;
+	hash_search(omen_known, &group->id, HASH_REMOVE, NULL);
+}
+
+/* There is this file in omendb/sst. */
+KnownGroup *
+omen_db_note_file(const OmenFresh *file)
+{
+	KnownGroup *group = omen_db_get(&file->id, true);
+
+	if (!group->has_file)
+		omen_known_files++;
+	group->has_file = true;
+	group->owner = file->owner;
+	return group;
+}
+
+void
+omen_db_set_ingested(KnownGroup *group, bool ingested)
 {
 	if (group->ingested == ingested)
 		return;
 	group->ingested = ingested;
-	omen_rocks_count(group->family, ingested ? 1 : -1);
 	SpinLockAcquire(&omen_store->mutex);
 	if (ingested)
 	{
@@ -100,326 +148,94 @@ set_ingested(KnownGroup *group, bool ingested)
 	SpinLockRelease(&omen_store->mutex);
 }
 
-static void
-set_damage(KnownGroup *group, const char *text)
+/* RocksDB will never take in the file that is there now; or it may (NULL). */
+void
+omen_db_set_damage(KnownGroup *group, const char *text)
 {
 	int			change = (text != NULL) - (group->damage != NULL);
 
+	if (text == NULL && group->damage == NULL)
+		return;
 	if (group->damage != NULL)
 		pfree(group->damage);
 	group->damage = text ? MemoryContextStrdup(known_context, text) : NULL;
+	if (text != NULL)
+	{
+		char		path[OMEN_PATH_LEN];
+		struct stat st;
+
+		omen_sst_path(path, &group->id, &group->owner);
+		if (stat(path, &st) == 0)
+		{
+			group->damage_ino = st.st_ino;
+			group->damage_mtime = (int64) st.st_mtim.tv_sec *
+				INT64CONST(1000000000) + st.st_mtim.tv_nsec;
+		}
+	}
 	SpinLockAcquire(&omen_store->mutex);
 	omen_store->damaged += change;
 	SpinLockRelease(&omen_store->mutex);
 }
 
-/* RocksDB has this row group. */
-static void
-note_live(const OmenRowGroupId *id, uint64 size, int family)
-{
-	KnownGroup *group = get_known(id, true);
-
-	group->size = size;
-	group->family = family;
-	set_ingested(group, true);
-}
-
 /*
- * Open the store: RocksDB, or a new one if it does not open, and whatever
- * omendb/sst has that it does not know.  False with the reason if that is
- * impossible.
+ * Has a damaged file been replaced since?  Then it may be good again.
  */
 bool
-omen_db_open(OmenFailure *failure)
-{
-	HASHCTL		ctl;
-	instr_time	start,
-				opened,
-				done;
-
-	if (db_dctx == NULL)
-		db_dctx = ZSTD_createDCtx();
-	if (db_dctx == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	INSTR_TIME_SET_CURRENT(start);
-
-	if (known_context != NULL)
-		MemoryContextDelete(known_context);
-	known_context = AllocSetContextCreate(TopMemoryContext,
-										  "omendb known row groups",
-										  ALLOCSET_DEFAULT_SIZES);
-	memset(&ctl, 0, sizeof(ctl));
-	ctl.keysize = sizeof(OmenRowGroupId);
-	ctl.entrysize = sizeof(KnownGroup);
-	ctl.hcxt = known_context;
-	known_groups = hash_create("omendb known row groups", 1024, &ctl,
-							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	SpinLockAcquire(&omen_store->mutex);
-	omen_store->row_groups = omen_store->bytes = omen_store->damaged = 0;
-	SpinLockRelease(&omen_store->mutex);
-
-	if (!omen_rocks_open(failure))
-		return false;
-	INSTR_TIME_SET_CURRENT(opened);
-	db_suspect = false;
-	omen_rocks_foreach(note_live);
-	omen_db_look();
-	INSTR_TIME_SET_CURRENT(done);
-	INSTR_TIME_SUBTRACT(done, opened);
-	INSTR_TIME_SUBTRACT(opened, start);
-	elog(DEBUG1, "RocksDB opened in %.0f ms, " UINT64_FORMAT " row groups compared with \"%s\" in %.0f ms",
-		 INSTR_TIME_GET_MILLISEC(opened), omen_store->row_groups,
-		 OMEN_SST_DIR, INSTR_TIME_GET_MILLISEC(done));
-	return true;
-}
-
-/* Path of the link through which RocksDB takes a file */
-static void
-link_path(char *path, const OmenRowGroupId *id)
-{
-	char		idstr[OMEN_ID_STRLEN + 1];
-
-	omen_id_format(id, idstr);
-	snprintf(path, OMEN_PATH_LEN, OMEN_DB_DIR "/" LINK_PREFIX "%s.sst", idstr);
-}
-
-/* copy_file(), but an error becomes a failure: others can still be served. */
-static bool
-copy_sst(char *from, char *to, OmenFailure *failure)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool ok = true;
-
-	PG_TRY();
-	{
-		copy_file(from, to);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		/* there is no transaction whose end would close them */
-		AtEOXact_Files(false);
-		omen_failure(failure, ERRCODE_IO_ERROR, "%s", edata->message);
-		FreeErrorData(edata);
-		unlink(to);
-		ok = false;
-	}
-	PG_END_TRY();
-	return ok;
-}
-
-/* Give RocksDB its own name for the file, or a copy where links are refused. */
-static bool
-make_link(const OmenFresh *file, char *path, OmenFailure *failure)
-{
-	char		sst[OMEN_PATH_LEN];
-
-	omen_sst_path(sst, &file->id, &file->owner);
-	link_path(path, &file->id);
-	unlink(path);
-	if (link(sst, path) == 0)
-		return true;
-	if (errno == EXDEV || errno == EPERM || errno == EMLINK ||
-		errno == EOPNOTSUPP || errno == ENOSYS)
-		return copy_sst(sst, path, failure);
-	omen_failure(failure, ERRCODE_IO_ERROR,
-				 "could not link file \"%s\": %s", sst, strerror(errno));
-	return false;
-}
-
-/* The size goes into the statistics; a file that is gone has 0. */
-static uint64
-size_of(const OmenFresh *file)
+omen_db_replaced(KnownGroup *group)
 {
 	char		path[OMEN_PATH_LEN];
 	struct stat st;
 
-	omen_sst_path(path, &file->id, &file->owner);
-	return stat(path, &st) == 0 ? st.st_size : 0;
+	omen_sst_path(path, &group->id, &group->owner);
+	return stat(path, &st) == 0 &&
+		(st.st_ino != group->damage_ino ||
+		 (int64) st.st_mtim.tv_sec * INT64CONST(1000000000) +
+		 st.st_mtim.tv_nsec != group->damage_mtime);
 }
+
+/* ---- the folder ---- */
+
+typedef struct CopyArgs
+{
+	char	   *from;
+	char	   *to;
+} CopyArgs;
 
 static void
-note_ingested(const OmenFresh *file, int family)
+copy_guarded(void *arg)
 {
-	KnownGroup *group = get_known(&file->id, true);
+	CopyArgs   *args = arg;
 
-	if (group->damage != NULL)
-		set_damage(group, NULL);
-	group->owner = file->owner;
-	group->has_file = true;
-	if (!group->ingested)
-	{
-		group->size = size_of(file);
-		group->family = family;
-	}
-	set_ingested(group, true);
-	pg_atomic_fetch_add_u64(&omen_store->ingests, 1);
+	copy_file(args->from, args->to);
 }
 
-/* The file cannot be ingested, and never will. */
-static void
-note_damaged(const OmenFresh *file, const OmenFailure *failure)
-{
-	KnownGroup *group = get_known(&file->id, true);
-	char		idstr[OMEN_ID_STRLEN + 1];
-
-	if (group->damage == NULL)
-	{
-		omen_id_format(&file->id, idstr);
-		ereport(WARNING,
-				(errcode(failure->code),
-				 errmsg("row group %s is damaged and left out", idstr),
-				 errdetail_internal("%s", failure->text)));
-	}
-	group->owner = file->owner;
-	group->has_file = true;
-	set_damage(group, failure->text);
-	omen_store_note_error(failure->text);
-}
-
-/* Would RocksDB stumble over the file?  Then remember damage. */
-static bool
-check_file(const OmenFresh *file, OmenFailure *failure)
-{
-	char		path[OMEN_PATH_LEN];
-	const char *wrong;
-	OmenSstState state;
-
-	omen_sst_path(path, &file->id, &file->owner);
-	state = omen_sst_check(path, &wrong);
-	if (state == OMEN_SST_GOOD)
-		return true;
-	omen_failure(failure, state == OMEN_SST_DAMAGED ? ERRCODE_DATA_CORRUPTED :
-				 ERRCODE_IO_ERROR, "File \"%s\": %s", path, wrong);
-	if (state == OMEN_SST_DAMAGED)
-		note_damaged(file, failure);
-	else
-		omen_store_note_error(failure->text);
-	return false;
-}
-
-/* Ingest one file on its own, and remember damage. */
-static bool
-ingest_one(const OmenFresh *file, OmenFailure *failure)
-{
-	char		path[OMEN_PATH_LEN];
-	const char *paths[1];
-	char		sst[OMEN_PATH_LEN];
-	char	   *err;
-	int			family;
-
-	if (!make_link(file, path, failure))
-		return false;
-	paths[0] = path;
-	family = omen_rocks_choose_family();
-	err = omen_rocks_ingest(family, paths, 1);
-	if (err == NULL)
-	{
-		note_ingested(file, family);
-		return true;
-	}
-	unlink(path);
-	omen_sst_path(sst, &file->id, &file->owner);
-	omen_failure(failure, classify(err), "File \"%s\": %s", sst, err);
-	if (failure->code == ERRCODE_DATA_CORRUPTED)
-		note_damaged(file, failure);
-	else
-	{
-		omen_store_note_error(failure->text);
-		ereport(WARNING,
-				(errcode(failure->code),
-				 errmsg("could not ingest a row group: %s", failure->text)));
-		/* if it was the file, RocksDB has not begun to change anything */
-		if (strstr(err, LINK_PREFIX) == NULL)
-			db_suspect = true;
-	}
-	pfree(err);
-	return false;
-}
-
-/*
- * Ingest files of omendb/sst, in few calls.  Those known already are fine.
- * failures (nfiles of them, or NULL) get a code, 0 if all is well.  Returns
- * whether all went well.
- */
+/* copy_file(), but an error becomes a failure. */
 bool
-omen_db_ingest(const OmenFresh *files, int nfiles, OmenFailure *failures)
+omen_db_copy(char *from, char *to, OmenFailure *failure)
 {
-	bool		all = true;
-	int			done = 0;
-	OmenFailure scratch;
+	CopyArgs	args;
 
-	while (done < nfiles)
-	{
-		static char paths[DB_INGEST_BATCH][OMEN_PATH_LEN];
-		const char *pointers[DB_INGEST_BATCH];
-		int			which[DB_INGEST_BATCH];
-		int			family;
-		int			n = 0;
-		char	   *err = NULL;
+	args.from = from;
+	args.to = to;
+	if (omen_db_guard(copy_guarded, &args, failure))
+		return true;
+	unlink(to);
+	return false;
+}
 
-		CHECK_FOR_INTERRUPTS();
-		for (; done < nfiles && n < DB_INGEST_BATCH; done++)
-		{
-			const OmenFresh *file = &files[done];
-			KnownGroup *group = get_known(&file->id, false);
-			OmenFailure *failure = failures ? &failures[done] : &scratch;
-			bool		twice = false;
-
-			failure->code = 0;
-			if (group != NULL && group->ingested)
-			{
-				group->owner = file->owner;
-				group->has_file = true;
-				continue;
-			}
-			/* the same id twice in a batch would be two equal links */
-			for (int i = 0; i < n && !twice; i++)
-				twice = OmenRowGroupIdEquals(&files[which[i]].id, &file->id);
-			if (twice)
-				continue;
-			if (!check_file(file, failure) ||
-				!make_link(file, paths[n], failure))
-			{
-				all = false;
-				continue;
-			}
-			pointers[n] = paths[n];
-			which[n++] = done;
-		}
-		if (n == 0)
-			continue;
-		family = omen_rocks_choose_family();
-		err = omen_rocks_ingest(family, pointers, n);
-		if (err == NULL)
-		{
-			for (int i = 0; i < n; i++)
-				note_ingested(&files[which[i]], family);
-			continue;
-		}
-
-		/* one bad file spoils the call: take them one by one */
-		pfree(err);
-		for (int i = 0; i < n; i++)
-			unlink(paths[i]);
-		for (int i = 0; i < n; i++)
-			if (!ingest_one(&files[which[i]],
-							failures ? &failures[which[i]] : &scratch))
-				all = false;
-	}
-	return all;
+/* Is the last look at the folder recent enough to answer "missing"? */
+bool
+omen_db_looked_lately(void)
+{
+	return last_look != 0 &&
+		!TimestampDifferenceExceeds(last_look, GetCurrentTimestamp(),
+									LOOK_INTERVAL);
 }
 
 /*
- * Look through omendb/sst and ingest what is new there.  An unreadable folder
- * is reported and otherwise ignored: what RocksDB has can still be served.
- * Returns whether all of the folder has been seen.
+ * Look through omendb/sst for what is new there.  An unreadable folder is
+ * reported and otherwise ignored: what is known can still be read.  Returns
+ * whether all of the folder has been seen.
  */
 bool
 omen_db_look(void)
@@ -428,10 +244,8 @@ omen_db_look(void)
 	KnownGroup *group;
 	DIR		   *dir = opendir(OMEN_SST_DIR);
 	struct dirent *de;
-	OmenFresh  *fresh;
-	int			nfresh = 0;
-	int			max = 1024;
 	bool		complete = true;
+	bool		lost = false;
 
 	if (dir == NULL)
 	{
@@ -440,28 +254,21 @@ omen_db_look(void)
 				 errmsg("could not open directory \"%s\": %m", OMEN_SST_DIR)));
 		return false;
 	}
-	hash_seq_init(&seq, known_groups);
+	hash_seq_init(&seq, omen_known);
 	while ((group = hash_seq_search(&seq)) != NULL)
 		group->has_file = false;
+	omen_known_files = 0;
 
-	fresh = palloc(sizeof(OmenFresh) * max);
 	while (errno = 0, (de = readdir(dir)) != NULL)
 	{
 		OmenFresh	file;
 
 		if (omen_name_parse(de->d_name, &file.id, &file.owner) != OMEN_NAME_SST)
 			continue;
-		group = get_known(&file.id, true);
-		group->has_file = true;
-		group->owner = file.owner;
-		if (group->ingested)
-			continue;
-		if (nfresh >= max)
-		{
-			max *= 2;
-			fresh = repalloc_huge(fresh, sizeof(OmenFresh) * max);
-		}
-		fresh[nfresh++] = file;
+		group = omen_db_note_file(&file);
+		if (group->damage != NULL && omen_db_replaced(group))
+			omen_db_set_damage(group, NULL);
+		omen_ingest_queue(group);
 	}
 	if (errno != 0)
 	{
@@ -471,358 +278,421 @@ omen_db_look(void)
 				 errmsg("could not read directory \"%s\": %m", OMEN_SST_DIR)));
 	}
 	closedir(dir);
-
-	omen_db_ingest(fresh, nfresh, NULL);
-	pfree(fresh);
 	if (!complete)
 		return false;
+	last_look = GetCurrentTimestamp();
 
-	hash_seq_init(&seq, known_groups);
+	hash_seq_init(&seq, omen_known);
 	while ((group = hash_seq_search(&seq)) != NULL)
 	{
-		char		idstr[OMEN_ID_STRLEN + 1];
-
 		if (group->has_file)
 			continue;
-		if (!group->ingested)
-		{
-			if (group->damage != NULL)
-				set_damage(group, NULL);
-			hash_search(known_groups, &group->id, HASH_REMOVE, NULL);
-			continue;
-		}
-		if (group->warned)
-			continue;
-		group->warned = true;
-		omen_id_format(&group->id, idstr);
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the file of row group %s is missing from \"%s\"",
-						idstr, OMEN_SST_DIR),
-				 errdetail("It is still served from RocksDB, but backups do not contain it.")));
+		if (group->ingested)
+			lost = true;
+		else if (!group->ingesting)
+			omen_db_forget(group);
 	}
+	if (lost)
+		omen_ingest_restore();
 	return true;
 }
 
 /*
- * Bring in a row group that a reader asks for and RocksDB does not have: by its
- * owner's file name if that exists, else by a look at the folder.  False with
- * the reason if it could not be found out whether there is such a row group.
+ * Take note of the files that recovery has written.
+ */
+void
+omen_db_take_fresh(void)
+{
+	static OmenFresh files[OMEN_FRESH_SLOTS];
+	int			nfiles;
+	bool		overflow;
+
+	SpinLockAcquire(&omen_store->mutex);
+	nfiles = omen_store->nfresh;
+	overflow = omen_store->fresh_overflow;
+	memcpy(files, omen_store->fresh, sizeof(OmenFresh) * nfiles);
+	omen_store->nfresh = 0;
+	omen_store->fresh_overflow = false;
+	SpinLockRelease(&omen_store->mutex);
+
+	if (overflow)
+		omen_db_look();
+	else
+	{
+		for (int i = 0; i < nfiles; i++)
+		{
+			char		path[OMEN_PATH_LEN];
+
+			/* one that has been dropped meanwhile is no error */
+			omen_sst_path(path, &files[i].id, &files[i].owner);
+			if (omen_file_exists(path))
+				omen_ingest_queue(omen_db_note_file(&files[i]));
+		}
+	}
+}
+
+/* ---- RocksDB's process ---- */
+
+/* Is it known what RocksDB has? */
+bool
+omen_db_opened(void)
+{
+	return opened;
+}
+
+static void
+set_rocks_state(OmenStoreState state, int code, const char *reason)
+{
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->rocks_state = state;
+	omen_store->rocks_code = code;
+	strlcpy(omen_store->rocks_reason, reason,
+			sizeof(omen_store->rocks_reason));
+	SpinLockRelease(&omen_store->mutex);
+}
+
+/*
+ * RocksDB cannot be used just now: nobody need wait for it.
+ */
+static void
+refuse(int code, const char *reason)
+{
+	bool		news = omen_store->rocks_state != OMEN_STORE_REFUSED ||
+		strcmp(omen_store->rocks_reason, reason) != 0;
+	char		text[OMEN_ERROR_LEN];
+
+	set_rocks_state(OMEN_STORE_REFUSED, code, reason);
+	if (news)
+	{
+		ereport(WARNING,
+				(errcode(code),
+				 errmsg("the omendb store cannot take in row groups: %s", reason),
+				 errdetail("Sealed rows can be read, but nothing can be sealed until this is put right.")));
+		omen_store_note_error(reason);
+	}
+	snprintf(text, sizeof(text),
+			 "the omendb store cannot take in row groups: %s", reason);
+	omen_ingest_fail_requests(code, text);
+}
+
+/* Try again later. */
+static void
+schedule_start(void)
+{
+	long		pause = FIRST_PAUSE;
+
+	failures_in_row++;
+	for (int i = 1; i < failures_in_row && pause < LAST_PAUSE; i++)
+		pause *= 2;
+	next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											 Min(pause, LAST_PAUSE));
+}
+
+/*
+ * Does an error in opening say something about the moment rather than about
+ * what is on disk?  Making RocksDB again would not help then.
  */
 static bool
-find_row_group(const OmenRowGroupId *id, const OmenOwner *owner,
-			   OmenFailure *failure)
+is_transient(const char *err)
 {
-	char		path[OMEN_PATH_LEN];
+	static const char *const signs[] = {
+		" lock ", "/LOCK", "No space left", "Too many open files",
+		"Cannot allocate memory", "Disk quota", "File too large",
+		"Permission denied", "threads cannot be started",
+		"there is not enough memory", "restart the server"
+	};
+
+	/* a single file that may not be read costs its row group only */
+	if (strstr(err, "Permission denied") != NULL && strstr(err, ".sst") != NULL)
+		return false;
+	for (int i = 0; i < (int) lengthof(signs); i++)
+		if (strstr(err, signs[i]) != NULL)
+			return true;
+	return false;
+}
+
+/*
+ * Throw RocksDB away; it is made again from the files.
+ */
+static void
+wipe(void)
+{
+	OmenFailure failure;
+	HASH_SEQ_STATUS seq;
 	KnownGroup *group;
 
-	if (owner != NULL && OidIsValid(owner->rnode.relNumber))
+	omen_rocks_end();
+	wiped = true;
+	deaths_in_open = 0;
+	if (!omen_rocks_wipe(&failure))
+		refuse(failure.code, failure.text);
+	hash_seq_init(&seq, omen_known);
+	while ((group = hash_seq_search(&seq)) != NULL)
 	{
-		OmenFresh	file;
-
-		file.id = *id;
-		file.owner = *owner;
-		omen_sst_path(path, id, owner);
-		if (omen_file_exists(path))
-			return omen_db_ingest(&file, 1, failure);
+		group->rocks_file = 0;
+		group->stale = false;
+		omen_db_set_ingested(group, false);
 	}
+}
+
+/* RocksDB says that it does not open. */
+static void
+open_failed(const char *text)
+{
+	char		reason[OMEN_ERROR_LEN];
+
+	omen_rocks_end();
+	schedule_start();
+	snprintf(reason, sizeof(reason), "could not open RocksDB: %s", text);
+	if (is_transient(text) || wiped)
+	{
+		refuse(ERRCODE_IO_ERROR, reason);
+		return;
+	}
+	ereport(WARNING,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("RocksDB in \"%s\" could not be opened: %s",
+					OMEN_DB_DIR, text),
+			 errdetail("It is made again from the files in \"%s\".",
+					   OMEN_SST_DIR)));
+	omen_store_note_error(text);
+	wipe();
+	next_start = 0;
+}
+
+/* RocksDB's process has ended. */
+static void
+process_gone(const OmenRocksEvent *event)
+{
+	ereport(LOG,
+			(errmsg("%s", event->text),
+			 errdetail("It is started again.")));
+	omen_store_note_error(event->text);
+	schedule_start();
+	if (opened)
+	{
+		omen_ingest_event(event);
+		omen_drop_event(event);
+	}
+	else if (++deaths_in_open >= DEATHS_TO_WIPE && !wiped)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the last %d attempts to open RocksDB in \"%s\" have not come to their end",
+						DEATHS_TO_WIPE, OMEN_DB_DIR),
+				 errdetail("It is made again from the files in \"%s\".",
+						   OMEN_SST_DIR)));
+		wipe();
+	}
+	if (failures_in_row >= FAILURES_TO_REFUSE)
+		refuse(ERRCODE_SYSTEM_ERROR, event->text);
+	else if (omen_store->rocks_state == OMEN_STORE_READY)
+		set_rocks_state(OMEN_STORE_STARTING, 0, "");
+	opened = false;
+}
+
+/* RocksDB has told of all that it has: compare it with the folder. */
+static void
+process_opened(void)
+{
+	HASH_SEQ_STATUS seq;
+	KnownGroup *group;
+	bool		lost = false;
+
+	hash_seq_init(&seq, omen_known);
+	while ((group = hash_seq_search(&seq)) != NULL)
+	{
+		group->dropping = false;
+		if (!group->seen)
+			omen_db_set_ingested(group, false);
+		group->seen = false;
+		if (!group->has_file)
+		{
+			if (group->ingested)
+				lost = true;
+			else
+				omen_db_forget(group);
+		}
+		else if (group->ingested && group->rocks_file != 0)
+		{
+			/* is it the file that has the name now? */
+			char		path[OMEN_PATH_LEN];
+			struct stat st;
+			struct stat link;
+
+			omen_sst_path(path, &group->id, &group->owner);
+			if (stat(path, &st) == 0 && st.st_nlink == 1)
+			{
+				snprintf(path, sizeof(path), OMEN_DB_DIR "/%06llu.sst",
+						 (unsigned long long) group->rocks_file);
+				/* on another file system RocksDB has copies */
+				if (stat(path, &link) == 0 &&
+					(link.st_dev == st.st_dev ? link.st_ino != st.st_ino :
+					 link.st_size != st.st_size))
+					group->stale = true;
+			}
+		}
+		omen_ingest_queue(group);
+	}
+	opened = true;
+	wiped = false;
+	deaths_in_open = 0;
+	if (omen_store->rocks_state == OMEN_STORE_REFUSED)
+		ereport(LOG, (errmsg("the omendb store takes in row groups again")));
+	set_rocks_state(OMEN_STORE_READY, 0, "");
+	if (lost)
+		omen_ingest_restore();
+}
+
+/* RocksDB has these row groups. */
+static void
+process_live(const RocksLive *live, int nlive)
+{
+	for (int i = 0; i < nlive; i++)
+	{
+		OmenRowGroupId id;
+		KnownGroup *group;
+
+		memcpy(id.bytes, live[i].id, sizeof(id.bytes));
+		group = omen_db_get(&id, true);
+		omen_db_set_ingested(group, false);
+		group->size = live[i].size;
+		group->family = (uint16) live[i].family;
+		group->rocks_file = live[i].file;
+		group->seen = true;
+		omen_db_set_ingested(group, true);
+	}
+}
+
+/*
+ * Hear what RocksDB's process has to say, and give it something to do.  Called
+ * from the worker's loop.  Returns whether there is more to do at once; *timeout
+ * (ms) becomes less if it is to be called again sooner.
+ */
+bool
+omen_db_work(long *timeout)
+{
+	OmenRocksEvent event;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		busy = false;
+	long		left;
+
+	for (omen_rocks_next_event(&event); event.kind != OMEN_ROCKS_NOTHING;
+		 omen_rocks_next_event(&event))
+	{
+		switch (event.kind)
+		{
+			case OMEN_ROCKS_LIVE:
+				process_live(event.live, event.nlive);
+				break;
+			case OMEN_ROCKS_OPENED:
+				process_opened();
+				break;
+			case OMEN_ROCKS_DONE:
+				failures_in_row = 0;
+				omen_ingest_event(&event);
+				omen_drop_event(&event);
+				break;
+			case OMEN_ROCKS_FAILED:
+				if (!opened)
+				{
+					open_failed(event.text);
+					break;
+				}
+				omen_ingest_event(&event);
+				omen_drop_event(&event);
+				break;
+			case OMEN_ROCKS_GONE:
+				process_gone(&event);
+				break;
+			case OMEN_ROCKS_NOTHING:
+				break;
+		}
+	}
+
+	if (!omen_rocks_running())
+	{
+		/* one that was ended by us after an error of the moment */
+		if (opened)
+		{
+			opened = false;
+			schedule_start();
+			if (omen_store->rocks_state == OMEN_STORE_READY)
+				set_rocks_state(OMEN_STORE_STARTING, 0, "");
+		}
+		if (now >= next_start)
+		{
+			OmenFailure failure;
+
+			if (!omen_rocks_start(omen_known_files, &failure))
+			{
+				schedule_start();
+				refuse(failure.code, failure.text);
+			}
+		}
+		else
+			*timeout = Min(*timeout,
+						   TimestampDifferenceMilliseconds(now, next_start) + 1);
+	}
+
+	if (TimestampDifferenceExceeds(last_retry, now, RETRY_INTERVAL))
+	{
+		last_retry = now;
+		omen_ingest_retry();
+	}
+	busy |= omen_drop_work();
+	if (omen_rocks_idle() && omen_ingest_start())
+		busy = true;
+	left = omen_rocks_timeout();
+	if (left >= 0)
+		*timeout = Min(*timeout, left + 1);
+	return busy;
+}
+
+/*
+ * Open the store: what omendb/sst has.  RocksDB is opened later.  False with the
+ * reason if that is impossible.
+ */
+bool
+omen_db_open(OmenFailure *failure)
+{
+	HASHCTL		ctl;
+
+	omen_rocks_stop();
+	omen_db_close_files();
+	if (known_context != NULL)
+		MemoryContextDelete(known_context);
+	known_context = AllocSetContextCreate(TopMemoryContext,
+										  "omendb known row groups",
+										  ALLOCSET_DEFAULT_SIZES);
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(OmenRowGroupId);
+	ctl.entrysize = sizeof(KnownGroup);
+	ctl.hcxt = known_context;
+	omen_known = hash_create("omendb known row groups", 1024, &ctl,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->row_groups = omen_store->bytes = omen_store->damaged = 0;
+	SpinLockRelease(&omen_store->mutex);
+	set_rocks_state(OMEN_STORE_STARTING, 0, "");
+	opened = false;
+	next_start = 0;
+	omen_ingest_reset();
+	omen_drop_reset();
 	if (!omen_db_look())
 	{
 		omen_failure(failure, ERRCODE_IO_ERROR,
 					 "could not read directory \"%s\"", OMEN_SST_DIR);
 		return false;
 	}
-	group = get_known(id, false);
-	if (group != NULL && group->has_file && !group->ingested &&
-		group->damage == NULL)
-	{
-		omen_sst_path(path, id, &group->owner);
-		omen_failure(failure, ERRCODE_IO_ERROR,
-					 "could not ingest file \"%s\"", path);
-		return false;
-	}
+	omen_ingest_restore();
 	return true;
 }
 
-/*
- * Load a chunk.  alloc gives memory for its decoded bytes, or NULL
- * (OMEN_RES_NOROOM).
- */
-OmenResult
-omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
-			 char *(*alloc) (void *arg, Size len), void *arg, Size *len,
-			 OmenFailure *failure)
+/* The worker ends. */
+void
+omen_db_close(void)
 {
-	char		keybuf[OMEN_KEY_LEN];
-	bool		retried = false;
-
-	omen_key_encode(keybuf, &key->id, key->attno, key->segment);
-	for (;;)
-	{
-		char	   *err = NULL;
-		rocksdb_pinnableslice_t *slice;
-		KnownGroup *group;
-		char		path[OMEN_PATH_LEN];
-		const char *value;
-		size_t		vallen;
-		const char *wrong;
-		char	   *out;
-
-		group = get_known(&key->id, false);
-		slice = NULL;
-		if (group != NULL && group->has_file)
-			omen_sst_path(path, &key->id, &group->owner);
-		else
-			omen_sst_path(path, &key->id, owner);
-
-		/* RocksDB may open the file now: not one that it would stumble over */
-		if (group != NULL && group->ingested && !group->checked)
-		{
-			OmenSstState state = omen_sst_check(path, &wrong);
-
-			if (state != OMEN_SST_GOOD)
-			{
-				omen_failure(failure, state == OMEN_SST_DAMAGED ?
-							 ERRCODE_DATA_CORRUPTED : ERRCODE_IO_ERROR,
-							 "File \"%s\": %s", path, wrong);
-				omen_store_note_error(failure->text);
-				return OMEN_RES_ERROR;
-			}
-			group->checked = true;
-		}
-		if (group != NULL && group->ingested)
-			slice = omen_rocks_get(group->family, keybuf, &err);
-
-		if (err != NULL)
-		{
-			omen_failure(failure, classify(err),
-						 "File \"%s\", chunk (%u, %u): %s", path, key->attno,
-						 key->segment, err);
-			rocksdb_free(err);
-			omen_store_note_error(failure->text);
-			return OMEN_RES_ERROR;
-		}
-		if (slice == NULL)
-		{
-			if (group != NULL && group->damage != NULL)
-			{
-				omen_failure(failure, ERRCODE_DATA_CORRUPTED, "%s",
-							 group->damage);
-				return OMEN_RES_ERROR;
-			}
-			if (group != NULL && group->ingested)
-			{
-				omen_failure(failure, ERRCODE_DATA_CORRUPTED,
-							 "File \"%s\" has no chunk (%u, %u).", path,
-							 key->attno, key->segment);
-				omen_store_note_error(failure->text);
-				return OMEN_RES_ERROR;
-			}
-			if (retried)
-				return OMEN_RES_MISSING;
-			retried = true;
-			if (!find_row_group(&key->id, owner, failure))
-			{
-				omen_store_note_error(failure->text);
-				return OMEN_RES_ERROR;
-			}
-			continue;
-		}
-
-		value = rocksdb_pinnableslice_value(slice, &vallen);
-		wrong = omen_chunk_check(keybuf, value, vallen, len);
-		if (wrong == NULL)
-		{
-			out = alloc(arg, *len);
-			if (out == NULL)
-			{
-				rocksdb_pinnableslice_destroy(slice);
-				return OMEN_RES_NOROOM;
-			}
-			wrong = omen_chunk_decode(db_dctx, value, vallen, out, *len);
-		}
-		rocksdb_pinnableslice_destroy(slice);
-		if (wrong != NULL)
-		{
-			omen_failure(failure, ERRCODE_DATA_CORRUPTED,
-						 "File \"%s\", chunk (%u, %u): %s.", path, key->attno,
-						 key->segment, wrong);
-			omen_store_note_error(failure->text);
-			return OMEN_RES_ERROR;
-		}
-		return OMEN_RES_OK;
-	}
-}
-
-/* Remove a dropped row group's owner marks. */
-static void
-remove_marks(const OmenRowGroupId *id)
-{
-	DIR		   *dir = AllocateDir(OMEN_MARK_DIR);
-	struct dirent *de;
-
-	while ((de = ReadDir(dir, OMEN_MARK_DIR)) != NULL)
-	{
-		OmenRowGroupId other;
-		OmenOwner	owner;
-		char		path[OMEN_PATH_LEN];
-		OmenNameKind kind = omen_name_parse(de->d_name, &other, &owner);
-
-		if ((kind != OMEN_NAME_OWN && kind != OMEN_NAME_GONE) ||
-			!OmenRowGroupIdEquals(&other, id))
-			continue;
-		omen_mark_path(path, kind, id, &owner);
-		omen_remove_mark(path);
-	}
-	FreeDir(dir);
-}
-
-/* Take a row group out of RocksDB and unlink its file. */
-static bool
-drop_row_group(const OmenRowGroupId *id)
-{
-	KnownGroup *group = get_known(id, false);
-	char		start[OMEN_KEY_LEN];
-	char		limit[OMEN_KEY_LEN];
-	char		path[OMEN_PATH_LEN];
-
-	if (group == NULL)
-		return true;
-	if (group->ingested)
-	{
-		char	   *err;
-
-		omen_key_encode(start, id, 0, 0);
-		omen_key_encode(limit, id, 0xFFFF, 0xFFFF);
-		err = omen_rocks_delete(group->family, start, limit);
-		if (err != NULL)
-		{
-			if (!group->warned)
-				ereport(WARNING,
-						(errcode(ERRCODE_IO_ERROR),
-						 errmsg("could not drop a row group: %s", err)));
-			group->warned = true;
-			omen_store_note_error(err);
-			pfree(err);
-			db_suspect = true;
-			return false;
-		}
-		set_ingested(group, false);
-	}
-	if (group->has_file)
-	{
-		omen_sst_path(path, id, &group->owner);
-		if (unlink(path) != 0 && errno != ENOENT)
-		{
-			/* the others must not suffer from it: try again later */
-			if (!group->warned)
-				ereport(WARNING,
-						(errcode_for_file_access(),
-						 errmsg("could not remove file \"%s\": %m", path)));
-			group->warned = true;
-			return false;
-		}
-		group->has_file = false;
-	}
-	if (group->damage != NULL)
-		set_damage(group, NULL);
-	hash_search(known_groups, id, HASH_REMOVE, NULL);
-	pg_atomic_fetch_add_u64(&omen_store->drops, 1);
-	return true;
-}
-
-/*
- * Delete the row groups that have tombstones and no user.  Returns how many
- * must wait.
- */
-int
-omen_db_drop_tombstones(void)
-{
-	DIR		   *dir = opendir(OMEN_MARK_DIR);
-	struct dirent *de;
-	OmenRowGroupId *ids;
-	int			nids = 0;
-	int			max = 64;
-	int			waiting = 0;
-	bool		unknown = false;
-
-	/* what could not be seen must be looked for again */
-	if (dir == NULL)
-		return 1;
-	ids = palloc(sizeof(OmenRowGroupId) * max);
-	while (errno = 0, (de = readdir(dir)) != NULL)
-	{
-		OmenRowGroupId id;
-		OmenOwner	owner;
-
-		if (omen_name_parse(de->d_name, &id, &owner) != OMEN_NAME_DROP)
-			continue;
-		if (omen_id_in_use(&id))
-		{
-			waiting++;
-			continue;
-		}
-		if (nids >= max)
-		{
-			max *= 2;
-			ids = repalloc_huge(ids, sizeof(OmenRowGroupId) * max);
-		}
-		ids[nids++] = id;
-	}
-	if (errno != 0)
-		waiting++;
-	closedir(dir);
-
-	/*
-	 * A file may have come without our noticing.  It was there before its
-	 * tombstone, so look only now that we have seen all tombstones that we are
-	 * going to remove.
-	 */
-	for (int i = 0; i < nids && !unknown; i++)
-	{
-		KnownGroup *group = get_known(&ids[i], false);
-
-		unknown = (group == NULL || !group->has_file);
-	}
-	if (unknown && !omen_db_look())
-	{
-		waiting += nids;
-		nids = 0;
-	}
-
-	if (nids > 0)
-	{
-		int			ndropped = 0;
-
-		OMEN_STOP_EVENT("drop-before-unlink");
-		for (int i = 0; i < nids; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (drop_row_group(&ids[i]))
-				ids[ndropped++] = ids[i];
-			else
-				waiting++;
-		}
-		/* the tombstone goes last, and only after the file is durably gone */
-		fsync_fname(OMEN_SST_DIR, true);
-		for (int i = 0; i < ndropped; i++)
-		{
-			char		path[OMEN_PATH_LEN];
-
-			remove_marks(&ids[i]);
-			omen_mark_path(path, OMEN_NAME_DROP, &ids[i], NULL);
-			omen_remove_mark(path);
-		}
-		if (ndropped > 0)
-			fsync_fname(OMEN_MARK_DIR, true);
-	}
-	pfree(ids);
-	return waiting;
-}
-
-/* Has an I/O error left RocksDB in a state in which it refuses changes? */
-bool
-omen_db_failed(void)
-{
-	return db_suspect;
+	omen_rocks_stop();
+	set_rocks_state(OMEN_STORE_STARTING, 0, "");
 }

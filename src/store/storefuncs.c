@@ -56,12 +56,17 @@ Datum
 omen_store_stats(PG_FUNCTION_ARGS)
 {
 	static const char *const state_names[] = {"starting", "ready", "refused"};
+	static const char *const rocks_names[] = {"starting", "ready", "read-only"};
 	TupleDesc	tupdesc;
-	Datum		values[14];
-	bool		nulls[14] = {0};
+	Datum		values[16];
+	bool		nulls[16] = {0};
 	pid_t		pid;
+	pid_t		rocks_pid;
 	uint32		generation;
+	uint32		rocks_starts;
 	OmenStoreState state;
+	OmenStoreState rocks_state;
+	char		rocks_reason[OMEN_ERROR_LEN];
 	char		reason[OMEN_ERROR_LEN];
 	char		last_error[OMEN_ERROR_LEN];
 	TimestampTz last_error_time;
@@ -77,6 +82,10 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	pid = omen_store->worker_pid;
 	generation = omen_store->generation;
 	state = omen_store->state;
+	rocks_pid = omen_store->rocks_pid;
+	rocks_starts = omen_store->rocks_starts;
+	rocks_state = omen_store->rocks_state;
+	memcpy(rocks_reason, omen_store->rocks_reason, sizeof(rocks_reason));
 	row_groups = omen_store->row_groups;
 	damaged = omen_store->damaged;
 	bytes = omen_store->bytes;
@@ -85,9 +94,15 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	memcpy(last_error, omen_store->last_error, sizeof(last_error));
 	SpinLockRelease(&omen_store->mutex);
 
-	values[0] = CStringGetTextDatum(pid == 0 ? "not running" : state_names[state]);
+	/* ready: RocksDB is, too */
+	values[0] = CStringGetTextDatum(pid == 0 ? "not running" :
+									state == OMEN_STORE_READY ?
+									rocks_names[rocks_state] :
+									state_names[state]);
 	if (state == OMEN_STORE_REFUSED)
 		values[1] = CStringGetTextDatum(reason);
+	else if (state == OMEN_STORE_READY && rocks_state == OMEN_STORE_REFUSED)
+		values[1] = CStringGetTextDatum(rocks_reason);
 	else
 		nulls[1] = true;
 	values[2] = Int32GetDatum(pid);
@@ -108,6 +123,9 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	}
 	else
 		nulls[12] = nulls[13] = true;
+	values[14] = Int32GetDatum(rocks_pid);
+	nulls[14] = (rocks_pid == 0);
+	values[15] = Int32GetDatum(rocks_starts);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
 													  values, nulls)));
 }

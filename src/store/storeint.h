@@ -106,16 +106,6 @@ extern const char *omen_chunk_decode(struct ZSTD_DCtx_s *dctx,
 									 const char *value, Size len, char *out,
 									 Size rawlen);
 
-/* ---- SST files before RocksDB has them (sstcheck.c) ---- */
-typedef enum OmenSstState
-{
-	OMEN_SST_GOOD,				/* as far as was looked */
-	OMEN_SST_DAMAGED,
-	OMEN_SST_UNREADABLE			/* now; later perhaps not */
-} OmenSstState;
-
-extern OmenSstState omen_sst_check(const char *path, const char **wrong);
-
 /* ---- shared state (storeshmem.c) ---- */
 typedef enum OmenStoreState
 {
@@ -199,6 +189,16 @@ typedef struct OmenStoreShared
 	int			reason_code;	/* SQLSTATE, when REFUSED */
 	char		reason[OMEN_ERROR_LEN];
 
+	/*
+	 * RocksDB's process.  Without it rows are read, but none are sealed, and
+	 * nothing is deleted.
+	 */
+	pid_t		rocks_pid;		/* 0: not running */
+	uint32		rocks_starts;
+	OmenStoreState rocks_state;
+	int			rocks_code;		/* SQLSTATE, when REFUSED */
+	char		rocks_reason[OMEN_ERROR_LEN];
+
 	/* requests */
 	ConditionVariable slot_cv;	/* a slot became free */
 	uint64		next_number;
@@ -249,6 +249,7 @@ typedef struct OmenStoreWait
 extern void omen_store_wait_init(OmenStoreWait *wait);
 extern void omen_store_wait_check(OmenStoreWait *wait);
 extern void omen_store_check_ready(void);
+extern void omen_store_check_writable(void);
 extern void omen_store_ingest(const OmenRowGroupId *id, const OmenOwner *owner);
 extern OmenResult omen_store_read(const OmenChunkKey *key,
 								  const OmenOwner *owner, char **data,
@@ -414,7 +415,7 @@ extern void omen_registry_release_owner(ResourceOwner owner, bool is_commit);
 extern void omen_registry_release_all(void);
 extern void omen_store_backend_init(void);
 
-/* ---- RocksDB (storedb.c, storerocks.c), in the worker only ---- */
+/* ---- row groups and RocksDB (storedb.c and others), in the worker only ---- */
 typedef struct OmenFailure
 {
 	int			code;			/* SQLSTATE */
@@ -423,18 +424,17 @@ typedef struct OmenFailure
 
 extern bool omen_db_open(OmenFailure *failure);
 extern void omen_db_close(void);
-extern bool omen_db_look(void);
-extern bool omen_db_ingest(const OmenFresh *files, int nfiles,
-						   OmenFailure *failures);
 extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 							   char *(*alloc) (void *arg, Size len),
 							   void *arg, Size *len, OmenFailure *failure);
-extern int	omen_db_drop_tombstones(void);
-extern bool omen_db_failed(void);
-extern bool omen_db_can_reopen(void);
+extern void omen_db_take_fresh(void);
+extern void omen_db_ingest(OmenRequest *request);
+extern bool omen_db_work(long *timeout);
 
 /* ---- worker (storeworker.c) ---- */
 extern PGDLLEXPORT void omen_store_worker_main(Datum main_arg);
+extern void omen_store_finish(OmenRequest *request, OmenResult result,
+							  int code, const char *text);
 
 /* ---- WAL (storexlog.c) ---- */
 #define OMEN_FILE_PIECE		(256 * 1024 - 1024) /* bytes of a file per record */

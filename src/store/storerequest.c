@@ -142,13 +142,36 @@ omen_store_check_ready(void)
 		raise_refused();
 }
 
+/*
+ * The same before something is to be stored, which RocksDB must take in.
+ */
+void
+omen_store_check_writable(void)
+{
+	char		reason[OMEN_ERROR_LEN];
+	int			code;
+
+	omen_store_check_ready();
+	if (*(volatile OmenStoreState *) &omen_store->rocks_state != OMEN_STORE_REFUSED)
+		return;
+	SpinLockAcquire(&omen_store->mutex);
+	code = omen_store->rocks_code;
+	memcpy(reason, omen_store->rocks_reason, sizeof(reason));
+	SpinLockRelease(&omen_store->mutex);
+	ereport(ERROR,
+			(errcode(code != 0 ? code : ERRCODE_IO_ERROR),
+			 errmsg("the omendb store cannot take in row groups: %s", reason),
+			 errdetail("Sealed rows can be read, but nothing can be sealed until this is put right.")));
+}
+
 /* See store.h */
 bool
 omen_store_usable(void)
 {
 	return IsUnderPostmaster && !IsBinaryUpgrade &&
 		*(volatile pid_t *) &omen_store->worker_pid != 0 &&
-		*(volatile OmenStoreState *) &omen_store->state != OMEN_STORE_REFUSED;
+		*(volatile OmenStoreState *) &omen_store->state != OMEN_STORE_REFUSED &&
+		*(volatile OmenStoreState *) &omen_store->rocks_state != OMEN_STORE_REFUSED;
 }
 
 void
@@ -338,7 +361,7 @@ omen_store_ingest(const OmenRowGroupId *id, const OmenOwner *owner)
 {
 	OmenRequest *request;
 
-	omen_store_check_ready();
+	omen_store_check_writable();
 	request = acquire_request();
 	request->op = OMEN_OP_INGEST;
 	request->key.id = *id;

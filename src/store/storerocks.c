@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * storerocks.c
- *	  RocksDB itself: options, folder, column families, and the calls to it;
- *	  runs in the store worker only.
+ *	  Start, ask and bury the process that has RocksDB; runs in the worker.
  *
- * Only this file has the handle of the RocksDB that is open.  The row groups
- * in it, and what is to be done with them, are known to storedb.c.
+ * RocksDB throws C++ exceptions through its C interface (no memory, no threads)
+ * and has assertions: any of them ends the process that it is in.  That is
+ * omendb_rocksdb (rocks/), a child of the worker's that shares no memory with
+ * it.  They speak over a socket (rocks/protocol.h), one request at a time.
  *
- * All signals are blocked around the calls that may start threads: a thread
- * inherits the mask, and none may ever run a signal handler of PostgreSQL.
+ * Nothing here ever waits for the child, or it could stop the worker: the socket
+ * does not block, a request that is not answered in time is answered by SIGKILL.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -17,61 +18,57 @@
 #include "store/storerocks.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "access/xlog.h"
-#include "common/file_perm.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/*
- * Descriptors that RocksDB may keep open, in its table cache; it keeps two or
- * three more per column family.
- */
-#define DB_MAX_OPEN_FILES	600
-/*
- * Each ingest makes RocksDB copy and index the list of all files of a column
- * family.  So a new family is begun after this many files; else ingesting would
- * be slow with 100,000 of them.
- */
-#define DB_FAMILY_FILES		500
-#define DB_MAX_FAMILIES		4096
 /* changes when the use of RocksDB does: an older one is made again */
-#define DB_LAYOUT			2
+#define DB_LAYOUT			3
 /* says whose folder it is; a RocksDB of another server is thrown away */
 #define DB_OWNER_FILE		OMEN_DB_DIR "/omendb.owner"
-/* a byte for each attempt to open RocksDB that has not come to its end */
-#define DB_ATTEMPTS_FILE	OMEN_DB_DIR "/omendb.attempts"
-#define DB_MAX_ATTEMPTS		2
-/* how long its files are looked at before it is opened, ms */
-#define DB_CHECK_TIME		1000
+/* how long a child may take to end when it is told to, ms */
+#define STOP_TIME			5000
 
-static rocksdb_t *db = NULL;
-static rocksdb_options_t *db_options = NULL;
-static rocksdb_column_family_handle_t *families[DB_MAX_FAMILIES];
-static uint32 family_files[DB_MAX_FAMILIES];
-static int	nfamilies = 0;
-static int	current_family = 0; /* the one that new files go to */
-static rocksdb_readoptions_t *db_readoptions = NULL;
-static rocksdb_ingestexternalfileoptions_t *db_ingestoptions = NULL;
-
-static void
-block_signals(sigset_t *saved)
+typedef enum ChildState
 {
-	sigset_t	all;
+	CHILD_NONE,
+	CHILD_OPENING,
+	CHILD_IDLE,
+	CHILD_BUSY
+} ChildState;
 
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, saved);
-}
+static ChildState child_state = CHILD_NONE;
+static pid_t child_pid = 0;
+static pid_t lingering_pid = 0; /* killed, but has not ended yet */
+static pgsocket child_socket = PGINVALID_SOCKET;
+static uint32 request_number = 0;
+static TimestampTz request_start;
 
-static void
-restore_signals(const sigset_t *saved)
-{
-	sigprocmask(SIG_SETMASK, saved, NULL);
-}
+/* what is still to be sent */
+static char *out_data = NULL;
+static Size out_len = 0;
+static Size out_sent = 0;
+
+/* the frame that is being received */
+static RocksFrame in_frame;
+static Size in_header;			/* bytes of it that have come */
+static Size in_payload;
+static char *in_data = NULL;	/* ROCKS_MAX_LENGTH */
+
+static char gone_text[OMEN_ERROR_LEN];
 
 /* Say why something failed. */
 void
@@ -86,224 +83,16 @@ omen_failure(OmenFailure *failure, int code, const char *fmt,...)
 }
 
 static void
-make_options(void)
+publish_pid(pid_t pid)
 {
-	rocksdb_block_based_table_options_t *table_options;
-	rocksdb_options_t *base;
-	char	   *err = NULL;
-
-	if (db_options != NULL)
-		return;
-
-	/*
-	 * RocksDB checks the order of all files several times in every ingest;
-	 * names from the folder cannot overlap, and chunks carry their key.
-	 */
-	base = rocksdb_options_create();
-	db_options = rocksdb_options_create();
-	rocksdb_get_options_from_string(base,
-									"force_consistency_checks=false;"
-									"fail_if_options_file_error=false",
-									db_options, &err);
-	rocksdb_options_destroy(base);
-	if (err != NULL)
-		elog(ERROR, "RocksDB refuses an option: %s", err);
-	rocksdb_options_set_create_if_missing(db_options, 1);
-	rocksdb_options_set_disable_auto_compactions(db_options, 1);
-	rocksdb_options_set_max_open_files(db_options, DB_MAX_OPEN_FILES);
-	rocksdb_options_set_skip_stats_update_on_db_open(db_options, 1);
-	rocksdb_options_set_max_file_opening_threads(db_options, 1);
-	rocksdb_options_set_max_background_jobs(db_options, 2);
-	rocksdb_options_set_stats_dump_period_sec(db_options, 0);
-	rocksdb_options_set_stats_persist_period_sec(db_options, 0);
-
-	/*
-	 * Nothing may go into RocksDB's own log: what matters is returned as an
-	 * error.  Debian builds it with assertions, and one of them is that nobody
-	 * writes to the log after a write to it has failed, so that a full disk
-	 * would end the worker with SIGABRT, and with it the server.  The level is
-	 * one above RocksDB's highest; that it cannot be written to RocksDB's file
-	 * of options does no harm, nobody reads that.  (Newer versions of RocksDB
-	 * do not open then, unless they are told not to mind.)
-	 */
-	rocksdb_options_set_info_log_level(db_options, 6);
-	rocksdb_options_set_keep_log_file_num(db_options, 1);
-	rocksdb_options_set_compression(db_options, rocksdb_no_compression);
-	rocksdb_options_set_write_buffer_size(db_options, 64 * 1024);
-
-	/* the cache in front of it is ours */
-	table_options = rocksdb_block_based_options_create();
-	rocksdb_block_based_options_set_no_block_cache(table_options, 1);
-	rocksdb_block_based_options_set_format_version(table_options, 5);
-	rocksdb_options_set_block_based_table_factory(db_options, table_options);
-	rocksdb_block_based_options_destroy(table_options);
-
-	db_readoptions = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_verify_checksums(db_readoptions, 1);
-	rocksdb_readoptions_set_fill_cache(db_readoptions, 0);
-
-	/*
-	 * Move the link that we make for it; never assign sequence numbers, which
-	 * would mean writing to the file.
-	 */
-	db_ingestoptions = rocksdb_ingestexternalfileoptions_create();
-	rocksdb_ingestexternalfileoptions_set_move_files(db_ingestoptions, 1);
-	rocksdb_ingestexternalfileoptions_set_snapshot_consistency(db_ingestoptions, 0);
-	rocksdb_ingestexternalfileoptions_set_allow_global_seqno(db_ingestoptions, 0);
-	rocksdb_ingestexternalfileoptions_set_allow_blocking_flush(db_ingestoptions, 0);
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->rocks_pid = pid;
+	if (pid != 0)
+		omen_store->rocks_starts++;
+	SpinLockRelease(&omen_store->mutex);
 }
 
-/* Take over an error string of RocksDB into palloc'd memory. */
-static char *
-take_error(char *err)
-{
-	char	   *copy;
-
-	if (err == NULL)
-		return NULL;
-	copy = pstrdup(err);
-	rocksdb_free(err);
-	return copy;
-}
-
-/* Column families are named by their number; RocksDB names the first. */
-static void
-family_name(int number, char *name, Size len)
-{
-	if (number == 0)
-		strlcpy(name, "default", len);
-	else
-		snprintf(name, len, "%d", number);
-}
-
-/*
- * Open RocksDB with all its column families; returns NULL or what is wrong, in
- * palloc'd memory.  Call with signals blocked.
- */
-static char *
-open_families(void)
-{
-	char	   *err = NULL;
-	char	  **names = NULL;
-	size_t		n = 0;
-	const rocksdb_options_t **options;
-
-	/* families are numbered without holes, but listed in any order */
-	if (omen_file_exists(OMEN_DB_DIR "/CURRENT"))
-	{
-		names = rocksdb_list_column_families(db_options, OMEN_DB_DIR, &n, &err);
-		if (err != NULL)
-			return take_error(err);
-		if (n > DB_MAX_FAMILIES)
-		{
-			rocksdb_list_column_families_destroy(names, n);
-			return pstrdup("Corruption: too many column families");
-		}
-		rocksdb_list_column_families_destroy(names, n);
-	}
-	nfamilies = Max((int) n, 1);
-
-	names = palloc(sizeof(char *) * nfamilies);
-	options = palloc(sizeof(rocksdb_options_t *) * nfamilies);
-	for (int i = 0; i < nfamilies; i++)
-	{
-		names[i] = palloc(16);
-		family_name(i, names[i], 16);
-		options[i] = db_options;
-		family_files[i] = 0;
-	}
-	db = rocksdb_open_column_families(db_options, OMEN_DB_DIR, nfamilies,
-									  (const char *const *) names, options,
-									  families, &err);
-	if (err != NULL)
-		db = NULL;
-	current_family = nfamilies - 1;
-	return take_error(err);
-}
-
-static char *
-open_rocksdb(void)
-{
-	sigset_t	saved;
-	char	   *err;
-
-	block_signals(&saved);
-	err = open_families();
-	restore_signals(&saved);
-	return err;
-}
-
-/*
- * The column family for new files: the current one, one that drops have
- * emptied, or a new one.
- */
-int
-omen_rocks_choose_family(void)
-{
-	char		name[16];
-	sigset_t	saved;
-	char	   *err = NULL;
-	rocksdb_column_family_handle_t *handle;
-
-	if (family_files[current_family] < DB_FAMILY_FILES)
-		return current_family;
-	for (int i = 0; i < nfamilies; i++)
-	{
-		if (family_files[i] < DB_FAMILY_FILES / 2)
-		{
-			current_family = i;
-			return i;
-		}
-	}
-	if (nfamilies >= DB_MAX_FAMILIES)
-		return current_family;
-
-	family_name(nfamilies, name, sizeof(name));
-	block_signals(&saved);
-	handle = rocksdb_create_column_family(db, db_options, name, &err);
-	restore_signals(&saved);
-	if (err != NULL)
-	{
-		/* slower, but no less right */
-		ereport(LOG,
-				(errmsg("could not create a column family: %s", err)));
-		rocksdb_free(err);
-		return current_family;
-	}
-	families[nfamilies] = handle;
-	family_files[nfamilies] = 0;
-	current_family = nfamilies++;
-	return current_family;
-}
-
-/* A file has come into a column family (1) or has left it (-1): count it. */
-void
-omen_rocks_count(int family, int change)
-{
-	family_files[family] += change;
-}
-
-/*
- * Does an error in opening say something about the moment rather than about
- * what is on disk?  Making RocksDB again would not help then.
- */
-static bool
-is_transient(const char *err)
-{
-	static const char *const signs[] = {
-		" lock ", "/LOCK", "No space left", "Too many open files",
-		"Cannot allocate memory", "Disk quota", "File too large",
-		"Permission denied"
-	};
-
-	/* a single file that may not be read costs its row group only */
-	if (strstr(err, "Permission denied") != NULL && strstr(err, ".sst") != NULL)
-		return false;
-	for (int i = 0; i < (int) lengthof(signs); i++)
-		if (strstr(err, signs[i]) != NULL)
-			return true;
-	return false;
-}
+/* ---- RocksDB's folder ---- */
 
 /* Whose RocksDB is this?  False if it is not ours or there is none. */
 static bool
@@ -322,12 +111,16 @@ check_owner_file(void)
 		sysid == GetSystemIdentifier();
 }
 
-/* Begin with an empty RocksDB folder. */
-static bool
-wipe_db(OmenFailure *failure)
+/*
+ * Begin with an empty RocksDB folder.  No child may be using it.
+ */
+bool
+omen_rocks_wipe(OmenFailure *failure)
 {
 	FILE	   *file;
+	bool		written;
 
+	Assert(child_state == CHILD_NONE);
 	if (omen_file_exists(OMEN_DB_DIR))
 		rmtree(OMEN_DB_DIR, true);
 	if (MakePGDirectory(OMEN_DB_DIR) != 0 && errno != EEXIST)
@@ -338,10 +131,10 @@ wipe_db(OmenFailure *failure)
 		return false;
 	}
 	file = AllocateFile(DB_OWNER_FILE, "w");
-	if (file == NULL ||
+	written = file != NULL &&
 		fprintf(file, "%u " UINT64_FORMAT "\n", DB_LAYOUT,
-				GetSystemIdentifier()) < 0 ||
-		FreeFile(file) != 0)
+				GetSystemIdentifier()) > 0;
+	if (file == NULL || FreeFile(file) != 0 || !written)
 	{
 		omen_failure(failure, ERRCODE_IO_ERROR,
 					 "could not write file \"%s\": %s",
@@ -373,7 +166,7 @@ tidy_folder(void)
 		const char *suffix = strrchr(de->d_name, '.');
 
 		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
-		if (strncmp(de->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 ||
+		if (strncmp(de->d_name, ROCKS_LINK_PREFIX, strlen(ROCKS_LINK_PREFIX)) == 0 ||
 			(suffix != NULL && strcmp(suffix, ".dbtmp") == 0) ||
 			(digits > 0 && strcmp(de->d_name + digits, ".log") == 0 &&
 			 stat(path, &st) == 0 && st.st_size == 0))
@@ -382,232 +175,446 @@ tidy_folder(void)
 	closedir(dir);
 }
 
-/*
- * Has RocksDB a file over which it would stumble (see sstcheck.c)?  It opens some
- * of its files at once.  With many files, what cannot be looked at in a second is
- * looked at before it is read for the first time.
- */
-static bool
-has_bad_file(void)
-{
-	DIR		   *dir = opendir(OMEN_DB_DIR);
-	struct dirent *de;
-	bool		bad = false;
-	TimestampTz start = GetCurrentTimestamp();
+/* ---- the child ---- */
 
-	if (dir == NULL)
-		return false;
-	while (!bad && (de = readdir(dir)) != NULL)
+/* The program lies beside the library. */
+static void
+program_path(char *path)
+{
+	Dl_info		info;
+	char	   *slash;
+
+	if (dladdr((void *) program_path, &info) != 0 && info.dli_fname != NULL)
+		strlcpy(path, info.dli_fname, MAXPGPATH);
+	else
+		snprintf(path, MAXPGPATH, "%s/omendb", pkglib_path);
+	slash = strrchr(path, '/');
+	if (slash != NULL)
+		slash[1] = '\0';
+	else
+		path[0] = '\0';
+	strlcat(path, ROCKS_PROGRAM, MAXPGPATH);
+}
+
+/*
+ * In the child, before the program: nothing of PostgreSQL may remain, and only
+ * what is safe in a signal handler may be called.
+ */
+static void
+become_program(const char *path, int socket, pid_t parent)
+{
+	char	   *const argv[] = {ROCKS_PROGRAM, DataDir, NULL};
+	sigset_t	none;
+	int			null;
+
+	/* signals to the worker's process group are not for us */
+	setsid();
+#ifdef PR_SET_PDEATHSIG
+	/* never outlive the worker, however it ends */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+	if (getppid() != parent)
+		_exit(1);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+
+	/* standard error stays the server's log */
+	null = open("/dev/null", O_RDWR);
+	if (null >= 0)
 	{
-		char		path[MAXPGPATH];
-		const char *suffix = strrchr(de->d_name, '.');
-		const char *wrong;
-
-		if (suffix == NULL || strcmp(suffix, ".sst") != 0)
-			continue;
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
-									   DB_CHECK_TIME))
-			break;
-		snprintf(path, sizeof(path), "%s/%s", OMEN_DB_DIR, de->d_name);
-		bad = omen_sst_check(path, &wrong) == OMEN_SST_DAMAGED;
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
 	}
-	closedir(dir);
-	return bad;
+	if (socket != ROCKS_SOCKET)
+		dup2(socket, ROCKS_SOCKET);
+	else
+		fcntl(socket, F_SETFD, 0);
+	{
+		long		max = sysconf(_SC_OPEN_MAX);
+
+		for (int fd = ROCKS_SOCKET + 1; fd < Min(max, 65536); fd++)
+			close(fd);
+	}
+	execv(path, argv);
+	_exit(127);
 }
 
-/*
- * Opening RocksDB may end the process, if there is damage that an assertion of
- * its finds.  That must not happen at each start again, so attempts that have
- * not come to their end leave a byte each in a file.  Returns how many there
- * have been, this one included.
- */
-static int
-count_attempt(void)
+static void
+send_frame(RocksOp op, const void *data, Size len)
 {
-	struct stat st;
-	int			fd;
+	RocksFrame	frame;
 
-	fd = open(DB_ATTEMPTS_FILE, O_WRONLY | O_CREAT | O_APPEND | PG_BINARY,
-			  pg_file_create_mode);
-	if (fd < 0)
-		return 1;
-	/* without space it is not counted */
-	if (write(fd, "1", 1) != 1 || fstat(fd, &st) != 0)
-		st.st_size = 1;
-	close(fd);
-	return (int) Min(st.st_size, 100);
+	Assert(out_data == NULL && len <= ROCKS_MAX_LENGTH);
+	memset(&frame, 0, sizeof(frame));
+	frame.magic = ROCKS_MAGIC;
+	frame.length = (uint32) len;
+	frame.number = ++request_number;
+	frame.op = op;
+	frame.status = ROCKS_REQUEST;
+	out_data = MemoryContextAlloc(TopMemoryContext, sizeof(frame) + len);
+	memcpy(out_data, &frame, sizeof(frame));
+	memcpy(out_data + sizeof(frame), data, len);
+	out_len = sizeof(frame) + len;
+	out_sent = 0;
+	request_start = GetCurrentTimestamp();
 }
 
 /*
- * Open RocksDB, or a new one if it does not open.  False with the reason if that
- * is impossible.
+ * Start the child and have it open RocksDB.  nfiles says how many row groups
+ * there are, roughly.  False with the reason if it cannot be started.
  */
 bool
-omen_rocks_open(OmenFailure *failure)
+omen_rocks_start(uint64 nfiles, OmenFailure *failure)
 {
-	char	   *err;
+	char		path[MAXPGPATH];
+	int			pair[2];
+	RocksOpen	open_request;
+	pid_t		parent = getpid();
 
-	Assert(db == NULL);
-	make_options();
-	if (!check_owner_file())
+	Assert(child_state == CHILD_NONE);
+	if (lingering_pid != 0)
 	{
-		if (!wipe_db(failure))
-			return false;
-	}
-	else if (count_attempt() > DB_MAX_ATTEMPTS)
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the last %d attempts to open RocksDB in \"%s\" have not come to their end",
-						DB_MAX_ATTEMPTS, OMEN_DB_DIR),
-				 errdetail("It is made again from the files in \"%s\".",
-						   OMEN_SST_DIR)));
-		if (!wipe_db(failure))
-			return false;
-	}
-	tidy_folder();
-	if (has_bad_file())
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("RocksDB in \"%s\" has a damaged file", OMEN_DB_DIR),
-				 errdetail("It is made again from the files in \"%s\".",
-						   OMEN_SST_DIR)));
-		if (!wipe_db(failure))
-			return false;
-	}
-	err = open_rocksdb();
-	unlink(DB_ATTEMPTS_FILE);
-	if (err != NULL && is_transient(err))
-	{
-		omen_failure(failure, ERRCODE_IO_ERROR, "could not open RocksDB: %s",
-					 err);
-		pfree(err);
-		return false;
-	}
-	if (err != NULL)
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("RocksDB in \"%s\" could not be opened: %s",
-						OMEN_DB_DIR, err),
-				 errdetail("It is made again from the files in \"%s\".",
-						   OMEN_SST_DIR)));
-		omen_store_note_error(err);
-		pfree(err);
-		if (!wipe_db(failure))
-			return false;
-		err = open_rocksdb();
-		if (err != NULL)
+		if (waitpid(lingering_pid, NULL, WNOHANG) == 0)
 		{
-			omen_failure(failure, ERRCODE_IO_ERROR,
-						 "could not open RocksDB: %s", err);
-			pfree(err);
+			omen_failure(failure, ERRCODE_SYSTEM_ERROR,
+						 "RocksDB's process %d was killed, but has not ended yet",
+						 (int) lingering_pid);
 			return false;
 		}
+		lingering_pid = 0;
 	}
+	if (in_data == NULL)
+		in_data = MemoryContextAlloc(TopMemoryContext, ROCKS_MAX_LENGTH);
+	if (!check_owner_file() && !omen_rocks_wipe(failure))
+		return false;
+	tidy_folder();
+
+	program_path(path);
+	if (access(path, X_OK) != 0)
+	{
+		omen_failure(failure, ERRCODE_UNDEFINED_FILE,
+					 "could not execute program \"%s\": %s", path,
+					 strerror(errno));
+		return false;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
+	{
+		omen_failure(failure, ERRCODE_IO_ERROR,
+					 "could not create a socket: %s", strerror(errno));
+		return false;
+	}
+	if (!pg_set_noblock(pair[0]) ||
+		fcntl(pair[0], F_SETFD, FD_CLOEXEC) != 0)
+		elog(ERROR, "could not set up a socket: %m");
+	child_pid = fork();
+	if (child_pid == 0)
+		become_program(path, pair[1], parent);
+	close(pair[1]);
+	if (child_pid < 0)
+	{
+		omen_failure(failure, ERRCODE_INSUFFICIENT_RESOURCES,
+					 "could not start a process for RocksDB: %s",
+					 strerror(errno));
+		close(pair[0]);
+		child_pid = 0;
+		return false;
+	}
+	child_socket = pair[0];
+	child_state = CHILD_OPENING;
+	in_header = in_payload = 0;
+	publish_pid(child_pid);
+
+	memset(&open_request, 0, sizeof(open_request));
+	open_request.protocol = ROCKS_PROTOCOL;
+	open_request.files = (uint32) Min(nfiles, PG_UINT32_MAX);
+	strlcpy(open_request.path, OMEN_DB_DIR, sizeof(open_request.path));
+	send_frame(ROCKS_OP_OPEN, &open_request, sizeof(open_request));
 	return true;
 }
 
-void
-omen_db_close(void)
+/* Forget the connection. */
+static void
+close_connection(void)
 {
-	sigset_t	saved;
-
-	if (db == NULL)
-		return;
-	block_signals(&saved);
-	for (int i = 0; i < nfamilies; i++)
-		rocksdb_column_family_handle_destroy(families[i]);
-	rocksdb_close(db);
-	restore_signals(&saved);
-	db = NULL;
+	if (child_socket != PGINVALID_SOCKET)
+		close(child_socket);
+	child_socket = PGINVALID_SOCKET;
+	if (out_data != NULL)
+		pfree(out_data);
+	out_data = NULL;
 }
 
-/* Tell of each row group that RocksDB has, with bytes and column family. */
-void
-omen_rocks_foreach(void (*seen) (const OmenRowGroupId *id, uint64 size,
-								 int family))
+/*
+ * The child has ended, or has been killed: take note of it.  what: why, or NULL
+ * if that is to be found out.
+ */
+static void
+bury(const char *what)
 {
-	const rocksdb_livefiles_t *files = rocksdb_livefiles(db);
-	int			n = rocksdb_livefiles_count(files);
+	int			status = 0;
+	pid_t		pid = 0;
 
-	for (int i = 0; i < n; i++)
+	close_connection();
+	/* one that only closed its end of the connection is of no use either */
+	for (int i = 0; i < 50 && pid == 0; i++)
 	{
-		size_t		len;
-		const char *key = rocksdb_livefiles_smallestkey(files, i, &len);
-		OmenRowGroupId id;
-		int			family;
-
-		if (len != OMEN_KEY_LEN)
-			continue;
-		memcpy(&id, key, sizeof(id));
-		family = atoi(rocksdb_livefiles_column_family_name(files, i));
-		seen(&id, rocksdb_livefiles_size(files, i),
-			 Min(Max(family, 0), nfamilies - 1));
+		if (i > 0)
+			pg_usleep(2000);
+		pid = waitpid(child_pid, &status, WNOHANG);
 	}
-	rocksdb_livefiles_destroy(files);
-}
+	if (pid == 0)
+	{
+		/* it may be stuck in the kernel: do not wait for it */
+		kill(child_pid, SIGKILL);
+		lingering_pid = child_pid;
+	}
 
-/* One call to RocksDB; NULL or what is wrong, palloc'd. */
-char *
-omen_rocks_ingest(int family, const char *const *paths, int npaths)
-{
-	sigset_t	saved;
-	char	   *err = NULL;
-
-	block_signals(&saved);
-	rocksdb_ingest_external_file_cf(db, families[family], paths, npaths,
-									db_ingestoptions, &err);
-	restore_signals(&saved);
-	return take_error(err);
-}
-
-/* The value of a key, or NULL; an error goes to *err, for rocksdb_free. */
-rocksdb_pinnableslice_t *
-omen_rocks_get(int family, const char *key, char **err)
-{
-	return rocksdb_get_pinned_cf(db, db_readoptions, families[family], key,
-								 OMEN_KEY_LEN, err);
-}
-
-/*
- * Delete the file whose keys are between the two; NULL or what is wrong,
- * palloc'd.
- */
-char *
-omen_rocks_delete(int family, const char *start, const char *limit)
-{
-	sigset_t	saved;
-	char	   *err = NULL;
-
-	block_signals(&saved);
-	rocksdb_delete_file_in_range_cf(db, families[family],
-									start, OMEN_KEY_LEN, limit, OMEN_KEY_LEN,
-									&err);
-	restore_signals(&saved);
-	return take_error(err);
+	if (what != NULL)
+		strlcpy(gone_text, what, sizeof(gone_text));
+	else if (pid <= 0)
+		snprintf(gone_text, sizeof(gone_text),
+				 "RocksDB's process %d has gone", (int) child_pid);
+	else if (WIFSIGNALED(status))
+		snprintf(gone_text, sizeof(gone_text),
+				 "RocksDB's process %d was terminated by signal %d: %s",
+				 (int) child_pid, WTERMSIG(status),
+				 pg_strsignal(WTERMSIG(status)));
+	else
+		snprintf(gone_text, sizeof(gone_text),
+				 "RocksDB's process %d exited with exit code %d",
+				 (int) child_pid, WEXITSTATUS(status));
+	child_pid = 0;
+	child_state = CHILD_NONE;
+	publish_pid(0);
 }
 
 /*
- * Can RocksDB be opened anew, after it has failed?  That means writing a new
- * manifest.  Where there is no space for it, the one that is open had better
- * stay: it can be read.
+ * Kill the child, which is of no use any more.
  */
+void
+omen_rocks_end(void)
+{
+	if (child_state == CHILD_NONE)
+		return;
+	kill(child_pid, SIGKILL);
+	bury("RocksDB's process has been ended");
+}
+
+/*
+ * The worker ends: let the child close RocksDB, but do not wait for ever.
+ */
+void
+omen_rocks_stop(void)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	if (child_state == CHILD_NONE)
+		return;
+	/* the end of the connection tells it to go */
+	close_connection();
+	while (waitpid(child_pid, NULL, WNOHANG) == 0)
+	{
+		if (child_state != CHILD_IDLE ||
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_TIME))
+		{
+			kill(child_pid, SIGKILL);
+			waitpid(child_pid, NULL, 0);
+			break;
+		}
+		pg_usleep(2000);
+	}
+	child_pid = 0;
+	child_state = CHILD_NONE;
+	publish_pid(0);
+}
+
 bool
-omen_db_can_reopen(void)
+omen_rocks_running(void)
 {
-	static const char probe[] = OMEN_DB_DIR "/" LINK_PREFIX "probe";
-	bool		ok;
-	int			fd;
+	return child_state != CHILD_NONE;
+}
 
-	fd = open(probe, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY,
-			  pg_file_create_mode);
-	if (fd < 0)
-		return false;
-	ok = posix_fallocate(fd, 0, 1024 * 1024 + 512 * (off_t) omen_store->row_groups) == 0 &&
-		pg_fsync(fd) == 0;
-	close(fd);
-	unlink(probe);
-	return ok;
+/* Has it opened RocksDB, and nothing to do? */
+bool
+omen_rocks_idle(void)
+{
+	return child_state == CHILD_IDLE;
+}
+
+/* Ask to take in files: paths, each ended by a zero, len bytes in all. */
+void
+omen_rocks_ingest(const char *paths, Size len)
+{
+	Assert(child_state == CHILD_IDLE);
+	send_frame(ROCKS_OP_INGEST, paths, len);
+	child_state = CHILD_BUSY;
+}
+
+/* Ask to drop row groups. */
+void
+omen_rocks_drop(const RocksDrop *drops, int ndrops)
+{
+	Assert(child_state == CHILD_IDLE);
+	send_frame(ROCKS_OP_DROP, drops, sizeof(RocksDrop) * ndrops);
+	child_state = CHILD_BUSY;
+}
+
+/* The socket to wait for, or PGINVALID_SOCKET */
+pgsocket
+omen_rocks_socket(bool *writing)
+{
+	*writing = out_data != NULL;
+	return child_socket;
+}
+
+/* How long the child may still take for its answer, ms; -1: nothing is asked */
+long
+omen_rocks_timeout(void)
+{
+	if (child_state != CHILD_OPENING && child_state != CHILD_BUSY)
+		return -1;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+										   TimestampTzPlusMilliseconds(request_start,
+																	   omen_rocksdb_timeout * 1000L));
+}
+
+/*
+ * Receive up to `want` bytes into data + *have.  1: all are there; 0: not yet;
+ * -1: the connection has ended.
+ */
+static int
+receive(void *data, Size want, Size *have)
+{
+	while (*have < want)
+	{
+		ssize_t		n = recv(child_socket, (char *) data + *have, want - *have, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n <= 0)
+			return -1;
+		*have += n;
+	}
+	return 1;
+}
+
+static void
+send_output(void)
+{
+	while (out_data != NULL)
+	{
+		/* that it has gone is found out by receiving */
+		ssize_t		n = send(child_socket, out_data + out_sent,
+							 out_len - out_sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return;
+		out_sent += n;
+		if (out_sent == out_len)
+		{
+			pfree(out_data);
+			out_data = NULL;
+		}
+	}
+}
+
+/* What a whole frame says; false if it makes no sense. */
+static bool
+frame_event(OmenRocksEvent *event)
+{
+	RocksReply *reply = (RocksReply *) in_data;
+
+	switch (in_frame.status)
+	{
+		case ROCKS_MORE:
+			event->kind = OMEN_ROCKS_LIVE;
+			event->live = (RocksLive *) in_data;
+			event->nlive = in_frame.length / sizeof(RocksLive);
+			/* it is alive */
+			request_start = GetCurrentTimestamp();
+			return child_state == CHILD_OPENING &&
+				in_frame.length % sizeof(RocksLive) == 0;
+		case ROCKS_DONE:
+		case ROCKS_ERROR:
+			if (in_frame.length != sizeof(RocksReply) ||
+				memchr(reply->text, 0, sizeof(reply->text)) == NULL)
+				return false;
+			event->value = reply->value;
+			event->text = reply->text;
+			if (in_frame.status == ROCKS_ERROR)
+				event->kind = OMEN_ROCKS_FAILED;
+			else if (child_state == CHILD_OPENING)
+				event->kind = OMEN_ROCKS_OPENED;
+			else
+				event->kind = OMEN_ROCKS_DONE;
+			child_state = CHILD_IDLE;
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * What has happened?  Call until it is nothing.
+ */
+void
+omen_rocks_next_event(OmenRocksEvent *event)
+{
+	int			got;
+
+	memset(event, 0, sizeof(*event));
+	event->kind = OMEN_ROCKS_NOTHING;
+	if (child_state == CHILD_NONE)
+		return;
+	send_output();
+	got = receive(&in_frame, sizeof(in_frame), &in_header);
+	if (got > 0)
+	{
+		if (in_frame.magic != ROCKS_MAGIC ||
+			in_frame.length > ROCKS_MAX_LENGTH ||
+			in_frame.number != request_number ||
+			(child_state != CHILD_OPENING && child_state != CHILD_BUSY))
+		{
+			kill(child_pid, SIGKILL);
+			bury("RocksDB's process has sent nonsense");
+			goto gone;
+		}
+		got = receive(in_data, in_frame.length, &in_payload);
+	}
+	if (got > 0)
+	{
+		in_header = in_payload = 0;
+		if (frame_event(event))
+			return;
+		kill(child_pid, SIGKILL);
+		bury("RocksDB's process has sent nonsense");
+		goto gone;
+	}
+	if (got < 0)
+	{
+		bury(NULL);
+		goto gone;
+	}
+	if (omen_rocks_timeout() == 0)
+	{
+		char		text[OMEN_ERROR_LEN];
+
+		snprintf(text, sizeof(text),
+				 "RocksDB's process %d has not answered for %d s and was killed",
+				 (int) child_pid, omen_rocksdb_timeout);
+		kill(child_pid, SIGKILL);
+		bury(text);
+		goto gone;
+	}
+	return;
+
+gone:
+	event->kind = OMEN_ROCKS_GONE;
+	event->text = gone_text;
 }

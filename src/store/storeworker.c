@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * storeworker.c
- *	  The background worker "omendb store", sole owner of RocksDB.
+ *	  The background worker "omendb store": reads row groups' files for all, and
+ *	  alone speaks to the process that has RocksDB.
  *
  * Started by the postmaster before recovery, without a database; restarted
  * within a second when it ends.  It always exits with 1 (0 would unregister it
- * for good), and before that fails what others wait for and closes RocksDB.
+ * for good), and before that fails what others wait for and ends RocksDB's process.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
-#include "store/storeint.h"
+#include "store/storerocks.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "postmaster/bgworker.h"
@@ -32,11 +32,7 @@
 #define LOADS_PER_TURN		32
 /* between two attempts to open a store that could not be opened */
 #define REOPEN_INTERVAL		2000	/* ms */
-/* between two attempts to delete row groups that are in use */
-#define DROP_INTERVAL		500 /* ms */
 #define IDLE_INTERVAL		10000	/* ms */
-/* soft limit of descriptors for this process, if the hard one allows it */
-#define WANTED_DESCRIPTORS	2048
 
 /* a chunk that a backend fetches in pieces */
 static char *piece_data = NULL;
@@ -54,9 +50,9 @@ set_state(OmenStoreState state, int code, const char *reason)
 }
 
 /* Answer a request; its backend may have gone. */
-static void
-finish_request(OmenRequest *request, OmenResult result, int code,
-			   const char *text)
+void
+omen_store_finish(OmenRequest *request, OmenResult result, int code,
+				  const char *text)
 {
 	bool		abandoned;
 
@@ -112,7 +108,7 @@ fail_all(int code, const char *text)
 			request->state = OMEN_SLOT_RUNNING;
 		SpinLockRelease(&omen_store->mutex);
 		if (fail)
-			finish_request(request, OMEN_RES_ERROR, code, text);
+			omen_store_finish(request, OMEN_RES_ERROR, code, text);
 	}
 	omen_cacheload_fail_all(code, text);
 }
@@ -143,10 +139,6 @@ open_store(void)
 	if (failure.code == 0 && omen_db_open(&failure))
 	{
 		set_state(OMEN_STORE_READY, 0, "");
-		/* new tombstones or not, there may be old ones */
-		SpinLockAcquire(&omen_store->mutex);
-		omen_store->tombstones = true;
-		SpinLockRelease(&omen_store->mutex);
 		if (was_refused)
 			ereport(LOG, (errmsg("the omendb store can be used again")));
 		return true;
@@ -245,17 +237,13 @@ run_read(OmenRequest *request)
 		if (offset + request->piece >= piece_len)
 			forget_piece();
 	}
-	finish_request(request, result, failure.code, failure.text);
+	omen_store_finish(request, result, failure.code, failure.text);
 }
 
-/* Run what is queued; ingests together, in one call to RocksDB. */
+/* Run what is queued; ingests are answered when RocksDB has answered. */
 static bool
 run_requests(void)
 {
-	OmenRequest *ingests[OMEN_REQUEST_SLOTS];
-	OmenFresh	files[OMEN_REQUEST_SLOTS];
-	static OmenFailure failures[OMEN_REQUEST_SLOTS];
-	int			ningests = 0;
 	bool		any = false;
 	OmenRequest *request;
 
@@ -270,86 +258,18 @@ run_requests(void)
 		switch (request->op)
 		{
 			case OMEN_OP_INGEST:
-				ingests[ningests] = request;
-				files[ningests].id = request->key.id;
-				files[ningests].owner = request->owner;
-				ningests++;
+				omen_db_ingest(request);
 				break;
 			case OMEN_OP_READ:
 				run_read(request);
 				break;
 			case OMEN_OP_RESET:
 				omen_cacheload_reset();
-				finish_request(request, OMEN_RES_OK, 0, "");
+				omen_store_finish(request, OMEN_RES_OK, 0, "");
 				break;
 		}
 	}
-	if (ningests > 0)
-	{
-		OMEN_STOP_EVENT("ingest-before-rocksdb");
-		omen_db_ingest(files, ningests, failures);
-		for (int i = 0; i < ningests; i++)
-			finish_request(ingests[i],
-						   failures[i].code == 0 ? OMEN_RES_OK : OMEN_RES_ERROR,
-						   failures[i].code,
-						   failures[i].code == 0 ? "" : failures[i].text);
-	}
 	return any;
-}
-
-/* Take the files that recovery has written. */
-static void
-run_fresh(void)
-{
-	static OmenFresh files[OMEN_FRESH_SLOTS];
-	int			nfiles;
-	bool		overflow;
-
-	SpinLockAcquire(&omen_store->mutex);
-	nfiles = omen_store->nfresh;
-	overflow = omen_store->fresh_overflow;
-	memcpy(files, omen_store->fresh, sizeof(OmenFresh) * nfiles);
-	omen_store->nfresh = 0;
-	omen_store->fresh_overflow = false;
-	SpinLockRelease(&omen_store->mutex);
-
-	if (overflow)
-		omen_db_look();
-	else if (nfiles > 0)
-	{
-		int			n = 0;
-
-		/* one that has been dropped meanwhile is no error */
-		for (int i = 0; i < nfiles; i++)
-		{
-			char		path[OMEN_PATH_LEN];
-
-			omen_sst_path(path, &files[i].id, &files[i].owner);
-			if (omen_file_exists(path))
-				files[n++] = files[i];
-		}
-		omen_db_ingest(files, n, NULL);
-	}
-}
-
-/*
- * RocksDB's open files come on top of ours: have room for them where the soft
- * limit is low and the hard one is not.
- */
-static void
-raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-		limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= WANTED_DESCRIPTORS)
-		return;
-	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > WANTED_DESCRIPTORS)
-		limit.rlim_cur = WANTED_DESCRIPTORS;
-	else
-		limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		elog(DEBUG1, "could not raise the limit of open files: %m");
 }
 
 /*
@@ -359,9 +279,6 @@ void
 omen_store_worker_main(Datum main_arg)
 {
 	TimestampTz last_open = 0;
-	TimestampTz last_drop = 0;
-	TimestampTz last_check = 0;
-	int			waiting_drops = 0;
 	MemoryContext turn_context;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -381,7 +298,6 @@ omen_store_worker_main(Datum main_arg)
 	SpinLockRelease(&omen_store->mutex);
 	BackgroundWorkerUnblockSignals();
 
-	raise_descriptor_limit();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "omendb store turn",
 										 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(turn_context);
@@ -390,6 +306,8 @@ omen_store_worker_main(Datum main_arg)
 	{
 		long		timeout = IDLE_INTERVAL;
 		bool		busy = false;
+		bool		writing = false;
+		pgsocket	socket = PGINVALID_SOCKET;
 
 		ResetLatch(MyLatch);
 		/* go without the FATAL message that CHECK_FOR_INTERRUPTS would log */
@@ -403,18 +321,6 @@ omen_store_worker_main(Datum main_arg)
 		}
 		MemoryContextReset(turn_context);
 
-		if (omen_store->state == OMEN_STORE_READY && omen_db_failed() &&
-			TimestampDifferenceExceeds(Max(last_open, last_check),
-									   GetCurrentTimestamp(), REOPEN_INTERVAL))
-		{
-			if (omen_db_can_reopen())
-			{
-				omen_db_close();
-				set_state(OMEN_STORE_STARTING, 0, "");
-				last_open = 0;
-			}
-			last_check = GetCurrentTimestamp();
-		}
 		if (omen_store->state != OMEN_STORE_READY)
 		{
 			TimestampTz now = GetCurrentTimestamp();
@@ -437,34 +343,19 @@ omen_store_worker_main(Datum main_arg)
 		}
 		else
 		{
-			bool		tombstones;
-
 			busy |= run_loads();
 			busy |= run_requests();
-			run_fresh();
-
-			SpinLockAcquire(&omen_store->mutex);
-			tombstones = omen_store->tombstones;
-			omen_store->tombstones = false;
-			SpinLockRelease(&omen_store->mutex);
-			if (tombstones ||
-				(waiting_drops > 0 &&
-				 TimestampDifferenceExceeds(last_drop, GetCurrentTimestamp(),
-											DROP_INTERVAL)))
-			{
-				waiting_drops = omen_db_drop_tombstones();
-				last_drop = GetCurrentTimestamp();
-			}
-			if (waiting_drops > 0)
-				timeout = DROP_INTERVAL;
-			else if (omen_db_failed())
-				timeout = REOPEN_INTERVAL;
+			omen_db_take_fresh();
+			busy |= omen_db_work(&timeout);
 			omen_cacheload_keep_reserve();
+			socket = omen_rocks_socket(&writing);
 		}
 
 		if (!busy)
-			(void) WaitLatch(MyLatch,
-							 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 timeout, PG_WAIT_EXTENSION);
+			(void) WaitLatchOrSocket(MyLatch,
+									 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH |
+									 (socket != PGINVALID_SOCKET ? WL_SOCKET_READABLE : 0) |
+									 (writing ? WL_SOCKET_WRITEABLE : 0),
+									 socket, timeout, PG_WAIT_EXTENSION);
 	}
 }
