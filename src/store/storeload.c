@@ -116,7 +116,7 @@ find_group(const OmenRowGroupId *id, const OmenOwner *owner)
 
 	if (group != NULL && group->has_file)
 		return group;
-	if (owner != NULL && OidIsValid(owner->rnode.relNode))
+	if (owner != NULL && OidIsValid(owner->rnode.relNumber))
 	{
 		char		path[OMEN_PATH_LEN];
 		OmenFresh	file;
