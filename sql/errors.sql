@@ -4,6 +4,7 @@
 \set VERBOSITY default
 CREATE ROLE omen_owner;
 CREATE ROLE omen_other;
+CREATE ROLE omen_monitor;
 CREATE SCHEMA omen_errors;
 GRANT ALL ON SCHEMA omen_errors TO PUBLIC;
 SET search_path = omen_errors;
@@ -57,25 +58,40 @@ CREATE TABLE owned (id int PRIMARY KEY, v text) USING omendb;
 INSERT INTO owned SELECT g, 'v' FROM generate_series(1, 1000) g;
 SELECT row_groups >= 0 AS ok FROM omendb.seal('owned', true);
 RESET ROLE;
-GRANT SELECT ON owned TO omen_other;
+GRANT INSERT ON owned TO omen_other;
+GRANT pg_monitor TO omen_monitor;
 SET ROLE omen_other;
 SELECT omendb.seal('owned', true);
 SELECT omendb.unseal('owned');
+SELECT count(*) FROM omendb.row_groups('owned');
+SET ROLE omen_monitor;
+SELECT count(*) > 0 AS seen FROM omendb.row_groups('owned');
+SELECT omendb.seal('owned', true);
+SET ROLE omen_owner;
+SELECT count(*) > 0 AS seen FROM omendb.row_groups('owned');
+GRANT SELECT ON owned TO omen_other;
+SET ROLE omen_other;
+SELECT count(*) > 0 AS seen FROM omendb.row_groups('owned');
 SELECT omendb.gc();
 SELECT count(*) FROM owned;
 UPDATE owned SET v = 'no';
 RESET ROLE;
 DROP TABLE owned;
 
--- like VACUUM, sealing changes no row: read-only transactions may
+-- who asks for a read-only transaction gets no pages written
 CREATE TABLE ro (id int) USING omendb;
 INSERT INTO ro SELECT generate_series(1, 1000);
 BEGIN READ ONLY;
-SELECT pages >= 0 AS ok FROM omendb.seal('ro', true);
-SELECT omendb.unseal('ro') >= 0 AS ok;
+SAVEPOINT a;
+SELECT omendb.seal('ro', true);
+ROLLBACK TO a;
+SELECT omendb.unseal('ro');
+ROLLBACK TO a;
+SELECT omendb.gc();
+ROLLBACK TO a;
 SELECT count(*) FROM ro;
+SELECT count(*) > 0 AS seen FROM omendb.row_groups('ro');
 ROLLBACK;
-SELECT count(*) FROM ro;
 DROP TABLE ro;
 
 -- constraints hold on sealed rows
@@ -103,4 +119,4 @@ ALTER SYSTEM SET omendb.reclaim_space = 'everything';
 
 RESET search_path;
 DROP SCHEMA omen_errors CASCADE;
-DROP ROLE omen_owner, omen_other;
+DROP ROLE omen_owner, omen_other, omen_monitor;

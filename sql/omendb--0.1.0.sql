@@ -3,6 +3,10 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION omendb" to load this file. \quit
 
+---------------------------------------------------------------------------
+-- the schema: never one that somebody else has made (see src/extension.c)
+---------------------------------------------------------------------------
+CREATE SCHEMA omendb;
 GRANT USAGE ON SCHEMA omendb TO PUBLIC;
 
 ---------------------------------------------------------------------------
@@ -227,3 +231,6 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION omendb.alex_check(regclass, boolean) IS
   'verify an alex index: raises an error if it is corrupt';
 REVOKE ALL ON FUNCTION omendb.alex_check(regclass, boolean) FROM PUBLIC;
+
+-- an error, and no extension, unless the server has preloaded the library
+SELECT FROM omendb.scan_stats();

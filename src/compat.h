@@ -211,6 +211,20 @@ typedef bool TU_UpdateIndexes;
 
 #endif
 
+/*
+ * Ownership and, from PostgreSQL 17 on, the privilege MAINTAIN.  (For users
+ * of utils/acl.h.)
+ */
+#define omen_owns_relation(relid) \
+	object_ownercheck(RelationRelationId, (relid), GetUserId())
+#if PG_VERSION_NUM >= 170000
+#define omen_may_maintain(relid) \
+	(omen_owns_relation(relid) || \
+	 pg_class_aclcheck((relid), GetUserId(), ACL_MAINTAIN) == ACLCHECK_OK)
+#else
+#define omen_may_maintain(relid) omen_owns_relation(relid)
+#endif
+
 /* ------------------------------------------------------------------------
  * Whole functions: see the files
  * ------------------------------------------------------------------------

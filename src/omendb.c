@@ -211,6 +211,7 @@ _PG_init(void)
 
 	omen_store_register_worker();
 	omen_table_register_workers();
+	omen_extension_install_hooks();
 	omen_table_install_hooks();
 	alex_install_hooks();
 

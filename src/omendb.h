@@ -49,6 +49,9 @@ extern bool omen_seal_before_scan;
 extern int	omen_eager_naptime;		/* milliseconds */
 extern PGDLLEXPORT bool omen_stop_events;
 
+/* extension.c: from _PG_init */
+extern void omen_extension_install_hooks(void);
+
 /*
  * Stop events (stopevent.c): named pause points for tests.  They cost one test
  * of a flag unless omendb.stop_events is on (a developer setting).

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "port/atomics.h"
+#include "storage/procsignal.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
@@ -144,6 +145,10 @@ omen_stop_event_reached(const char *name)
 				SpinLockRelease(&stop_shared->mutex);
 				if (!still)
 					break;
+				/* others may wait for us to close files, DROP DATABASE say */
+				if (InterruptHoldoffCount == 0 && CritSectionCount == 0 &&
+					ProcSignalBarrierPending)
+					ProcessProcSignalBarrier();
 				/* leave at a cancel or termination where that is allowed */
 				if (InterruptHoldoffCount == 0 && CritSectionCount == 0 &&
 					(QueryCancelPending || ProcDiePending))

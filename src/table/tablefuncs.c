@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xlog.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -98,7 +99,7 @@ PG_FUNCTION_INFO_V1(omen_gc);
 PG_FUNCTION_INFO_V1(omen_scan_stats);
 PG_FUNCTION_INFO_V1(omen_scan_stats_reset);
 
-/* Open an omendb table for maintenance by its owner */
+/* Open an omendb table; the caller has checked that the user may */
 static Relation
 open_table(Oid relid, LOCKMODE lockmode)
 {
@@ -115,29 +116,46 @@ open_table(Oid relid, LOCKMODE lockmode)
 	return rel;
 }
 
-static void
-check_owner(Relation rel)
+/*
+ * Open an omendb table for those who may maintain it: its owner and, where the
+ * privilege exists, holders of MAINTAIN.  The lock is taken only after the
+ * check, so that nobody can lock other people's tables; and since the OID may
+ * have come to belong to another table in between, there is another check.
+ */
+static Relation
+open_table_to_maintain(Oid relid, const char *what)
 {
-	if (!object_ownercheck(RelationRelationId, RelationGetRelid(rel),
-						   GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER,
-					   get_relkind_objtype(rel->rd_rel->relkind),
-					   RelationGetRelationName(rel));
+	Relation	rel = NULL;
+
+	for (int pass = 0; pass < 2; pass++)
+	{
+		char	   *name = get_rel_name(relid);
+
+		if (name != NULL && !omen_may_maintain(relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to %s table \"%s\"", what,
+							name)));
+		if (pass == 0)
+			rel = open_table(relid, ShareUpdateExclusiveLock);
+	}
+	return rel;
 }
 
 /*
- * Take the lock only after the owner check, so that nobody can lock other
- * people's tables.
+ * May the user see how many rows a table has and how they are stored?  Whoever
+ * may read it, its owner, and monitors.
  */
-static Relation
-open_table_for_owner(Oid relid, LOCKMODE lockmode)
+static void
+check_may_look(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 
 	if (name != NULL &&
-		!object_ownercheck(RelationRelationId, relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
-	return open_table(relid, lockmode);
+		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		!omen_owns_relation(relid) &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
 }
 
 static Datum
@@ -164,9 +182,9 @@ omen_seal(PG_FUNCTION_ARGS)
 
 	omen_require_preload();
 	PreventCommandDuringRecovery("omendb.seal()");
+	PreventCommandIfReadOnly("omendb.seal()");
 
-	rel = open_table_for_owner(relid, ShareUpdateExclusiveLock);
-	check_owner(rel);
+	rel = open_table_to_maintain(relid, "seal");
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -205,9 +223,9 @@ omen_unseal(PG_FUNCTION_ARGS)
 
 	omen_require_preload();
 	PreventCommandDuringRecovery("omendb.unseal()");
+	PreventCommandIfReadOnly("omendb.unseal()");
 
-	rel = open_table_for_owner(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
-	check_owner(rel);
+	rel = open_table_to_maintain(PG_GETARG_OID(0), "unseal");
 	thawed = omen_unseal_relation(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64(thawed);
@@ -224,6 +242,7 @@ omen_row_groups(PG_FUNCTION_ARGS)
 	omen_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
 
+	check_may_look(PG_GETARG_OID(0));
 	rel = open_table(PG_GETARG_OID(0), AccessShareLock);
 	nblocks = RelationGetNumberOfBlocks(rel);
 	for (BlockNumber first = 0; first < nblocks;
@@ -280,6 +299,7 @@ omen_gc(PG_FUNCTION_ARGS)
 {
 	omen_require_preload();
 	PreventCommandDuringRecovery("omendb.gc()");
+	PreventCommandIfReadOnly("omendb.gc()");
 	PG_RETURN_INT64(omen_collect_garbage());
 }
 

@@ -293,6 +293,34 @@ visit_database(Oid dbid, bool collect_garbage)
 	pfree(handle);
 }
 
+/*
+ * Our processes end by SIGTERM, at every stop of the server and whenever a
+ * database is wanted for a command: nothing that the log should call fatal.
+ * The same for a database that is gone, or closed, when the sealer gets there.
+ */
+static emit_log_hook_type prev_emit_log = NULL;
+static bool connecting = false;
+
+static void
+quiet_end(ErrorData *edata)
+{
+	if (edata->elevel == FATAL &&
+		(edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+		 (connecting &&
+		  (edata->sqlerrcode == ERRCODE_UNDEFINED_DATABASE ||
+		   edata->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE))))
+		edata->output_to_server = false;
+	if (prev_emit_log)
+		prev_emit_log(edata);
+}
+
+static void
+end_quietly(void)
+{
+	prev_emit_log = emit_log_hook;
+	emit_log_hook = quiet_end;
+}
+
 /* Main function of the launcher */
 void
 omen_launcher_main(Datum arg)
@@ -300,6 +328,7 @@ omen_launcher_main(Datum arg)
 	MemoryContext mcxt;
 	TimestampTz last_gc = 0;
 
+	end_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -337,6 +366,7 @@ omen_launcher_main(Datum arg)
 				last_gc = now;
 			MemoryContextReset(mcxt);
 			dbs = list_databases(mcxt);
+			OMEN_STOP_EVENT("launcher-before-visits");
 			foreach(lc, dbs)
 			{
 				CHECK_FOR_INTERRUPTS();
@@ -533,10 +563,13 @@ omen_sealer_main(Datum arg)
 	if (!welcome)
 		proc_exit(0);
 
+	end_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	connecting = true;
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	connecting = false;
 
 	mcxt = AllocSetContextCreate(TopMemoryContext, "omendb sealer",
 								 ALLOCSET_DEFAULT_SIZES);

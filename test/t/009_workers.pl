@@ -69,7 +69,19 @@ my ($rc, $out, $err) = $node->psql('postgres', 'CREATE DATABASE mine TEMPLATE th
 like($err, qr/permission denied to copy database "theirs"/, 'CREATE DATABASE from a database of others');
 $guest->quit;
 
+# A database that is gone when its turn comes, and the end of the server: nothing
+# that the log calls fatal
+$offset = -s $node->logfile;
+$node->safe_psql('postgres', 'CREATE DATABASE gone');
+$node->safe_psql('postgres', q{SELECT omendb.stop_event_set('launcher-before-visits', 'wait')});
+ok($node->poll_query_until('postgres', q{SELECT omendb.stop_event_waiting('launcher-before-visits') = 1}), 'the launcher has its list of databases');
+$node->safe_psql('postgres', 'DROP DATABASE gone');
+$node->safe_psql('postgres', q{CREATE TABLE marker (id int) USING omendb; INSERT INTO marker SELECT generate_series(1, 3000)});
+$node->safe_psql('postgres', q{SELECT omendb.stop_event_clear('launcher-before-visits')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM omendb.row_groups('marker') WHERE state = 'sealed'}), 'the others are visited');
+
 crash_free($node, 'the log');
 $node->stop;
+unlike(slurp_file($node->logfile, $offset), qr/FATAL/, 'normal ends are not fatal');
 
 done_testing();
