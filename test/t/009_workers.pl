@@ -72,6 +72,7 @@ $guest->quit;
 # A database that is gone when its turn comes, and the end of the server: nothing
 # that the log calls fatal
 $offset = -s $node->logfile;
+$node->safe_psql('postgres', q{SELECT omendb.stop_event_clear('seal-before-file')});
 $node->safe_psql('postgres', 'CREATE DATABASE gone');
 $node->safe_psql('postgres', q{SELECT omendb.stop_event_set('launcher-before-visits', 'wait')});
 ok($node->poll_query_until('postgres', q{SELECT omendb.stop_event_waiting('launcher-before-visits') = 1}), 'the launcher has its list of databases');
