@@ -22,6 +22,7 @@
 #include "pgstat.h"
 #include "storage/predicate.h"
 #include "storage/procarray.h"
+#include "table/damage.h"
 #include "utils/memutils.h"
 
 /*
@@ -174,6 +175,13 @@ bitmap_collect_hot(OmenScanDesc scan, const OmenBitmapBlock *bitmap)
 	hscan->rs_ntuples = ntup;
 }
 
+/* The last line pointer that the bitmap asks for */
+static inline OffsetNumber
+last_offset(const OmenBitmapBlock *bitmap)
+{
+	return bitmap->ntuples > 0 ? bitmap->offsets[bitmap->ntuples - 1] : 0;
+}
+
 /* See table.h */
 bool
 omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
@@ -190,7 +198,10 @@ omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
 	 * serializable transaction has to look at invisible rows as well.
 	 */
 	if (!IsolationIsSerializable() && blk >= hscan->rs_nblocks)
+	{
+		omen_check_beyond_end(sscan->rs_rd, blk);
 		return false;
+	}
 
 	scan->cold = false;
 	scan->image = false;
@@ -213,8 +224,8 @@ omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
 
 	for (int tries = 0;; tries++)
 	{
-		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_SHARE);
-		if (likely(!omen_page_has_cold_rows(BufferGetPage(hscan->rs_cbuf))))
+		if (likely(!omen_lock_page(sscan->rs_rd, hscan->rs_cbuf,
+								   last_offset(bitmap))))
 		{
 			bitmap_collect_hot(scan, bitmap);
 			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "storage/predicate.h"
+#include "table/damage.h"
 #include "utils/memutils.h"
 
 /*
@@ -156,14 +157,17 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
  * fetch_cold(), *tid becomes that of the row.
  */
 static bool
-cold_row_exists(Page page, ItemPointer tid)
+cold_row_exists(Relation rel, Page page, ItemPointer tid)
 {
 	OmenColdPage cold = OmenPageGetColdPage(page);
-	uint16	   *map = omen_page_line_map(page);
+	uint16	   *map;
 	OffsetNumber off = ItemPointerGetOffsetNumber(tid);
 
-	if (off < FirstOffsetNumber || off > cold->nlines ||
-		cold->nlines > MaxHeapTuplesPerPage)
+	/* the bufmgr does not verify pages without data checksums */
+	if (!omen_page_is_sound(page, ItemPointerGetBlockNumber(tid)))
+		omen_report_damaged(rel, ItemPointerGetBlockNumber(tid));
+	map = omen_page_line_map(page);
+	if (off < FirstOffsetNumber || off > cold->nlines)
 		return false;
 	if (OmenLineFlags(map[off - 1]) == LP_REDIRECT)
 	{
@@ -321,8 +325,9 @@ retry:
 	}
 	buf = fetch->heap.xs_cbuf;
 
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	for (int tries = 0; unlikely(omen_page_has_cold_rows(BufferGetPage(buf)));
+	for (int tries = 0;
+		 unlikely(omen_lock_page(rel, buf,
+								 ItemPointerGetOffsetNumber(tid)));
 		 tries++)
 	{
 		/*
@@ -333,7 +338,7 @@ retry:
 		 */
 		if (InterruptHoldoffCount > 1)
 		{
-			found = cold_row_exists(BufferGetPage(buf), tid);
+			found = cold_row_exists(rel, BufferGetPage(buf), tid);
 			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 			*call_again = false;
 			if (all_dead)
@@ -347,7 +352,6 @@ retry:
 			goto cold;
 		if (tries >= OMEN_MAX_RETRIES)
 			omen_retry_failed(rel, blk);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
 	}
 
 	found = heap_hot_search_buffer(tid, rel, buf, snapshot,
@@ -416,9 +420,8 @@ omen_heap_fetch(Relation rel, Snapshot snapshot, HeapTuple tuple,
 	tuple->t_data = NULL;
 
 	buf = ReadBuffer(rel, ItemPointerGetBlockNumber(tid));
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buf);
-	if (unlikely(omen_page_has_cold_rows(page)))
+	if (unlikely(omen_lock_page(rel, buf, off)))
 	{
 		UnlockReleaseBuffer(buf);
 		*cold = true;
@@ -465,7 +468,6 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 {
 	BlockNumber blk = ItemPointerGetBlockNumber(tid);
 	Buffer		buf = ReadBuffer(rel, blk);
-	Page		page = BufferGetPage(buf);
 	OmenGroupCopy copy;
 	OmenColdReader *reader;
 	bool		found = false;
@@ -474,8 +476,7 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 	copy.snapshot = snapshot;
 	for (int tries = 0;; tries++)
 	{
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		*cold = omen_page_has_cold_rows(page);
+		*cold = omen_lock_page(rel, buf, ItemPointerGetOffsetNumber(tid));
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 		if (!*cold)
 			break;
@@ -545,8 +546,12 @@ omen_tuple_tid_valid(TableScanDesc sscan, ItemPointer tid)
 {
 	HeapScanDesc hscan = (HeapScanDesc) sscan;
 
-	return ItemPointerIsValid(tid) &&
-		ItemPointerGetBlockNumber(tid) < hscan->rs_nblocks;
+	if (!ItemPointerIsValid(tid))
+		return false;
+	if (likely(ItemPointerGetBlockNumber(tid) < hscan->rs_nblocks))
+		return true;
+	omen_check_beyond_end(sscan->rs_rd, ItemPointerGetBlockNumber(tid));
+	return false;
 }
 
 /*
@@ -570,14 +575,12 @@ omen_tuple_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
 		ItemId		lp;
 		bool		valid;
 
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-
 		/*
 		 * A cold row has no later version, so *tid stands.  If we came from an
 		 * earlier one, the row is another: it is frozen, so its xmin matches
 		 * no xmax.
 		 */
-		if (omen_page_has_cold_rows(page))
+		if (omen_lock_page(rel, buf, off))
 		{
 			UnlockReleaseBuffer(buf);
 			break;

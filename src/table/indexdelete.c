@@ -20,6 +20,7 @@
 #include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
+#include "table/damage.h"
 #include "utils/spccache.h"
 
 /* Bottom-up deletion visits at most so many blocks */
@@ -311,9 +312,8 @@ omen_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate)
 			buf = ReadBuffer(rel, blk);
 			nvisited++;
 			read_ahead(rel, &ahead, delstate, 1);
-			LockBuffer(buf, BUFFER_LOCK_SHARE);
 			page = BufferGetPage(buf);
-			cold = omen_page_has_cold_rows(page);
+			cold = omen_lock_page(rel, buf, 0);
 		}
 
 		if (unlikely(cold))

@@ -54,10 +54,11 @@ pin_hot(Relation rel, ItemPointer tid)
 	if (BufferIsValid(recent) &&
 		ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, blk, recent))
 	{
-		omen_thaw_buffer(rel, recent);
+		omen_thaw_buffer(rel, recent, ItemPointerGetOffsetNumber(tid));
 		return recent;
 	}
-	recent = omen_read_buffer_hot(rel, blk);
+	recent = ReadBuffer(rel, blk);
+	omen_thaw_buffer(rel, recent, ItemPointerGetOffsetNumber(tid));
 	return recent;
 }
 

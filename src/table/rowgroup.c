@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "table/table.h"
+#include "table/damage.h"
 
 #include "port/pg_bitutils.h"
 #include "port/pg_crc32c.h"
@@ -206,10 +206,7 @@ omen_check_header(Relation rel, Page page, BlockNumber blk)
 										  OMEN_BITMAP_BYTES) ||
 		OmenBitmapIsSet(header->cold, OmenGroupOffset(blk)) !=
 		((header->flags & OMEN_GROUP_RESERVED) == 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("header page %u of relation \"%s\" is damaged",
-						blk, RelationGetRelationName(rel))));
+		omen_report_damaged(rel, blk);
 	if (!(header->flags & OMEN_GROUP_RESERVED) &&
 		header->nblocks != omen_row_group_blocks)
 		ereport(ERROR,

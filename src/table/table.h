@@ -312,15 +312,11 @@ extern void omen_count_scan_blocks(uint64 cold, uint64 hot);
 /*
  * Make the page of a pinned, unlocked buffer hot if it holds cold rows.  On
  * return the page is hot and stays so as long as the caller keeps its pin (a
- * sealer needs a cleanup lock).  Thawing the rows of a header page unseals the
- * row group.  No
- * content lock may be held.  Not during recovery.
+ * sealer needs a cleanup lock).  off: of the row that is wanted.  Thawing the
+ * rows of a header page unseals the row group.  No content lock may be held.
+ * Not during recovery.
  */
-extern void omen_thaw_buffer(Relation rel, Buffer buffer);
-/*
- * Pin the block and make it hot; returns the pinned, unlocked buffer.
- */
-extern Buffer omen_read_buffer_hot(Relation rel, BlockNumber blk);
+extern void omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off);
 /*
  * Unseal the row group whose header page is in the (pinned, unlocked) buffer.
  * Works in mcxt, which the caller deletes.  Returns the number of pages thawed

@@ -30,18 +30,7 @@
 #include "access/xact.h"
 #include "pgstat.h"
 #include "storage/predicate.h"
-
-/*
- * The page and its header disagree, again and again.
- */
-void
-omen_retry_failed(Relation rel, BlockNumber blk)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("block %u of relation \"%s\" holds a marker page, but is not cold according to its row group",
-					blk, RelationGetRelationName(rel))));
-}
+#include "table/damage.h"
 
 /* Give back what a scan holds of the store, and report its counters */
 static void
@@ -122,6 +111,8 @@ omen_scan_load_copy(OmenScanDesc scan, BlockNumber blk)
 		scan->copy.snapshot = scan->heap.rs_base.rs_snapshot;
 	omen_group_copy_load(&scan->copy, scan->heap.rs_base.rs_rd, blk,
 						 scan->heap.rs_strategy);
+	omen_check_copy_end(scan->heap.rs_base.rs_rd, &scan->copy,
+						scan->heap.rs_nblocks);
 	return omen_group_copy_is_cold(&scan->copy, blk);
 }
 
@@ -257,8 +248,7 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 	{
 		Page		page = BufferGetPage(hscan->rs_cbuf);
 
-		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_SHARE);
-		if (likely(!omen_page_has_cold_rows(page)))
+		if (likely(!omen_lock_page(rel, hscan->rs_cbuf, 0)))
 		{
 			TestForOldSnapshot(hscan->rs_base.rs_snapshot, rel, page);
 			collect_hot(scan, blk, page);
@@ -292,8 +282,7 @@ omen_scan_lock_page(OmenScanDesc scan)
 
 	for (int tries = 0;; tries++)
 	{
-		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_SHARE);
-		if (likely(!omen_page_has_cold_rows(page)))
+		if (likely(!omen_lock_page(rel, hscan->rs_cbuf, 0)))
 		{
 			/*
 			 * If we have had it cold, it was thawed since our last look: TIDs

@@ -24,7 +24,7 @@
 
 #include "access/xlog.h"
 #include "storage/freespace.h"
-#include "table/scan.h"
+#include "table/damage.h"
 #include "utils/memutils.h"
 
 /* Outcome of an attempt to thaw one block */
@@ -44,6 +44,21 @@ install_page(Page page, Page image)
 {
 	memcpy(page, image, BLCKSZ);
 	PageSetAllVisible(page);
+}
+
+/* Rows of a rebuilt page; the marker may be damaged */
+static uint16
+count_rows(Page image)
+{
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(image);
+	uint16		nrows = 0;
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		if (ItemIdIsNormal(PageGetItemId(image, off)))
+			nrows++;
+	}
+	return nrows;
 }
 
 /*
@@ -99,14 +114,18 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 
 	if (!omen_page_is_cold(page))
 	{
+		bool		lost = omen_page_is_doubtful(page, 0);
+
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		UnlockReleaseBuffer(header_buf);
+		if (lost)
+			omen_report_lost_marker(rel, blk);
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("block %u of relation \"%s\" is cold according to its row group, but holds a heap page",
 						blk, RelationGetRelationName(rel))));
 	}
-	nrows = OmenPageGetColdPage(page)->nrows;
+	nrows = count_rows(image);
 
 	OMEN_STOP_EVENT("thaw-before-page");
 
@@ -344,7 +363,7 @@ omen_unseal_empty_group(Relation rel, BlockNumber first)
 
 /* See table.h */
 void
-omen_thaw_buffer(Relation rel, Buffer buffer)
+omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 {
 	BlockNumber blk = BufferGetBlockNumber(buffer);
 	OmenGroupCopy copy;
@@ -355,8 +374,7 @@ omen_thaw_buffer(Relation rel, Buffer buffer)
 	bool		cold;
 	bool		is_header;
 
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	cold = omen_page_has_cold_rows(BufferGetPage(buffer));
+	cold = omen_lock_page(rel, buffer, off);
 	is_header = omen_page_is_header(BufferGetPage(buffer));
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (likely(!cold))
@@ -385,10 +403,7 @@ omen_thaw_buffer(Relation rel, Buffer buffer)
 				if (!cold)
 					break;
 				if (tries > 1000)
-					ereport(ERROR,
-							(errcode(ERRCODE_DATA_CORRUPTED),
-							 errmsg("block %u of relation \"%s\" holds a marker page, but is not cold according to its row group",
-									blk, RelationGetRelationName(rel))));
+					omen_retry_failed(rel, blk);
 				continue;
 			}
 			omen_cold_reader_page(reader, &copy, blk, (Page) image.data);
@@ -402,16 +417,6 @@ omen_thaw_buffer(Relation rel, Buffer buffer)
 
 	MemoryContextSwitchTo(oldcxt);
 	MemoryContextDelete(mcxt);
-}
-
-/* See table.h */
-Buffer
-omen_read_buffer_hot(Relation rel, BlockNumber blk)
-{
-	Buffer		buffer = ReadBuffer(rel, blk);
-
-	omen_thaw_buffer(rel, buffer);
-	return buffer;
 }
 
 /* See table.h */

@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * damage.c
+ *	  Pages that are not what their row group says.
+ *
+ * Storage loses pages: they read as zeros (which data checksums do not notice),
+ * or, without checksums, as something else.  A lost marker page looks like an
+ * empty heap page to all who come by TID, and a lost header page takes the
+ * bitmap with it.  Rows that are there must not be reported missing: an index
+ * would forget its entries, keys would be accepted twice, rows skipped by
+ * DELETE.  So whoever finds nothing on a page that has no line pointers asks
+ * the header's bit; and where there is no header, but none can be excluded
+ * either, the markers of the other blocks.
+ *
+ * All of this costs only those who come to such a page: a page with line
+ * pointers is not asked (omen_page_is_doubtful()).
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/damage.h"
+
+#include "miscadmin.h"
+
+/* What a look at the header says about a block */
+typedef enum BlockVerdict
+{
+	BLOCK_HOT,					/* hot, or not in a sealed row group */
+	BLOCK_COLD,					/* the bit is set */
+	BLOCK_UNKNOWN				/* a header page may have been lost */
+} BlockVerdict;
+
+/* See damage.h */
+void
+omen_report_lost_marker(Relation rel, BlockNumber blk)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("block %u of relation \"%s\" holds no rows, but is cold according to its row group",
+					blk, RelationGetRelationName(rel)),
+			 errdetail("Its marker page is lost or damaged."),
+			 omen_repair_hint(rel, blk)));
+}
+
+/* See damage.h */
+void
+omen_report_damaged(Relation rel, BlockNumber blk)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("%s page %u of relation \"%s\" is damaged",
+					OmenGroupOffset(blk) == 0 ? "header" : "marker", blk,
+					RelationGetRelationName(rel)),
+			 omen_repair_hint(rel, blk)));
+}
+
+/* See damage.h */
+void
+omen_report_lost_header(Relation rel, BlockNumber first, BlockNumber marker)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("row group at block %u of relation \"%s\" has lost its header page",
+					first, RelationGetRelationName(rel)),
+			 errdetail("Block %u holds a marker page, but is not cold according to block %u.",
+					   marker, first),
+			 omen_repair_hint(rel, first)));
+}
+
+/*
+ * The page and its header disagree, again and again.
+ */
+void
+omen_retry_failed(Relation rel, BlockNumber blk)
+{
+	omen_report_lost_header(rel, OmenGroupFirstBlock(blk), blk);
+}
+
+/*
+ * Could there have been a header page here, which is lost?  Not if the page has
+ * rows of its own, or is a marker.
+ */
+static bool
+may_be_lost_header(Relation rel, BlockNumber blk)
+{
+	Buffer		buf = ReadBuffer(rel, blk);
+	Page		page = BufferGetPage(buf);
+	bool		result;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	if (omen_page_is_cold(page))
+		result = !omen_page_is_sound(page, blk);
+	else
+		result = omen_page_is_doubtful(page, 0);
+	UnlockReleaseBuffer(buf);
+	return result;
+}
+
+static BlockVerdict
+ask_header(Relation rel, BlockNumber blk)
+{
+	BlockNumber first = OmenGroupFirstBlock(blk);
+	BlockNumber late = first + OMEN_LATE_HEADER;
+	Buffer		buf;
+
+	buf = omen_lock_header(rel, blk, BUFFER_LOCK_SHARE, NULL);
+	if (BufferIsValid(buf))
+	{
+		OmenGroupHeader header = OmenPageGetGroupHeader(BufferGetPage(buf));
+		bool		cold = OmenBitmapIsSet(header->cold, OmenGroupOffset(blk));
+		bool		certain = (header->flags & OMEN_GROUP_RESERVED) == 0 ||
+			BufferGetBlockNumber(buf) == first;
+
+		UnlockReleaseBuffer(buf);
+		if (certain)
+			return cold ? BLOCK_COLD : BLOCK_HOT;
+		/* if both are header pages, the first block is the one */
+		return may_be_lost_header(rel, first) ? BLOCK_UNKNOWN : BLOCK_HOT;
+	}
+
+	if (may_be_lost_header(rel, first) ||
+		(omen_row_group_blocks >= OMEN_MIN_RESERVING_GROUP &&
+		 RelationGetNumberOfBlocks(rel) > late &&
+		 may_be_lost_header(rel, late)))
+		return BLOCK_UNKNOWN;
+	return BLOCK_HOT;
+}
+
+/* See damage.h */
+BlockNumber
+omen_find_marker(Relation rel, BlockNumber first,
+				 BufferAccessStrategy strategy)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+
+	for (int off = 0; off < omen_row_group_blocks; off++)
+	{
+		Buffer		buf;
+		Page		page;
+		bool		marker;
+
+		if (off >= nblocks - first)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		buf = ReadBufferExtended(rel, MAIN_FORKNUM, first + off, RBM_NORMAL,
+								 strategy);
+		page = BufferGetPage(buf);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		marker = omen_page_is_cold(page) &&
+			OmenPageGetColdPage(page)->kind == OMEN_PAGE_MARKER &&
+			omen_page_is_sound(page, first + off);
+		UnlockReleaseBuffer(buf);
+		if (marker)
+			return first + off;
+	}
+	return InvalidBlockNumber;
+}
+
+/* See damage.h */
+void
+omen_check_lost_header(Relation rel, BlockNumber first,
+					   BufferAccessStrategy strategy)
+{
+	for (int tries = 0;; tries++)
+	{
+		BlockNumber marker;
+
+		if (ask_header(rel, first) != BLOCK_UNKNOWN)
+			return;
+		marker = omen_find_marker(rel, first, strategy);
+		if (!BlockNumberIsValid(marker))
+			return;
+		/* it may have been sealed in between, but not over and over again */
+		if (tries >= 2)
+			omen_report_lost_header(rel, first, marker);
+	}
+}
+
+/* See damage.h */
+void
+omen_check_doubtful(Relation rel, Buffer buf)
+{
+	BlockNumber blk = BufferGetBlockNumber(buf);
+
+	/* others are never sealed */
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		return;
+
+	/*
+	 * On a primary, our pin keeps the page from turning cold, so one look would
+	 * do.  Do not build on redo being as considerate.
+	 */
+	for (int tries = 0; tries < 3; tries++)
+	{
+		bool		cold;
+
+		switch (ask_header(rel, blk))
+		{
+			case BLOCK_HOT:
+				return;
+			case BLOCK_UNKNOWN:
+				omen_check_lost_header(rel, OmenGroupFirstBlock(blk), NULL);
+				return;
+			case BLOCK_COLD:
+				break;
+		}
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		cold = omen_page_has_cold_rows(BufferGetPage(buf));
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (cold)
+			return;
+	}
+	omen_report_lost_marker(rel, blk);
+}
+
+static void
+report_beyond_end(Relation rel, BlockNumber blk, BlockNumber nblocks)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("relation \"%s\" ends before block %u, which is cold according to its row group",
+					RelationGetRelationName(rel), blk),
+			 errdetail("It has %u blocks: its file was truncated.", nblocks),
+			 errhint("Restore the file from a backup.")));
+}
+
+/* See damage.h */
+void
+omen_check_beyond_end(Relation rel, BlockNumber blk)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+
+	if (blk < nblocks || OmenGroupFirstBlock(blk) >= nblocks ||
+		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		return;
+	if (ask_header(rel, blk) == BLOCK_COLD &&
+		blk >= RelationGetNumberOfBlocks(rel))
+		report_beyond_end(rel, blk, nblocks);
+}
+
+/* See damage.h */
+void
+omen_check_copy_end(Relation rel, const OmenGroupCopy *copy,
+					BlockNumber nblocks)
+{
+	int			last = omen_row_group_blocks - 1;
+
+	if (!copy->sealed || copy->first_block + last < nblocks)
+		return;
+	while (last > 0 && !OmenBitmapIsSet(copy->cold, last))
+		last--;
+	if (copy->first_block + last < nblocks)
+		return;
+	nblocks = RelationGetNumberOfBlocks(rel);
+	if (copy->first_block + last >= nblocks)
+		report_beyond_end(rel, copy->first_block + last, nblocks);
+}

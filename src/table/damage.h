@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * damage.h
+ *	  Pages that are not what their row group says.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_DAMAGE_H
+#define OMENDB_DAMAGE_H
+
+#include "table/scan.h"
+
+/*
+ * Can what a page says not be believed without a look at the row group's
+ * header?  A lost marker page reads as zeros, or does not bear our magic any
+ * more; to heapam it is then a page without line pointers, and nothing else
+ * tells.  off: of the TID that led here, 0 if none did.  (VACUUM removes index
+ * entries before it shortens the line pointer array.)
+ */
+static inline bool
+omen_page_is_doubtful(Page page, OffsetNumber off)
+{
+	PageHeader	phdr = (PageHeader) page;
+
+	return unlikely(phdr->pd_lower <= SizeOfPageHeaderData ||
+					phdr->pd_special != BLCKSZ ||
+					off > PageGetMaxOffsetNumber(page));
+}
+
+/*
+ * A page that was looked at under its lock was neither cold nor beyond doubt:
+ * returns if it may be so, and raises ERRCODE_DATA_CORRUPTED if its rows, or
+ * its row group's header page, are lost.  The buffer is pinned, and not locked;
+ * the header page is read and share-locked for a moment.
+ */
+extern void omen_check_doubtful(Relation rel, Buffer buf);
+
+/*
+ * Share-lock the page of a pinned buffer for looking at it.  Returns whether it
+ * has cold rows; if not, whatever is missing on it is not there.
+ */
+static inline bool
+omen_lock_page(Relation rel, Buffer buf, OffsetNumber off)
+{
+	Page		page = BufferGetPage(buf);
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	if (unlikely(omen_page_has_cold_rows(page)))
+		return true;
+	if (likely(!omen_page_is_doubtful(page, off)))
+		return false;
+
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	omen_check_doubtful(rel, buf);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	return omen_page_has_cold_rows(page);
+}
+
+/*
+ * A block is beyond what its reader took for the end of the relation.  Blocks
+ * that were added since do not concern a snapshot; but if the file was
+ * truncated behind our back, the header may say that the block is cold.  No
+ * content lock may be held.  The second function asks for the last cold block
+ * of a copy.
+ */
+extern void omen_check_beyond_end(Relation rel, BlockNumber blk);
+extern void omen_check_copy_end(Relation rel, const OmenGroupCopy *copy,
+								BlockNumber nblocks);
+
+/*
+ * Is any page of the row group a marker, as far as pages can be read?  Returns
+ * its block, or InvalidBlockNumber.  No content lock may be held.
+ */
+extern BlockNumber omen_find_marker(Relation rel, BlockNumber first,
+									BufferAccessStrategy strategy);
+
+/* Has a row group lost its header?  Raises an error if so. */
+extern void omen_check_lost_header(Relation rel, BlockNumber first,
+								   BufferAccessStrategy strategy);
+
+pg_noreturn extern void omen_report_damaged(Relation rel, BlockNumber blk);
+pg_noreturn extern void omen_report_lost_marker(Relation rel, BlockNumber blk);
+pg_noreturn extern void omen_report_lost_header(Relation rel, BlockNumber first,
+												BlockNumber marker);
+
+/* For messages: how to have it mended */
+#define omen_repair_hint(rel, blk) \
+	errhint("Put the page back from a backup, or call omendb.repair_row_group('%s', %u).", \
+			RelationGetRelationName(rel), blk)
+
+#endif							/* OMENDB_DAMAGE_H */

@@ -1,0 +1,261 @@
+# Marker and header pages that are lost: whoever comes to them gets an error, or
+# the rows, and never fewer rows.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use OmenTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $rows = 6000;
+
+sub path_of
+{
+	my ($node, $table) = @_;
+	return $node->data_dir . '/'
+	  . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$table')");
+}
+
+sub read_block
+{
+	my ($file, $blk) = @_;
+	open(my $fh, '<:raw', $file) or die "$file: $!";
+	seek($fh, $blk * 8192, 0);
+	my $n = read($fh, my $page, 8192);
+	die "block $blk of $file" unless $n == 8192;
+	close $fh;
+	return $page;
+}
+
+sub write_block
+{
+	my ($file, $blk, $page) = @_;
+	open(my $fh, '+<:raw', $file) or die "$file: $!";
+	seek($fh, $blk * 8192, 0);
+	print $fh $page;
+	close $fh;
+	return;
+}
+
+# A node with table t, its heap twin h, sealed; referenced by a foreign key
+sub make_node
+{
+	my ($name, $checksums) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(
+		allows_streaming => 1,
+		extra => $checksums ? ['--data-checksums'] : []);
+	$node->append_conf('postgresql.conf',
+		omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off'));
+	$node->start;
+	$node->safe_psql('postgres',
+		'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
+	omen_helpers($node);
+	$node->safe_psql(
+		'postgres', qq{
+CREATE TABLE t (a int PRIMARY KEY, b int, pad text) USING omendb;
+CREATE INDEX t_b ON t (b);
+CREATE TABLE child (a int REFERENCES t);
+INSERT INTO t SELECT g, g % 100, repeat('x', 200) FROM generate_series(1, $rows) g;
+CREATE TABLE h AS SELECT ctid AS tid, * FROM t;
+});
+	seal_all($node, 't');
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	return $node;
+}
+
+# Every path that comes by TID, as [name, statement]; those that write are
+# rolled back.  $a: a key on the damaged block, $blk: the block.
+sub paths
+{
+	my ($blk, $a) = @_;
+	my $no = 'SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;';
+	return (
+		[ 'index scan', "$no SELECT count(*) FROM t WHERE a = $a", 1 ],
+		[
+			'index-only scan, not all-visible',
+			"SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT pg_truncate_visibility_map('t'); SELECT count(*) FROM t WHERE a = $a",
+			1
+		],
+		[
+			'bitmap scan',
+			"SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off; SELECT count(pad) FROM t WHERE a = $a",
+			1
+		],
+		[
+			'lossy bitmap scan',
+			"SET work_mem = '64kB'; SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off; SELECT count(pad) FROM t WHERE a > 0",
+			$rows
+		],
+		[
+			'TID scan',
+			"SELECT count(*) FROM t WHERE ctid = (SELECT tid FROM h WHERE a = $a)",
+			1
+		],
+		[
+			'TID range scan',
+			"SELECT count(*) FROM t WHERE ctid >= '($blk,0)' AND ctid < '(" . ($blk + 1) . ",0)'",
+			qr/^[1-9]\d+$/
+		],
+		[ 'sequential scan', 'SELECT count(pad) FROM t', $rows ],
+		[ 'sample', 'SELECT count(pad) FROM t TABLESAMPLE system (100)', $rows ],
+		[
+			'row sample', 'SELECT count(pad) FROM t TABLESAMPLE bernoulli (100)',
+			$rows
+		],
+		[ 'ANALYZE', 'ANALYZE t; SELECT reltuples FROM pg_class WHERE relname = \'t\'', $rows ],
+		[
+			'FOR UPDATE',
+			"BEGIN; $no SELECT count(*) FROM (SELECT 1 FROM t WHERE a = $a FOR UPDATE) x; ROLLBACK",
+			1
+		],
+		[
+			'UPDATE', "BEGIN; $no WITH u AS (UPDATE t SET b = 0 WHERE a = $a RETURNING 1) SELECT count(*) FROM u; ROLLBACK",
+			1
+		],
+		[
+			'DELETE', "BEGIN; $no WITH d AS (DELETE FROM t WHERE a = $a RETURNING 1) SELECT count(*) FROM d; ROLLBACK",
+			1
+		],
+		[
+			'UPDATE by sequential scan', "BEGIN; WITH u AS (UPDATE t SET b = b + 1 RETURNING 1) SELECT count(*) FROM u; ROLLBACK",
+			$rows
+		],
+		[ 'unique check', "INSERT INTO t VALUES ($a, 1, 'twice')", 'duplicate' ],
+		[
+			'ON CONFLICT',
+			"BEGIN; WITH i AS (INSERT INTO t VALUES ($a, 1, 'twice') ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM i; ROLLBACK",
+			0
+		],
+		[ 'foreign key', "BEGIN; INSERT INTO child VALUES ($a); SELECT 1; ROLLBACK", 1 ],
+		[
+			'CREATE INDEX',
+			"BEGIN; SET enable_seqscan = off; CREATE INDEX n ON t (a); SELECT reltuples FROM pg_class WHERE relname = 'n'; ROLLBACK",
+			$rows
+		],
+		[
+			'CLUSTER',
+			"BEGIN; CLUSTER t USING t_b; SELECT reltuples FROM pg_class WHERE relname = 't'; ROLLBACK",
+			$rows
+		],
+		[
+			'currtid2', "SELECT currtid2('t', tid) = tid FROM h WHERE a = $a", 't'
+		]);
+}
+
+# Run all paths on a damaged node: rows or an error.  Returns how many of them
+# gave an error.
+sub run_paths
+{
+	my ($node, $what, $blk, $a, $may_fail) = @_;
+	my $errors = 0;
+	foreach my $path (paths($blk, $a))
+	{
+		my ($name, $sql, $want) = @$path;
+		my ($rc, $out, $err) = $node->psql('postgres', $sql);
+		$out = (split /\n/, $out)[-1] // '';
+		if ($rc != 0 && $want eq 'duplicate' && $err =~ /duplicate key value/)
+		{
+			pass("$what, $name: the key is refused");
+		}
+		elsif ($rc != 0 && $may_fail)
+		{
+			like(
+				$err,
+				qr/$may_fail/,
+				"$what, $name: an error that names it");
+			$errors++;
+		}
+		elsif (ref $want)
+		{
+			ok($rc == 0, "$what, $name: succeeds") or diag($err);
+			like($out, $want, "$what, $name: all rows");
+		}
+		else
+		{
+			is("$rc $out", "0 $want", "$what, $name: all rows") or diag($err);
+		}
+	}
+	return $errors;
+}
+
+sub flip
+{
+	my ($page, $at, $bits) = @_;
+	substr($page, $at, 1) = chr(ord(substr($page, $at, 1)) ^ $bits);
+	return $page;
+}
+
+# Where things are in a cold page (see src/table/table.h)
+my $magic = 24;
+my $kind = 24 + 6;
+my $marker_lines = 24 + 24 + 24;
+my $bitmap = 24 + 24 + 56;
+
+my $lost = qr/block \d+ of relation "t" holds no rows, but is cold according to its row group/;
+my $headless = qr/row group at block \d+ of relation "t" has lost its header page/;
+my $damaged = qr/(header|marker) page \d+ of relation "t" is damaged/;
+
+# [what, page, how it is changed, the error, only without checksums]
+my @cases = (
+	[ 'zeroed marker', 'marker', sub { "\0" x 8192 }, $lost ],
+	[ 'zeroed header', 'header', sub { "\0" x 8192 }, $headless ],
+	[ 'marker with a wrong checksum', 'marker', sub { flip($_[0], 30, 3) }, qr/invalid page in block/, 1 ],
+	[ 'header with a wrong checksum', 'header', sub { flip($_[0], 30, 3) }, qr/invalid page in block/, 1 ],
+	[ 'marker with another magic', 'marker', sub { flip($_[0], $magic, 1) }, $lost, 0 ],
+	[ 'marker of another kind', 'marker', sub { flip($_[0], $kind, 3) }, $lost, 0 ],
+	[ 'marker with a damaged line pointer map', 'marker', sub { flip($_[0], $marker_lines + 4, 0x40) }, $damaged, 0 ],
+	[ 'marker with another pd_upper', 'marker', sub { flip($_[0], 15, 0x10) }, $lost, 0 ],
+	[ 'header with another magic', 'header', sub { flip($_[0], $magic, 1) }, $headless, 0 ],
+	[ 'header of another kind', 'header', sub { flip($_[0], $kind, 3) }, $headless, 0 ],
+	[ 'header with a damaged bitmap', 'header', sub { flip(flip($_[0], $bitmap + 2, 2), $bitmap + 3, 4) }, $damaged, 0 ]);
+
+foreach my $checksums (1, 0)
+{
+	my $node = make_node($checksums ? 'with_checksums' : 'without', $checksums);
+	$node->safe_psql('postgres', 'CREATE EXTENSION pg_visibility');
+	my $file = path_of($node, 't');
+
+	foreach my $case (@cases)
+	{
+		my ($what, $which, $change, $error, $only) = @$case;
+		next if defined $only && $only != $checksums;
+		$what .= $checksums ? ' (checksums)' : '';
+
+		# the paths of the case before have thawed much
+		seal_all($node, 't');
+		$node->stop;
+		my $at = 81;
+		if ($which eq 'header')
+		{
+			($at) = grep { ord(substr(read_block($file, $_), $kind, 1)) == 2 } 64 .. 127;
+		}
+		my $blk = $which eq 'header' ? $at + 1 : $at;
+		my $good = read_block($file, $at);
+		is(substr($good, $magic, 4), pack('L', 0x4F4D454E), "$what: block $at is cold");
+		write_block($file, $at, $change->($good));
+		$node->start;
+		my $a = $node->safe_psql('postgres', "SELECT a FROM h WHERE tid = '($blk,3)'");
+		my $n = run_paths($node, $what, $blk, $a, $error);
+		ok($n > 0, "$what: $n paths noticed") unless $what =~ /line pointer map/;
+
+		# put back, everything is there for every plan: nothing was forgotten
+		$node->stop('immediate');
+		write_block($file, $at, $good);
+		$node->start;
+		run_paths($node, "$what, put back", $blk, $a, undef);
+		is( $node->safe_psql(
+				'postgres',
+				'SELECT count(*) FROM (SELECT ctid, a, b, pad FROM t EXCEPT SELECT * FROM h) x'),
+			0,
+			"$what, put back: the rows are those of the heap twin");
+	}
+	crash_free($node, $checksums ? 'checksums' : 'no checksums');
+	$node->stop;
+}
+
+done_testing();
