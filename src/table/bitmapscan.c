@@ -179,7 +179,7 @@ bitmap_collect_hot(OmenScanDesc scan, const OmenBitmapBlock *bitmap)
 static inline OffsetNumber
 last_offset(const OmenBitmapBlock *bitmap)
 {
-	return bitmap->ntuples > 0 ? bitmap->offsets[bitmap->ntuples - 1] : 0;
+	return bitmap->noffsets > 0 ? bitmap->offsets[bitmap->noffsets - 1] : 0;
 }
 
 /* See table.h */

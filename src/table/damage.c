@@ -40,7 +40,7 @@ omen_report_lost_marker(Relation rel, BlockNumber blk)
 			 errmsg("block %u of relation \"%s\" holds no rows, but is cold according to its row group",
 					blk, RelationGetRelationName(rel)),
 			 errdetail("Its marker page is lost or damaged."),
-			 omen_repair_hint(rel, blk)));
+			 omen_repair_hint()));
 }
 
 /* See damage.h */
@@ -52,7 +52,7 @@ omen_report_damaged(Relation rel, BlockNumber blk)
 			 errmsg("%s page %u of relation \"%s\" is damaged",
 					OmenGroupOffset(blk) == 0 ? "header" : "marker", blk,
 					RelationGetRelationName(rel)),
-			 omen_repair_hint(rel, blk)));
+			 omen_repair_hint()));
 }
 
 /* See damage.h */
@@ -65,7 +65,7 @@ omen_report_lost_header(Relation rel, BlockNumber first, BlockNumber marker)
 					first, RelationGetRelationName(rel)),
 			 errdetail("Block %u holds a marker page, but is not cold according to block %u.",
 					   marker, first),
-			 omen_repair_hint(rel, first)));
+			 omen_repair_hint()));
 }
 
 /*
@@ -193,7 +193,16 @@ omen_check_doubtful(Relation rel, Buffer buf)
 	 */
 	for (int tries = 0; tries < 3; tries++)
 	{
-		bool		cold;
+		Page		page = BufferGetPage(buf);
+		bool		sound;
+
+		/* a header page without rows of its own is what it seems */
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		sound = omen_page_has_cold_rows(page) ||
+			(omen_page_is_header(page) && omen_page_is_sound(page, blk));
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (sound)
+			return;
 
 		switch (ask_header(rel, blk))
 		{
@@ -205,11 +214,6 @@ omen_check_doubtful(Relation rel, Buffer buf)
 			case BLOCK_COLD:
 				break;
 		}
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		cold = omen_page_has_cold_rows(BufferGetPage(buf));
-		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-		if (cold)
-			return;
 	}
 	omen_report_lost_marker(rel, blk);
 }

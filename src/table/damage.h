@@ -85,9 +85,8 @@ pg_noreturn extern void omen_report_lost_marker(Relation rel, BlockNumber blk);
 pg_noreturn extern void omen_report_lost_header(Relation rel, BlockNumber first,
 												BlockNumber marker);
 
-/* For messages: how to have it mended */
-#define omen_repair_hint(rel, blk) \
-	errhint("Put the page back from a backup, or call omendb.repair_row_group('%s', %u).", \
-			RelationGetRelationName(rel), blk)
+/* For messages: what to do about it */
+#define omen_repair_hint() \
+	errhint("The rows themselves are in the store.  Put the page back from a backup.")
 
 #endif							/* OMENDB_DAMAGE_H */
