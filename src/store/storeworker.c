@@ -345,6 +345,8 @@ omen_store_worker_main(Datum main_arg)
 		{
 			busy |= run_loads();
 			busy |= run_requests();
+			if (ProcDiePending)
+				continue;
 			omen_db_take_fresh();
 			busy |= omen_db_work(&timeout);
 			omen_cacheload_keep_reserve();

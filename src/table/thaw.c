@@ -376,6 +376,8 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 
 	cold = omen_lock_page(rel, buffer, off);
 	is_header = omen_page_is_header(BufferGetPage(buffer));
+	if (unlikely(cold) && !omen_page_is_sound(BufferGetPage(buffer), blk))
+		omen_report_damaged(rel, blk);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (likely(!cold))
 		return;
@@ -385,7 +387,16 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 	oldcxt = MemoryContextSwitchTo(mcxt);
 
 	if (is_header)
+	{
 		(void) omen_unseal_group(rel, buffer, mcxt);
+
+		/* heapam must not see it if another page is the header */
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		cold = omen_page_has_cold_rows(BufferGetPage(buffer));
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		if (cold)
+			omen_report_damaged(rel, blk);
+	}
 	else
 	{
 		omen_group_copy_init(&copy);

@@ -35,7 +35,7 @@ command_ok(
 	'pg_upgrade');
 
 $new->start;
-is($new->safe_psql('postgres', q{SELECT state FROM omendb.store_stats()}), 'ready', 'the store');
+ok($new->poll_query_until('postgres', q{SELECT state = 'ready' FROM omendb.store_stats()}), 'the store');
 compare_twins($new, 'upgraded');
 check_indexes($new, 'upgraded');
 is($new->safe_psql('postgres', q{SET enable_seqscan = off; SELECT omendb.alex_check('acct_alex', true), v FROM acct WHERE id = 77}),

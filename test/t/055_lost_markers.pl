@@ -207,7 +207,7 @@ my @cases = (
 	[ 'marker with a wrong checksum', 'marker', sub { flip($_[0], 30, 3) }, qr/invalid page in block/, 1 ],
 	[ 'header with a wrong checksum', 'header', sub { flip($_[0], 30, 3) }, qr/invalid page in block/, 1 ],
 	[ 'marker with another magic', 'marker', sub { flip($_[0], $magic, 1) }, $lost, 0 ],
-	[ 'marker of another kind', 'marker', sub { flip($_[0], $kind, 3) }, $lost, 0 ],
+	[ 'marker of another kind', 'marker', sub { flip($_[0], $kind, 3) }, $damaged, 0 ],
 	[ 'marker with a damaged line pointer map', 'marker', sub { flip($_[0], $marker_lines + 4, 0x40) }, $damaged, 0 ],
 	[ 'marker with another pd_upper', 'marker', sub { flip($_[0], 15, 0x10) }, $lost, 0 ],
 	[ 'header with another magic', 'header', sub { flip($_[0], $magic, 1) }, $headless, 0 ],
