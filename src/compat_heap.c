@@ -67,13 +67,8 @@ omen_page_prune(Relation rel, Buffer buffer,
 	int			ndeleted;
 	int			nnewlpdead;
 
-#if PG_VERSION_NUM < 160000
 	ndeleted = heap_page_prune(rel, buffer, cutoffs->OldestXmin, vistest,
 							   InvalidTransactionId, 0, &nnewlpdead, &off_loc);
-#else
-	ndeleted = heap_page_prune(rel, buffer, cutoffs->OldestXmin, vistest,
-							   InvalidTransactionId, 0, &nnewlpdead, &off_loc);
-#endif
 	return ndeleted - nnewlpdead;
 }
 

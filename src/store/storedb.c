@@ -422,10 +422,17 @@ wipe(void)
 	KnownGroup *group;
 
 	omen_rocks_end();
-	wiped = true;
+	/* what has no name in the folder any more has only RocksDB's */
+	if (omen_db_look())
+		omen_ingest_restore();
 	deaths_in_open = 0;
 	if (!omen_rocks_wipe(&failure))
+	{
+		/* what there is has not gone: it is tried again */
 		refuse(failure.code, failure.text);
+		return;
+	}
+	wiped = true;
 	hash_seq_init(&seq, omen_known);
 	while ((group = hash_seq_search(&seq)) != NULL)
 	{
@@ -512,8 +519,9 @@ process_opened(void)
 				lost = true;
 			else
 				omen_db_forget(group);
+			continue;
 		}
-		else if (group->ingested && group->rocks_file != 0)
+		if (group->ingested && group->rocks_file != 0)
 		{
 			/* is it the file that has the name now? */
 			char		path[OMEN_PATH_LEN];

@@ -26,7 +26,7 @@
 /* base backups and pg_rewind skip names that begin with pgsql_tmp */
 #define OMEN_DB_DIR			"omendb/pgsql_tmp_rocksdb"
 #define OMEN_CONTROL_FILE	"omendb/omendb.control"
-#define OMEN_STORE_FORMAT	1
+#define OMEN_STORE_FORMAT	2
 
 #define OMEN_NAME_LEN		(OMEN_ID_STRLEN + 4 * 11 + 8)
 #define OMEN_PATH_LEN		(32 + OMEN_NAME_LEN)

@@ -111,8 +111,26 @@ check_owner_file(void)
 		sysid == GetSystemIdentifier();
 }
 
+/* Is a child that was killed still there?  It may be using the folder. */
+static bool
+child_lingers(OmenFailure *failure)
+{
+	if (lingering_pid == 0)
+		return false;
+	if (waitpid(lingering_pid, NULL, WNOHANG) == 0)
+	{
+		omen_failure(failure, ERRCODE_SYSTEM_ERROR,
+					 "RocksDB's process %d was killed, but has not ended yet",
+					 (int) lingering_pid);
+		return true;
+	}
+	lingering_pid = 0;
+	return false;
+}
+
 /*
- * Begin with an empty RocksDB folder.  No child may be using it.
+ * Begin with an empty RocksDB folder.  No child may be using it: false if one
+ * is.
  */
 bool
 omen_rocks_wipe(OmenFailure *failure)
@@ -121,6 +139,8 @@ omen_rocks_wipe(OmenFailure *failure)
 	bool		written;
 
 	Assert(child_state == CHILD_NONE);
+	if (child_lingers(failure))
+		return false;
 	if (omen_file_exists(OMEN_DB_DIR))
 		rmtree(OMEN_DB_DIR, true);
 	if (MakePGDirectory(OMEN_DB_DIR) != 0 && errno != EEXIST)
@@ -274,17 +294,8 @@ omen_rocks_start(uint64 nfiles, OmenFailure *failure)
 	pid_t		parent = getpid();
 
 	Assert(child_state == CHILD_NONE);
-	if (lingering_pid != 0)
-	{
-		if (waitpid(lingering_pid, NULL, WNOHANG) == 0)
-		{
-			omen_failure(failure, ERRCODE_SYSTEM_ERROR,
-						 "RocksDB's process %d was killed, but has not ended yet",
-						 (int) lingering_pid);
-			return false;
-		}
-		lingering_pid = 0;
-	}
+	if (child_lingers(failure))
+		return false;
 	if (in_data == NULL)
 		in_data = MemoryContextAlloc(TopMemoryContext, ROCKS_MAX_LENGTH);
 	if (!check_owner_file() && !omen_rocks_wipe(failure))

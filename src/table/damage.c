@@ -128,6 +128,13 @@ ask_header(Relation rel, BlockNumber blk)
 }
 
 /* See damage.h */
+bool
+omen_header_may_be_lost(Relation rel, BlockNumber first)
+{
+	return ask_header(rel, first) == BLOCK_UNKNOWN;
+}
+
+/* See damage.h */
 BlockNumber
 omen_find_marker(Relation rel, BlockNumber first,
 				 BufferAccessStrategy strategy)

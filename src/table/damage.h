@@ -76,6 +76,13 @@ extern void omen_check_copy_end(Relation rel, const OmenGroupCopy *copy,
 extern BlockNumber omen_find_marker(Relation rel, BlockNumber first,
 									BufferAccessStrategy strategy);
 
+/*
+ * Of the row group that begins at first, and a header page that was not found or
+ * is a reserved one: can another one have been there, which is lost?  No content
+ * lock may be held.
+ */
+extern bool omen_header_may_be_lost(Relation rel, BlockNumber first);
+
 /* Has a row group lost its header?  Raises an error if so. */
 extern void omen_check_lost_header(Relation rel, BlockNumber first,
 								   BufferAccessStrategy strategy);
@@ -87,6 +94,6 @@ pg_noreturn extern void omen_report_lost_header(Relation rel, BlockNumber first,
 
 /* For messages: what to do about it */
 #define omen_repair_hint() \
-	errhint("The rows themselves are in the store.  Put the page back from a backup.")
+	errhint("Put the page back from a backup.")
 
 #endif							/* OMENDB_DAMAGE_H */

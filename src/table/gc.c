@@ -7,12 +7,13 @@
  * this sweep: relations that were dropped, truncated or rewritten, files of
  * seals that failed or crashed, drops that a crash came before.
  *
- * An (id, owner) pair is garbage when the owner's storage is gone or too short
- * to hold the header page, or when the header page names another id.  "Gone" is
- * judged from storage, never from a catalog snapshot: a relfilenode that no
- * visible pg_class row names may belong to a transaction in progress.  The
- * header page is read through the relation, under AccessShareLock, so that the
- * storage cannot be dropped meanwhile.
+ * An (id, owner) pair is garbage when the header page names another id, or when
+ * neither pg_class nor the file system know the owner's storage.  Each alone
+ * says nothing: a relfilenode that no visible row names may belong to a
+ * transaction in progress, and a file may be away.  Nor does a header page that
+ * is not there, unless it can be excluded that one has been lost.  The header
+ * page is read through the relation, under AccessShareLock, so that the storage
+ * cannot be dropped meanwhile.
  *
  * An id is spared while anybody has it registered.  The registry is asked
  * before the header page: a sealer registers before its file exists and lets go
@@ -30,10 +31,12 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_tablespace.h"
+#include "commands/dbcommands.h"
 #include "commands/tablespace.h"
 #include "common/relpath.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
+#include "table/damage.h"
 
 typedef struct Candidate
 {
@@ -83,27 +86,15 @@ tablespace_is_away(Oid spcNode)
 	return stat(dir, &st) != 0 && get_tablespace_name(spcNode) != NULL;
 }
 
-/* Is the storage gone, or too short for the row group's first block? */
+/*
+ * Of a file that no row of pg_class names: is it gone, or too short for the row
+ * group's first block?
+ */
 static bool
 storage_is_gone(const OmenOwner *owner)
 {
 	SMgrRelation reln;
 	bool		gone;
-
-	/* a dropped database or tablespace leaves no folder */
-	if (owner->rnode.dbOid != MyDatabaseId)
-	{
-		char	   *dir = GetDatabasePath(owner->rnode.dbOid,
-										  owner->rnode.spcOid);
-		struct stat st;
-
-		if (stat(dir, &st) != 0 && errno == ENOENT)
-		{
-			pfree(dir);
-			return true;
-		}
-		pfree(dir);
-	}
 
 	reln = smgropen(owner->rnode, INVALID_PROC_NUMBER);
 	gone = !smgrexists(reln, MAIN_FORKNUM) ||
@@ -112,16 +103,64 @@ storage_is_gone(const OmenOwner *owner)
 	return gone;
 }
 
+/*
+ * Has the owner's database, another one than ours, been dropped?  That leaves
+ * neither a row in pg_database nor a folder; a folder alone may be away.
+ */
+static bool
+database_is_gone(const OmenOwner *owner)
+{
+	char	   *dir;
+	struct stat st;
+	bool		gone;
+
+	if (get_database_name(owner->rnode.dbOid) != NULL)
+		return false;
+	dir = GetDatabasePath(owner->rnode.dbOid, owner->rnode.spcOid);
+	gone = stat(dir, &st) != 0 && errno == ENOENT;
+	pfree(dir);
+	return gone;
+}
+
 /* What a look at the owner says */
 typedef enum OwnerState
 {
 	OWNER_ALIVE,
 	OWNER_GONE,
-	OWNER_UNKNOWN
+	OWNER_UNKNOWN,
+	OWNER_LOST					/* unknown, and it should be there */
 } OwnerState;
 
+/*
+ * What does the owner's header page say?  rel is the owner's.
+ */
 static OwnerState
-examine_owner(const OmenRowGroupId *id, const OmenOwner *owner)
+ask_owner(Relation rel, const OmenRowGroupId *id, BlockNumber first)
+{
+	Buffer		buf;
+	bool		alive;
+
+	if (RelationGetNumberOfBlocks(rel) <= first)
+		return OWNER_LOST;
+	buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
+	if (BufferIsValid(buf))
+	{
+		alive = OmenRowGroupIdEquals(&OmenPageGetGroupHeader(BufferGetPage(buf))->id,
+									 id);
+		UnlockReleaseBuffer(buf);
+		if (alive)
+			return OWNER_ALIVE;
+	}
+
+	/*
+	 * The header has moved on, or turned hot.  Or the one that names the id is
+	 * lost, and what we have found was not it.
+	 */
+	return omen_header_may_be_lost(rel, first) ? OWNER_LOST : OWNER_GONE;
+}
+
+static OwnerState
+examine_owner(const OmenRowGroupId *id, const OmenOwner *owner, char **relname)
 {
 	Oid			relid;
 	Relation	rel;
@@ -129,16 +168,16 @@ examine_owner(const OmenRowGroupId *id, const OmenOwner *owner)
 
 	if (tablespace_is_away(owner->rnode.spcOid))
 		return OWNER_UNKNOWN;
-	if (storage_is_gone(owner))
-		return OWNER_GONE;
+	/* of other databases, only that they are gone can be judged from here */
 	if (owner->rnode.dbOid != MyDatabaseId)
-		return OWNER_UNKNOWN;
+		return database_is_gone(owner) ? OWNER_GONE : OWNER_UNKNOWN;
 
 	relid = RelidByRelfilenumber(owner->rnode.spcOid == MyDatabaseTableSpace ?
-							   InvalidOid : owner->rnode.spcOid,
-							   owner->rnode.relNumber);
-	if (!OidIsValid(relid) ||
-		!ConditionalLockRelationOid(relid, AccessShareLock))
+								 InvalidOid : owner->rnode.spcOid,
+								 owner->rnode.relNumber);
+	if (!OidIsValid(relid))
+		return storage_is_gone(owner) ? OWNER_GONE : OWNER_UNKNOWN;
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return OWNER_UNKNOWN;
 	rel = try_relation_open(relid, NoLock);
 	if (rel != NULL)
@@ -146,25 +185,12 @@ examine_owner(const OmenRowGroupId *id, const OmenOwner *owner)
 		if (RelFileLocatorEquals(rel->rd_locator, owner->rnode) &&
 			omen_is_omendb_table(rel))
 		{
-			if (RelationGetNumberOfBlocks(rel) <= owner->first_block)
-				state = OWNER_GONE;
+			*relname = pstrdup(RelationGetRelationName(rel));
+			/* RelationGetNumberOfBlocks() fails where there is no file */
+			if (!smgrexists(RelationGetSmgr(rel), MAIN_FORKNUM))
+				state = OWNER_LOST;
 			else
-			{
-				Buffer		buf;
-
-				buf = omen_lock_header(rel, owner->first_block,
-									   BUFFER_LOCK_SHARE, NULL);
-				state = OWNER_GONE;
-				if (BufferIsValid(buf))
-				{
-					OmenGroupHeader header;
-
-					header = OmenPageGetGroupHeader(BufferGetPage(buf));
-					if (OmenRowGroupIdEquals(&header->id, id))
-						state = OWNER_ALIVE;
-					UnlockReleaseBuffer(buf);
-				}
-			}
+				state = ask_owner(rel, id, owner->first_block);
 		}
 		relation_close(rel, NoLock);
 	}
@@ -181,6 +207,9 @@ omen_collect_garbage(void)
 {
 	CandidateList list;
 	int64		dropped = 0;
+	int64		lost = 0;
+	BlockNumber lost_block = 0;
+	char	   *lost_name = NULL;
 
 	list.n = 0;
 	list.max = 64;
@@ -190,17 +219,40 @@ omen_collect_garbage(void)
 	for (int i = 0; i < list.n; i++)
 	{
 		Candidate  *cand = &list.items[i];
+		char	   *relname = NULL;
 
 		CHECK_FOR_INTERRUPTS();
 		if (omen_id_in_use(&cand->id))
 			continue;
-		if (examine_owner(&cand->id, &cand->owner) == OWNER_GONE)
+		switch (examine_owner(&cand->id, &cand->owner, &relname))
 		{
-			OMEN_STOP_EVENT("gc-before-drop");
-			omen_store_remove_owner(&cand->id, &cand->owner);
-			dropped++;
+			case OWNER_GONE:
+				OMEN_STOP_EVENT("gc-before-drop");
+				omen_store_remove_owner(&cand->id, &cand->owner);
+				dropped++;
+				break;
+			case OWNER_LOST:
+				if (lost++ == 0)
+				{
+					lost_name = relname;
+					lost_block = cand->owner.first_block;
+				}
+				break;
+			case OWNER_ALIVE:
+			case OWNER_UNKNOWN:
+				break;
 		}
 	}
+	/* one line for all of them, since the next round will say it again */
+	if (lost > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the header page of the row group at block %u of table \"%s\" cannot be found",
+						lost_block, lost_name),
+				 errdetail_plural("The file of %lld row group is kept for it.",
+								  "The files of %lld row groups are kept for this and others.",
+								  lost, (long long) lost),
+				 errhint("Put the page back from a backup.")));
 	pfree(list.items);
 	return dropped;
 }

@@ -8,6 +8,8 @@
  *
  * - a marker page holds rows, and a header page in use is needed by its row
  *	 group: neither is ever cut off, whatever else seems to be wrong around it;
+ * - a page that looks empty, but is cold according to its header page, has lost
+ *	 its marker: then nothing is cut off, so that it can be put back;
  * - a reserved header page behind the last page that is needed stays, or rows
  *	 would be put in its place.
  *
@@ -18,7 +20,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "table/table.h"
+#include "table/damage.h"
 
 #include "catalog/storage.h"
 #include "commands/progress.h"
@@ -114,6 +116,38 @@ count_needed(Relation rel, BlockNumber nblocks, BufferAccessStrategy bstrategy,
 }
 
 /*
+ * May the blocks from needed on, which look empty, be cut off?  Not if a header
+ * page says that one of them is cold: then its marker is lost.  Nor if markers
+ * before them have no header page: then they may be lost markers as well.
+ */
+static bool
+end_is_free(Relation rel, BlockNumber needed, BlockNumber nblocks,
+			BufferAccessStrategy bstrategy)
+{
+	OmenGroupCopy copy;
+	bool		result = true;
+
+	omen_group_copy_init(&copy);
+	for (BlockNumber first = OmenGroupFirstBlock(needed);
+		 first < nblocks && result;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		omen_group_copy_load(&copy, rel, first, bstrategy);
+		for (int off = Max(needed, first) - first;
+			 copy.sealed && off < omen_row_group_blocks; off++)
+			result &= !OmenBitmapIsSet(copy.cold, off);
+		if (!copy.sealed &&
+			BlockNumberIsValid(omen_find_marker(rel, first, bstrategy)))
+			result = false;
+		if (first > MaxBlockNumber - omen_row_group_blocks)
+			break;
+		first += omen_row_group_blocks;
+	}
+	omen_group_copy_release(&copy);
+	return result;
+}
+
+/*
  * Returns true if the table is shorter now.  Caller holds
  * ShareUpdateExclusiveLock, which keeps sealers away: nothing turns cold.
  */
@@ -138,6 +172,15 @@ omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy, int elevel)
 			(nblocks - needed < REL_TRUNCATE_MINIMUM &&
 			 nblocks - needed < nblocks / REL_TRUNCATE_FRACTION))
 			break;
+		if (!end_is_free(rel, needed, nblocks, bstrategy))
+		{
+			ereport(WARNING,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("the end of table \"%s\" is not given back: pages from block %u on are lost",
+							RelationGetRelationName(rel), needed),
+					 errhint("Put the pages back from a backup.")));
+			break;
+		}
 
 		/* we hold a lock already, so waiting could be a deadlock */
 		while (!ConditionalLockRelation(rel, AccessExclusiveLock))
@@ -161,6 +204,7 @@ omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy, int elevel)
 		needed = nblocks;
 		if (RelationGetNumberOfBlocks(rel) == nblocks)
 			needed = count_needed(rel, nblocks, bstrategy, &waiters);
+		/* cold pages have not been added, so the look at headers stands */
 		if (needed < nblocks)
 		{
 			RelationTruncate(rel, needed);

@@ -393,7 +393,7 @@ my $control = "$data/omendb/omendb.control";
 my $text = slurp_file($control);
 for my $case (
 	[ sub { $_[0] =~ s/(system_identifier = )\d+/${1}7/ }, qr/belongs to the database system 7, this is \d+/ ],
-	[ sub { $_[0] =~ s/(format_version = )1/${1}9/ }, qr/format version 9, this version of omendb reads 1/ ],
+	[ sub { $_[0] =~ s/(format_version = )2/${1}9/ }, qr/format version 9, this version of omendb reads 2/ ],
 	[ sub { $_[0] =~ s/row_group.*//s }, qr/file "omendb\/omendb.control" is malformed/ ],
 	[ sub { $_[0] = undef }, qr/file "omendb\/omendb.control" is missing/ ])
 {
