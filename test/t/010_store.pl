@@ -61,7 +61,7 @@ is(sprintf('%04o', (stat "$data/omendb/sst")[2] & 07777),
 	'0700', 'sst folder mode');
 like(
 	slurp_file("$data/omendb/omendb.control"),
-	qr/^format_version = 1\nsystem_identifier = \d+\nrow_group_blocks = 1024\n/m,
+	qr/^format_version = 2\nsystem_identifier = \d+\nrow_group_blocks = 1024\n/m,
 	'control file');
 
 # -- round trips
