@@ -8,7 +8,7 @@ CREATE UNIQUE INDEX alex_r_a ON alex_r USING alex (a);
 ALTER TABLE alex_r ADD CONSTRAINT alex_r_pk PRIMARY KEY USING INDEX alex_r_a;
 ALTER TABLE alex_r ADD CONSTRAINT alex_r_u UNIQUE USING INDEX alex_r_a;
 
--- a foreign key finds the oldest unique index; up to 17 the warning above said so
+-- a foreign key needs a btree up to 17, and finds it (see alex_foreign)
 CREATE TABLE alex_ref1 (a int REFERENCES alex_r (a) ON UPDATE CASCADE);
 ALTER TABLE alex_r ADD PRIMARY KEY (a);
 CREATE TABLE alex_ref2 (a int REFERENCES alex_r (a));

@@ -612,7 +612,7 @@ extern void alex_page_init(Page page, AlexPageKind kind, int level,
 extern void alex_meta_init(Page page, AlexKind kind, uint64 buildid,
 						   BlockNumber root, uint32 level);
 extern void alex_check_page(Relation rel, Buffer buf);
-extern void alex_corrupted(Relation rel, BlockNumber block) pg_attribute_noreturn();
+pg_noreturn extern void alex_corrupted(Relation rel, BlockNumber block);
 extern Buffer alex_read_buffer(Relation rel, BlockNumber block);
 extern void alex_lock_buffer(Relation rel, Buffer buf, int lockmode);
 extern Buffer alex_get_buffer(Relation rel, BlockNumber block, int lockmode);
@@ -775,6 +775,17 @@ extern int64 alex_dir_entries(Relation rel, AlexRel *info);
 
 /* alexxlog.c */
 extern void alex_rmgr_register(void);
+
+/* alexforeign.c */
+typedef struct AlexForeign
+{
+	List	   *tables;			/* OIDs: may be referenced */
+	Oid			alex_am;
+	struct AlexForeign *outer;	/* the command that this one is part of */
+} AlexForeign;
+extern bool alex_foreign_begin(AlexForeign *f, Node *stmt);
+extern void alex_foreign_end(AlexForeign *f);
+extern void alex_foreign_failed(AlexForeign *f);
 
 /* alexhooks.c */
 extern void alex_hooks_install(void);

@@ -226,65 +226,6 @@ alex_executor_run(QueryDesc *queryDesc, void (*next) (OmenExecutorRun *run),
 }
 
 /*
- * Warn when a unique alex index may be the first that a later foreign key
- * finds: PostgreSQL before 18 takes the oldest unique index on the referenced columns
- * and refuses it if it is not a btree.
- */
-static void
-warn_unique(IndexStmt *stmt)
-{
-	IndexElem  *elem;
-	Oid			relid;
-	Relation	rel;
-	List	   *indexes;
-	ListCell   *lc;
-	AttrNumber	attno;
-	bool		have_btree = false;
-
-	if (!stmt->unique || stmt->whereClause != NULL ||
-		stmt->accessMethod == NULL || strcmp(stmt->accessMethod, "alex") != 0 ||
-		list_length(stmt->indexParams) != 1 || stmt->relation == NULL)
-		return;
-	elem = linitial_node(IndexElem, stmt->indexParams);
-	if (elem->name == NULL)
-		return;
-	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	if (!OidIsValid(relid))
-		return;
-	rel = try_relation_open(relid, AccessShareLock);
-	if (rel == NULL)
-		return;
-	attno = get_attnum(relid, elem->name);
-	if (rel->rd_rel->relkind == RELKIND_RELATION &&
-		attno != InvalidAttrNumber)
-	{
-		indexes = RelationGetIndexList(rel);
-		foreach(lc, indexes)
-		{
-			Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-			Form_pg_index form = index->rd_index;
-
-			if (form->indisunique && form->indisvalid &&
-				index->rd_rel->relam == BTREE_AM_OID &&
-				form->indnkeyatts == 1 && form->indkey.values[0] == attno &&
-				heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred,
-							   NULL))
-				have_btree = true;
-			index_close(index, AccessShareLock);
-		}
-		list_free(indexes);
-		if (!have_btree)
-			ereport(WARNING,
-					(errmsg("a unique alex index cannot be referenced by foreign keys"),
-					 errdetail("A foreign key to column \"%s\" uses the oldest unique index on it and requires that to be a btree.",
-							   elem->name),
-					 errhint("If \"%s\" is to be referenced, create its PRIMARY KEY or UNIQUE constraint before this index.",
-							 elem->name)));
-	}
-	relation_close(rel, AccessShareLock);
-}
-
-/*
  * Could alex index what this statement wants a btree for?  A test setting, so
  * anything that is special to btree is left alone: constraints, operator
  * classes, its storage parameters, unique indexes of partitioned tables and
@@ -349,14 +290,54 @@ can_replace(IndexStmt *stmt, const char *queryString)
 }
 
 static void
+call_process_utility(PlannedStmt *pstmt, const char *queryString,
+					 bool readOnlyTree, ProcessUtilityContext context,
+					 ParamListInfo params, QueryEnvironment *queryEnv,
+					 DestReceiver *dest, QueryCompletion *qc)
+{
+	if (prev_process_utility)
+		prev_process_utility(pstmt, queryString, readOnlyTree, context,
+							 params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+								params, queryEnv, dest, qc);
+}
+
+/* Run a command that may make foreign keys. */
+static void
+process_with_foreign(AlexForeign *foreign, PlannedStmt *pstmt,
+					 const char *queryString, bool readOnlyTree,
+					 ProcessUtilityContext context, ParamListInfo params,
+					 QueryEnvironment *queryEnv, DestReceiver *dest,
+					 QueryCompletion *qc)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		call_process_utility(pstmt, queryString, readOnlyTree, context,
+							 params, queryEnv, dest, qc);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		alex_foreign_failed(foreign);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	alex_foreign_end(foreign);
+}
+
+static void
 alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 					 bool readOnlyTree, ProcessUtilityContext context,
 					 ParamListInfo params, QueryEnvironment *queryEnv,
 					 DestReceiver *dest, QueryCompletion *qc)
 {
-	bool		index_stmt = IsA(pstmt->utilityStmt, IndexStmt);
+	AlexForeign foreign;
 
-	if (index_stmt && alex_replaces_btree && IsTransactionState() &&
+	if (IsA(pstmt->utilityStmt, IndexStmt) && alex_replaces_btree &&
+		IsTransactionState() &&
 		can_replace((IndexStmt *) pstmt->utilityStmt, queryString))
 	{
 		/* the tree may be a cached plan's */
@@ -364,16 +345,13 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 		((IndexStmt *) pstmt->utilityStmt)->accessMethod = pstrdup("alex");
 	}
 
-	if (prev_process_utility)
-		prev_process_utility(pstmt, queryString, readOnlyTree, context,
-							 params, queryEnv, dest, qc);
+	if (IsTransactionState() &&
+		alex_foreign_begin(&foreign, pstmt->utilityStmt))
+		process_with_foreign(&foreign, pstmt, queryString, readOnlyTree,
+							 context, params, queryEnv, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
-								params, queryEnv, dest, qc);
-
-	if (index_stmt && IsTransactionState() && !alex_replaces_btree &&
-		!OMEN_CORE_TRANSLATES_STRATEGIES)
-		warn_unique((IndexStmt *) pstmt->utilityStmt);
+		call_process_utility(pstmt, queryString, readOnlyTree, context,
+							 params, queryEnv, dest, qc);
 }
 
 /* Does the operator family hold what btree's for boolean does? */

@@ -557,8 +557,6 @@ sub run_batch
 		}
 		# names of the twins in messages
 		$line =~ s/\b[ab]_(\d+)/T_$1/g;
-		# warns of alex alone
-		next if $line =~ /^(WARNING:  a unique alex index cannot be referenced|DETAIL:  A foreign key to column|HINT:  If "u" is to be referenced)/;
 		push @{ $got{$n}{$side} }, $line if $side =~ /[ab]/;
 	}
 	foreach my $n (sort { $a <=> $b } keys %got)
