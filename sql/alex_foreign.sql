@@ -51,6 +51,33 @@ DELETE FROM p WHERE a = 2;
 ALTER TABLE p ALTER a TYPE bigint, ALTER b TYPE bigint;
 ALTER TABLE f1 ALTER x TYPE bigint, ALTER y TYPE int2;
 INSERT INTO f1 VALUES (11, 1);
+-- also those of tables that inherit the column, or its type
+CREATE TABLE i0 (x int);
+CREATE TABLE i1 (FOREIGN KEY (x) REFERENCES p (a)) INHERITS (i0);
+ALTER TABLE i0 ALTER x TYPE bigint;
+CREATE TYPE ct AS (x int);
+CREATE TABLE typed OF ct (FOREIGN KEY (x) REFERENCES p (a));
+ALTER TYPE ct ALTER ATTRIBUTE x TYPE bigint CASCADE;
+-- errors in between: what is around one goes on, and the usual order returns
+CREATE FUNCTION fails() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  FOR i IN 1..2 LOOP
+    BEGIN
+      CREATE TABLE nothing (x int REFERENCES p (a), y text REFERENCES p (b));
+    EXCEPTION WHEN datatype_mismatch THEN
+      RAISE NOTICE 'failed: %', SQLERRM;
+    END;
+  END LOOP;
+END $$;
+SELECT fails();
+BEGIN;
+SELECT fails();
+ALTER TABLE f3 ADD z int REFERENCES p (a);
+COMMIT;
+-- names that cannot be resolved are the command's own errors
+ALTER TABLE IF EXISTS nothing ADD FOREIGN KEY (x) REFERENCES nowhere.p (a);
+CREATE TABLE nothing (x int REFERENCES nowhere.p (a));
+CREATE TABLE nothing (x int REFERENCES elsewhere.nowhere.p (a));
 -- a btree that gets younger
 REINDEX INDEX CONCURRENTLY p_pkey;
 REINDEX TABLE CONCURRENTLY p;

@@ -252,6 +252,14 @@ extern void omen_set_index_callbacks(struct IndexAmRoutine *routine,
  */
 #define OMEN_CORE_TRANSLATES_STRATEGIES (PG_VERSION_NUM >= 180000)
 
+/* Does this subcommand of ALTER TABLE change what a column's values are? */
+#if PG_VERSION_NUM >= 170000
+#define OMEN_ALTERS_COLUMN_TYPE(subtype) \
+	((subtype) == AT_AlterColumnType || (subtype) == AT_SetExpression)
+#else
+#define OMEN_ALTERS_COLUMN_TYPE(subtype) ((subtype) == AT_AlterColumnType)
+#endif
+
 /*
  * compat_executor.c: put a function in ExecutorRun's way.  It has to call
  * next(run) to let the query run.

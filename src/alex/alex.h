@@ -780,7 +780,6 @@ extern void alex_rmgr_register(void);
 typedef struct AlexForeign
 {
 	List	   *tables;			/* OIDs: may be referenced */
-	Oid			alex_am;
 	struct AlexForeign *outer;	/* the command that this one is part of */
 } AlexForeign;
 extern bool alex_foreign_begin(AlexForeign *f, Node *stmt);
