@@ -1,13 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * registry.c
- *	  Which row groups are being read or sealed, by whom.
+ *	  Which row groups are being read or sealed.
  *
- * Shared memory holds a small array of ids per process.  Only its owner writes
- * to it, under a spinlock that only garbage collection contends for.  What finds
- * no place there (a scan of very many partitions at once) is only counted: then
- * every id counts as in use.  A local table remembers which resource owner
- * registered what, so that errors release it; it grows as needed.
+ * Shared memory holds counters.  An id stands for a few of them, chosen by its
+ * random bits; registering raises these, unregistering lowers them, and an id
+ * none of whose counters is zero counts as in use (a counting Bloom filter).
+ * So there is no limit, no lock, and nothing to be searched.  What is
+ * registered is always seen; what is not may be taken for registered by
+ * chance, and is then deleted a little later: with a thousand registrations
+ * one in a million, with ten thousand one in two hundred.
+ *
+ * A local table remembers which resource owner registered what, so that errors
+ * release it; it grows as needed.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -15,46 +20,41 @@
  */
 #include "store/storeint.h"
 
+#include "port/pg_bitutils.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
-#define REGISTRY_IDS	64		/* distinct ids per process */
-#define REGISTRY_LOCAL	64		/* (id, resource owner) pairs, at first */
-
-typedef struct RegistryProc
-{
-	slock_t		mutex;
-	int			nids;			/* length of ids in use; holes have count 0 */
-	uint32		overflow;		/* registrations that found no place */
-	uint32		counts[REGISTRY_IDS];
-	OmenRowGroupId ids[REGISTRY_IDS];
-} RegistryProc;
+#define REGISTRY_PER_PROC	1024	/* counters for each process */
+#define REGISTRY_MIN		(128 * 1024)
+#define REGISTRY_HASHES		4
+#define REGISTRY_LOCAL		64	/* (id, resource owner) pairs, at first */
 
 typedef struct LocalEntry
 {
 	ResourceOwner owner;
 	OmenRowGroupId id;
-	int			slot;			/* in RegistryProc; -1: overflow */
 	uint32		count;			/* 0: free */
 } LocalEntry;
 
-static RegistryProc *registry = NULL;
+static pg_atomic_uint32 *registry = NULL;
 static LocalEntry *local_entries = NULL;
 static int	nlocal = 0;			/* length of local_entries in use */
 static int	max_local = 0;		/* length of local_entries */
 
-static int
-registry_procs(void)
+/* A power of two */
+static uint32
+registry_size(void)
 {
-	return MaxBackends + NUM_AUXILIARY_PROCS;
+	return pg_nextpower2_32(Max(REGISTRY_MIN, REGISTRY_PER_PROC *
+								(uint32) (MaxBackends + NUM_AUXILIARY_PROCS)));
 }
 
 Size
 omen_registry_shmem_size(void)
 {
-	return mul_size(sizeof(RegistryProc), registry_procs());
+	return mul_size(sizeof(pg_atomic_uint32), registry_size());
 }
 
 void
@@ -65,18 +65,30 @@ omen_registry_shmem_init(void)
 	registry = ShmemInitStruct("omendb use registry",
 							   omen_registry_shmem_size(), &found);
 	if (!found)
-	{
-		memset(registry, 0, omen_registry_shmem_size());
-		for (int i = 0; i < registry_procs(); i++)
-			SpinLockInit(&registry[i].mutex);
-	}
+		for (uint32 i = 0; i < registry_size(); i++)
+			pg_atomic_init_u32(&registry[i], 0);
 }
 
-static RegistryProc *
-my_registry(void)
+/* One of an id's counters */
+static inline pg_atomic_uint32 *
+counter(const OmenRowGroupId *id, int which)
 {
-	Assert(MyProc != NULL && MyProcNumber < registry_procs());
-	return &registry[MyProcNumber];
+	uint32		mask = registry_size() - 1;
+	uint64		random;
+
+	/* the last eight bytes but two bits are random: two hashes make all */
+	memcpy(&random, id->bytes + 8, sizeof(random));
+	random *= UINT64CONST(0x9E3779B97F4A7C15);
+	return &registry[((uint32) (random >> 32) +
+					  which * ((uint32) random | 1)) & mask];
+}
+
+/* Change the counters of an id. */
+static void
+count(const OmenRowGroupId *id, int32 n)
+{
+	for (int i = 0; i < REGISTRY_HASHES; i++)
+		pg_atomic_fetch_add_u32(counter(id, i), n);
 }
 
 /*
@@ -85,8 +97,6 @@ my_registry(void)
 void
 omen_id_register(const OmenRowGroupId *id)
 {
-	RegistryProc *mine = my_registry();
-	int			slot = -1;
 	int			entry = -1;
 
 	omen_store_backend_init();
@@ -100,26 +110,10 @@ omen_id_register(const OmenRowGroupId *id)
 			local_entries = MemoryContextAlloc(TopMemoryContext,
 											   newmax * sizeof(LocalEntry));
 		else
-			local_entries = repalloc(local_entries,
-									 newmax * sizeof(LocalEntry));
+			local_entries = repalloc_huge(local_entries,
+										  newmax * sizeof(LocalEntry));
 		max_local = newmax;
 	}
-
-	for (int i = 0; i < mine->nids; i++)
-	{
-		if (mine->counts[i] == 0)
-		{
-			if (slot < 0)
-				slot = i;
-		}
-		else if (OmenRowGroupIdEquals(&mine->ids[i], id))
-		{
-			slot = i;
-			break;
-		}
-	}
-	if (slot < 0 && mine->nids < REGISTRY_IDS)
-		slot = mine->nids;
 
 	for (int i = 0; i < nlocal; i++)
 	{
@@ -130,7 +124,7 @@ omen_id_register(const OmenRowGroupId *id)
 			if (entry < 0)
 				entry = i;
 		}
-		else if (e->slot == slot && e->owner == CurrentResourceOwner &&
+		else if (e->owner == CurrentResourceOwner &&
 				 OmenRowGroupIdEquals(&e->id, id))
 		{
 			entry = i;
@@ -143,49 +137,28 @@ omen_id_register(const OmenRowGroupId *id)
 		local_entries[entry].count = 0;
 	}
 
-	SpinLockAcquire(&mine->mutex);
-	if (slot < 0)
-		mine->overflow++;
-	else
-	{
-		if (slot == mine->nids)
-		{
-			mine->counts[slot] = 0;
-			mine->nids++;
-		}
-		if (mine->counts[slot] == 0)
-			mine->ids[slot] = *id;
-		mine->counts[slot]++;
-	}
-	SpinLockRelease(&mine->mutex);
-
+	/* a process that ends in between would leave it registered for good */
+	HOLD_INTERRUPTS();
+	count(id, 1);
 	local_entries[entry].owner = CurrentResourceOwner;
 	local_entries[entry].id = *id;
-	local_entries[entry].slot = slot;
 	local_entries[entry].count++;
+	RESUME_INTERRUPTS();
 }
 
-/* Take n off a local entry and its slot. */
+/* Take n off a local entry. */
 static void
 release_entry(int entry, uint32 n)
 {
-	RegistryProc *mine = my_registry();
 	LocalEntry *e = &local_entries[entry];
 
 	Assert(e->count >= n);
-	Assert((e->slot < 0 ? mine->overflow : mine->counts[e->slot]) >= n);
-	SpinLockAcquire(&mine->mutex);
-	if (e->slot < 0)
-		mine->overflow -= n;
-	else
-		mine->counts[e->slot] -= n;
-	while (mine->nids > 0 && mine->counts[mine->nids - 1] == 0)
-		mine->nids--;
-	SpinLockRelease(&mine->mutex);
-
+	HOLD_INTERRUPTS();
 	e->count -= n;
+	count(&e->id, -(int32) n);
 	while (nlocal > 0 && local_entries[nlocal - 1].count == 0)
 		nlocal--;
+	RESUME_INTERRUPTS();
 }
 
 /*
@@ -215,34 +188,19 @@ omen_id_unregister(const OmenRowGroupId *id)
 }
 
 /*
- * Is the id registered by any process?
+ * Is the id registered by any process?  (Or, rarely, does it look so?)
+ *
+ * An id that is no longer current cannot be registered anew, so a registration
+ * that comes while we look is of a reader that will find the header changed.
  */
 bool
 omen_id_in_use(const OmenRowGroupId *id)
 {
-	for (int i = 0; i < registry_procs(); i++)
-	{
-		RegistryProc *proc = &registry[i];
-		bool		found = false;
-
-		/*
-		 * Unlocked peek: an id that is no longer current cannot be registered
-		 * anew, so a registration missed here is of a reader that will find
-		 * the header changed.
-		 */
-		if (*(volatile int *) &proc->nids == 0 &&
-			*(volatile uint32 *) &proc->overflow == 0)
-			continue;
-		SpinLockAcquire(&proc->mutex);
-		found = proc->overflow > 0;
-		for (int j = 0; j < proc->nids && !found; j++)
-			found = proc->counts[j] > 0 &&
-				OmenRowGroupIdEquals(&proc->ids[j], id);
-		SpinLockRelease(&proc->mutex);
-		if (found)
-			return true;
-	}
-	return false;
+	pg_memory_barrier();
+	for (int i = 0; i < REGISTRY_HASHES; i++)
+		if (pg_atomic_read_u32(counter(id, i)) == 0)
+			return false;
+	return true;
 }
 
 /* At the end of a resource owner */

@@ -51,18 +51,18 @@ extern PGDLLEXPORT bool omen_id_parse(const char *str, OmenRowGroupId *id);
 /*
  * ---- use registry (registry.c) ----
  *
- * Shared memory holds, per backend, the ids it is reading or sealing; such ids
- * are spared by garbage collection (on a standby too).  Register while holding
+ * Ids that some backend is reading or sealing are known in shared memory, and
+ * spared by garbage collection (on a standby too).  Register while holding
  * the header page's content lock (share suffices), so that the id cannot be
- * superseded unseen in between.  Counted per backend: register twice, release
- * twice.  Everything is released at (sub)transaction abort/end through the
- * current resource owner, and at backend exit.  No allocation, no error but
- * "too many" (ERRCODE_PROGRAM_LIMIT_EXCEEDED): callable under a content lock,
- * not in a critical section.
+ * superseded unseen in between.  Counted: register twice, release twice.  There
+ * is no limit.  Everything is released at (sub)transaction abort/end through
+ * the current resource owner, and at backend exit.  No error but out of memory:
+ * callable under a content lock, not in a critical section.
  */
 extern PGDLLEXPORT void omen_id_register(const OmenRowGroupId *id);
 extern PGDLLEXPORT void omen_id_unregister(const OmenRowGroupId *id);
-/* Is the id registered by any backend (self included)? */
+/* Is the id registered by any backend, self included?  (See there: rarely, an
+ * id that is not looks so for a while.) */
 extern bool omen_id_in_use(const OmenRowGroupId *id);
 
 /*
