@@ -582,6 +582,9 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 				return false;
 			case OMEN_RES_NOROOM:
 				return get_private(&key, owner, chunk);
+			case OMEN_RES_AGAIN:
+				CHECK_FOR_INTERRUPTS();
+				continue;
 			default:
 				elog(ERROR, "unexpected state of a cache entry");
 		}

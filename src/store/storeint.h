@@ -119,6 +119,7 @@ typedef enum OmenResult
 	OMEN_RES_OK,
 	OMEN_RES_MISSING,			/* no such row group */
 	OMEN_RES_NOROOM,			/* the cache cannot take the chunk */
+	OMEN_RES_AGAIN,				/* a prefetch failed: whoever waits asks */
 	OMEN_RES_ERROR				/* code and text say why */
 } OmenResult;
 
@@ -425,7 +426,7 @@ typedef struct OmenFailure
 extern bool omen_db_open(OmenFailure *failure);
 extern void omen_db_close(void);
 extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
-							   char *(*alloc) (void *arg, Size len),
+							   bool prefetch, char *(*alloc) (void *arg, Size len),
 							   void *arg, Size *len, OmenFailure *failure);
 extern void omen_db_take_fresh(void);
 extern void omen_db_ingest(OmenRequest *request);

@@ -100,6 +100,7 @@ typedef struct LoadArgs
 {
 	const OmenChunkKey *key;
 	const OmenOwner *owner;
+	bool		prefetch;
 	char	   *(*alloc) (void *arg, Size len);
 	void	   *arg;
 	Size	   *len;
@@ -212,7 +213,7 @@ load_guarded(void *arg)
 
 		if (group == NULL)
 		{
-			args->result = OMEN_RES_MISSING;
+			args->result = args->prefetch ? OMEN_RES_AGAIN : OMEN_RES_MISSING;
 			return;
 		}
 		omen_sst_path(path, &key->id, &group->owner);
@@ -247,11 +248,18 @@ load_guarded(void *arg)
 				omen_db_look();
 				continue;
 			}
-			args->result = OMEN_RES_MISSING;
+			args->result = args->prefetch ? OMEN_RES_AGAIN : OMEN_RES_MISSING;
 			return;
 		}
 		if (state != OMEN_SST_NO_CHUNK)
 			omen_db_close_file(group);
+
+		/* nobody has asked for it, and there may be no such chunk */
+		if (args->prefetch)
+		{
+			args->result = OMEN_RES_AGAIN;
+			return;
+		}
 		omen_failure(args->failure, state == OMEN_SST_UNREADABLE ?
 					 ERRCODE_IO_ERROR : ERRCODE_DATA_CORRUPTED,
 					 "File \"%s\", chunk (%u, %u): %s.", path, key->attno,
@@ -264,10 +272,11 @@ load_guarded(void *arg)
 
 /*
  * Load a chunk.  alloc gives memory for its decoded bytes, or NULL
- * (OMEN_RES_NOROOM).  Throws nothing.
+ * (OMEN_RES_NOROOM).  A prefetch that fails is no error (OMEN_RES_AGAIN).  Throws
+ * nothing.
  */
 OmenResult
-omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
+omen_db_load(const OmenChunkKey *key, const OmenOwner *owner, bool prefetch,
 			 char *(*alloc) (void *arg, Size len), void *arg, Size *len,
 			 OmenFailure *failure)
 {
@@ -275,6 +284,7 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 
 	args.key = key;
 	args.owner = owner;
+	args.prefetch = prefetch;
 	args.alloc = alloc;
 	args.arg = arg;
 	args.len = len;
@@ -283,8 +293,9 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 	args.allocated = false;
 	if (!omen_db_guard(load_guarded, &args, failure))
 	{
-		omen_store_note_error(failure->text);
-		args.result = OMEN_RES_ERROR;
+		if (!prefetch)
+			omen_store_note_error(failure->text);
+		args.result = prefetch ? OMEN_RES_AGAIN : OMEN_RES_ERROR;
 	}
 	if (load_bufsize > BUFFER_KEEP)
 	{

@@ -34,10 +34,24 @@
 #define REOPEN_INTERVAL		2000	/* ms */
 #define IDLE_INTERVAL		10000	/* ms */
 
-/* a chunk that a backend fetches in pieces */
-static char *piece_data = NULL;
-static Size piece_len = 0;
-static OmenChunkKey piece_key;
+/*
+ * Chunks that backends are fetching in pieces, so that each is decoded once.
+ * One place for each backend that can have a request; but what is decoded is
+ * bounded (a single chunk may exceed that): the one whose last piece was asked
+ * for longest ago goes.
+ */
+#define PIECES_MEMORY	((Size) 128 * 1024 * 1024)
+
+typedef struct PieceSource
+{
+	char	   *data;			/* NULL: not used */
+	Size		len;
+	OmenChunkKey key;
+	uint64		last_used;
+} PieceSource;
+
+static PieceSource piece_sources[OMEN_REQUEST_SLOTS];
+static uint64 piece_clock = 0;
 
 static void
 set_state(OmenStoreState state, int code, const char *reason)
@@ -182,8 +196,8 @@ run_loads(void)
 		pg_atomic_fetch_add_u64(&omen_store->loads, 1);
 		failure.code = 0;
 		failure.text[0] = '\0';
-		result = omen_db_load(&entry->key, &entry->owner, alloc_in_cache,
-							  &index, &len, &failure);
+		result = omen_db_load(&entry->key, &entry->owner, entry->prefetch,
+							  alloc_in_cache, &index, &len, &failure);
 		if (result == OMEN_RES_OK)
 			omen_cacheload_done(index, len);
 		else
@@ -194,18 +208,85 @@ run_loads(void)
 }
 
 static void
-forget_piece(void)
+forget_piece(PieceSource *source)
 {
-	if (piece_data != NULL)
-		pfree(piece_data);
-	piece_data = NULL;
+	if (source->data != NULL)
+		pfree(source->data);
+	source->data = NULL;
+}
+
+static void
+forget_pieces(void)
+{
+	for (int i = 0; i < lengthof(piece_sources); i++)
+		forget_piece(&piece_sources[i]);
 }
 
 static char *
 alloc_piece(void *arg, Size len)
 {
-	piece_data = MemoryContextAllocHuge(TopMemoryContext, Max(len, 1));
-	return piece_data;
+	PieceSource *source = arg;
+
+	for (;;)
+	{
+		PieceSource *oldest = NULL;
+		Size		total = len;
+
+		for (int i = 0; i < lengthof(piece_sources); i++)
+		{
+			PieceSource *other = &piece_sources[i];
+
+			if (other->data == NULL)
+				continue;
+			total += other->len;
+			if (oldest == NULL || other->last_used < oldest->last_used)
+				oldest = other;
+		}
+		if (oldest == NULL || total <= PIECES_MEMORY)
+			break;
+		forget_piece(oldest);
+	}
+	source->data = MemoryContextAllocHuge(TopMemoryContext, Max(len, 1));
+	source->len = len;
+	return source->data;
+}
+
+/*
+ * The decoded chunk that a request wants a piece of.  NULL, and the result, if
+ * it cannot be had.
+ */
+static PieceSource *
+find_piece(OmenRequest *request, OmenResult *result, OmenFailure *failure)
+{
+	PieceSource *source = NULL;
+	Size		len;
+
+	for (int i = 0; i < lengthof(piece_sources); i++)
+	{
+		PieceSource *other = &piece_sources[i];
+
+		if (other->data != NULL &&
+			memcmp(&other->key, &request->key, sizeof(other->key)) == 0)
+		{
+			other->last_used = ++piece_clock;
+			return other;
+		}
+		if (source == NULL || other->data == NULL ||
+			(source->data != NULL && other->last_used < source->last_used))
+			source = other;
+	}
+	forget_piece(source);
+	pg_atomic_fetch_add_u64(&omen_store->loads, 1);
+	*result = omen_db_load(&request->key, &request->owner, false,
+						   alloc_piece, source, &len, failure);
+	if (*result != OMEN_RES_OK)
+	{
+		forget_piece(source);
+		return NULL;
+	}
+	source->key = request->key;
+	source->last_used = ++piece_clock;
+	return source;
 }
 
 /* Serve a piece of a chunk that does not go through the cache. */
@@ -214,28 +295,22 @@ run_read(OmenRequest *request)
 {
 	OmenFailure failure;
 	OmenResult	result = OMEN_RES_OK;
+	PieceSource *source;
 
 	failure.code = 0;
 	failure.text[0] = '\0';
-	if (piece_data == NULL ||
-		memcmp(&piece_key, &request->key, sizeof(piece_key)) != 0)
+	source = find_piece(request, &result, &failure);
+	if (source != NULL)
 	{
-		forget_piece();
-		result = omen_db_load(&request->key, &request->owner, alloc_piece,
-							  NULL, &piece_len, &failure);
-		if (result != OMEN_RES_OK)
-			forget_piece();
-		piece_key = request->key;
-	}
-	if (result == OMEN_RES_OK)
-	{
-		Size		offset = Min(request->offset, piece_len);
+		Size		offset = Min(request->offset, source->len);
 
-		request->total = (uint32) piece_len;
-		request->piece = (uint32) Min(piece_len - offset, OMEN_TRANSFER_SIZE);
-		memcpy(request->buffer, piece_data + offset, request->piece);
-		if (offset + request->piece >= piece_len)
-			forget_piece();
+		request->total = (uint32) source->len;
+		request->piece = (uint32) Min(source->len - offset,
+									  OMEN_TRANSFER_SIZE);
+		memcpy(request->buffer, source->data + offset, request->piece);
+		/* others that want it as well may be at an earlier piece */
+		if (offset + request->piece >= source->len)
+			forget_piece(source);
 	}
 	omen_store_finish(request, result, failure.code, failure.text);
 }
@@ -353,11 +428,12 @@ omen_store_worker_main(Datum main_arg)
 			socket = omen_rocks_socket(&writing);
 		}
 
-		if (!busy)
-			(void) WaitLatchOrSocket(MyLatch,
+		if (!busy &&
+			(WaitLatchOrSocket(MyLatch,
 									 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH |
 									 (socket != PGINVALID_SOCKET ? WL_SOCKET_READABLE : 0) |
 									 (writing ? WL_SOCKET_WRITEABLE : 0),
-									 socket, timeout, PG_WAIT_EXTENSION);
+									 socket, timeout, PG_WAIT_EXTENSION) & WL_TIMEOUT) != 0)
+			forget_pieces();	/* of backends that have given up */
 	}
 }

@@ -287,11 +287,23 @@ extern void omen_cold_reader_reset(OmenColdReader *reader);
 /*
  * The segment that holds blk; *block is blk's number inside it.  ERRORs if the
  * row group or its chunk is missing or damaged, or does not hold the block.
+ *
+ * The segment, and whatever points into it, is good until any reader of this
+ * process is asked for anything: all share a budget, and who needs room closes
+ * what others have open.  Use it at once, or hold it.
  */
 extern OmenSegmentReader *omen_cold_reader_segment(OmenColdReader *reader,
 												   const OmenGroupCopy *copy,
 												   BlockNumber blk,
 												   int *block);
+/*
+ * hold: the segment that was asked for last stays open, for who keeps pointers
+ * into it, until release, reset or close, or until this reader is asked for a
+ * segment again.  One segment of a reader; to be given back when no rows are
+ * being returned from it, since what is held is beyond the budget.
+ */
+extern void omen_cold_reader_hold(OmenColdReader *reader);
+extern void omen_cold_reader_release(OmenColdReader *reader);
 /* Rebuild a cold block's heap page into page (BLCKSZ bytes, MAXALIGNed) */
 extern void omen_cold_reader_page(OmenColdReader *reader,
 								  const OmenGroupCopy *copy,
