@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * reclaim.c
- *	  Giving back the file space of marker pages (omendb.reclaim_space).
+ *	  Giving back the file space of marker pages (omendb.reclaim_space), and
+ *	  taking it again.
  *
  * A marker page uses less than its first half.  Punching a hole into the second
  * half changes no content: it reads as the zeros it holds.  That is only true
@@ -38,9 +39,8 @@ StaticAssertDecl(SizeOfPageHeaderData + MAXALIGN(sizeof(OmenColdPageData)) +
  * systems that cannot are left in peace.
  *
  * Caller holds ShareUpdateExclusiveLock, so the file is not truncated
- * meanwhile.  A thaw that comes in writes the whole page, hole or not; it
- * cannot come in between our check and the punch, which hold the page's share
- * lock.
+ * meanwhile.  A thaw cannot come in between our check and the punch, which hold
+ * the page's share lock.
  */
 void
 omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
@@ -92,6 +92,48 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 	}
 	if (fd >= 0)
 		CloseTransientFile(fd);
+	pfree(path);
+#endif
+}
+
+/*
+ * See reclaim.h.  Called under the page's lock, or it could be punched again
+ * before it is hot: whoever thaws must fail here, while the change is not logged
+ * and the statement can still be told, and not at the next checkpoint, which
+ * cannot write the page, nor do without.
+ *
+ * File systems that cannot allocate cannot punch either.
+ */
+void
+omen_allocate_half(Relation rel, BlockNumber blk)
+{
+#ifdef FALLOC_FL_PUNCH_HOLE
+	BlockNumber segment = blk / RELSEG_SIZE;
+	char	   *path = omen_relpath(rel->rd_locator);
+	int			fd;
+	int			rc;
+
+	if (segment > 0)
+		path = psprintf("%s.%u", path, segment);
+	fd = OpenTransientFile(path, O_RDWR | PG_BINARY);
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", path)));
+	do
+	{
+		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE,
+					   (off_t) (blk % RELSEG_SIZE) * BLCKSZ + HALF_PAGE,
+					   HALF_PAGE);
+	} while (rc != 0 && errno == EINTR);
+	if (rc != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not allocate space for block %u of file \"%s\": %m",
+						blk, path),
+				 errdetail("The block is sealed; to change its rows, it needs the space that sealing has given back."),
+				 errhint("Check free disk space.")));
+	CloseTransientFile(fd);
 	pfree(path);
 #endif
 }

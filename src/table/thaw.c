@@ -25,6 +25,7 @@
 #include "access/xlog.h"
 #include "storage/freespace.h"
 #include "table/damage.h"
+#include "table/reclaim.h"
 #include "utils/memutils.h"
 
 /* Outcome of an attempt to thaw one block */
@@ -126,6 +127,7 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 						blk, RelationGetRelationName(rel))));
 	}
 	nrows = count_rows(image);
+	omen_allocate_half(rel, blk);
 
 	OMEN_STOP_EVENT("thaw-before-page");
 
@@ -438,7 +440,7 @@ omen_unseal_relation(Relation rel)
 	int64		thawed = 0;
 
 	for (BlockNumber first = 0; first < nblocks;
-		 first += omen_row_group_blocks)
+		 first = OmenNextGroup(first))
 	{
 		Buffer		buf;
 		bool		sealed;
