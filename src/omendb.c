@@ -12,7 +12,9 @@
 #include <limits.h>
 
 #include "alex/alex_public.h"
+#include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "store/store.h"
@@ -184,6 +186,17 @@ check_server_version(void)
 						OMEN_MIN_SERVER_VERSION % 10000),
 				 errdetail("This server is version %s.",
 						   GetConfigOption("server_version", false, false))));
+}
+
+/* See omendb.h */
+int64
+omen_clock(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	/* it counts from the machine's start */
+	return (int64) INSTR_TIME_GET_MICROSEC(now) + USECS_PER_DAY;
 }
 
 /*

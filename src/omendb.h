@@ -28,6 +28,12 @@
 
 /* omendb.c */
 extern bool omen_preloaded;
+/*
+ * The time for intervals, as a TimestampTz but of a clock that nobody sets: with
+ * the time of day, nothing that waits would happen after a step back until it has
+ * caught up.  Never 0, and far from it.
+ */
+extern int64 omen_clock(void);
 extern PGDLLEXPORT void omen_require_preload(void);
 
 /* Settings (omendb.c); units are in the descriptions registered there */

@@ -228,7 +228,7 @@ bool
 omen_db_looked_lately(void)
 {
 	return last_look != 0 &&
-		!TimestampDifferenceExceeds(last_look, GetCurrentTimestamp(),
+		!TimestampDifferenceExceeds(last_look, omen_clock(),
 									LOOK_INTERVAL);
 }
 
@@ -280,7 +280,7 @@ omen_db_look(void)
 	closedir(dir);
 	if (!complete)
 		return false;
-	last_look = GetCurrentTimestamp();
+	last_look = omen_clock();
 
 	hash_seq_init(&seq, omen_known);
 	while ((group = hash_seq_search(&seq)) != NULL)
@@ -384,7 +384,7 @@ schedule_start(void)
 	failures_in_row++;
 	for (int i = 1; i < failures_in_row && pause < LAST_PAUSE; i++)
 		pause *= 2;
-	next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+	next_start = TimestampTzPlusMilliseconds(omen_clock(),
 											 Min(pause, LAST_PAUSE));
 }
 
@@ -581,7 +581,7 @@ bool
 omen_db_work(long *timeout)
 {
 	OmenRocksEvent event;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = omen_clock();
 	bool		busy = false;
 	long		left;
 

@@ -74,7 +74,7 @@ begin_pass(void)
 
 	nids = next = asked = waiting = 0;
 	more = false;
-	last_pass = GetCurrentTimestamp();
+	last_pass = omen_clock();
 	/* what could not be seen must be looked for again */
 	if (dir == NULL)
 	{
@@ -342,7 +342,7 @@ work_guarded(void *arg)
 		return;
 	}
 	if (more || (waiting > 0 &&
-				 TimestampDifferenceExceeds(last_pass, GetCurrentTimestamp(),
+				 TimestampDifferenceExceeds(last_pass, omen_clock(),
 											DROP_INTERVAL)))
 	{
 		begin_pass();
@@ -374,7 +374,7 @@ omen_drop_work(void)
 		/* the tombstones are still there */
 		waiting += Max(nids, 1);
 		nids = next = 0;
-		last_pass = GetCurrentTimestamp();
+		last_pass = omen_clock();
 		busy = false;
 	}
 	return busy;

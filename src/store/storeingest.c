@@ -257,7 +257,7 @@ note_failed(IngestItem *item, bool permanent, long pause,
 			omen_db_set_damage(group, failure->text);
 		else
 			group->retry_at =
-				TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
+				TimestampTzPlusMilliseconds(omen_clock(), pause);
 	}
 	if (item->request != NULL)
 		omen_store_finish(item->request, OMEN_RES_ERROR, failure->code,
@@ -365,7 +365,7 @@ omen_ingest_start(void)
 	IngestItem	item;
 	bool		from_queue;
 	bool		any = false;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = omen_clock();
 
 	StaticAssertStmt(INGEST_BATCH * OMEN_PATH_LEN <= ROCKS_MAX_LENGTH,
 					 "a batch of files does not fit into a frame");
@@ -425,7 +425,7 @@ omen_ingest_start(void)
 			if (group->alone)
 				break;
 		}
-		if (TimestampDifferenceExceeds(now, GetCurrentTimestamp(), LOOK_TIME))
+		if (TimestampDifferenceExceeds(now, omen_clock(), LOOK_TIME))
 			break;
 	}
 	if (nitems > 0)

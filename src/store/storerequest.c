@@ -177,7 +177,7 @@ omen_store_usable(void)
 void
 omen_store_wait_init(OmenStoreWait *wait)
 {
-	wait->start = GetCurrentTimestamp();
+	wait->start = omen_clock();
 	wait->absent_since = 0;
 	if (!IsUnderPostmaster)
 		omen_store_check_ready();
@@ -190,7 +190,7 @@ omen_store_wait_init(OmenStoreWait *wait)
 void
 omen_store_wait_check(OmenStoreWait *wait)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = omen_clock();
 
 	CHECK_FOR_INTERRUPTS();
 	omen_store_kick();

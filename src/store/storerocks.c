@@ -278,7 +278,7 @@ send_frame(RocksOp op, const void *data, Size len)
 	memcpy(out_data + sizeof(frame), data, len);
 	out_len = sizeof(frame) + len;
 	out_sent = 0;
-	request_start = GetCurrentTimestamp();
+	request_start = omen_clock();
 }
 
 /*
@@ -419,7 +419,7 @@ omen_rocks_end(void)
 void
 omen_rocks_stop(void)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = omen_clock();
 
 	if (child_state == CHILD_NONE)
 		return;
@@ -428,7 +428,7 @@ omen_rocks_stop(void)
 	while (waitpid(child_pid, NULL, WNOHANG) == 0)
 	{
 		if (child_state != CHILD_IDLE ||
-			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_TIME))
+			TimestampDifferenceExceeds(start, omen_clock(), STOP_TIME))
 		{
 			kill(child_pid, SIGKILL);
 			waitpid(child_pid, NULL, 0);
@@ -486,7 +486,7 @@ omen_rocks_timeout(void)
 {
 	if (child_state != CHILD_OPENING && child_state != CHILD_BUSY)
 		return -1;
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+	return TimestampDifferenceMilliseconds(omen_clock(),
 										   TimestampTzPlusMilliseconds(request_start,
 																	   omen_rocksdb_timeout * 1000L));
 }
@@ -548,7 +548,7 @@ frame_event(OmenRocksEvent *event)
 			event->live = (RocksLive *) in_data;
 			event->nlive = in_frame.length / sizeof(RocksLive);
 			/* it is alive */
-			request_start = GetCurrentTimestamp();
+			request_start = omen_clock();
 			return child_state == CHILD_OPENING &&
 				in_frame.length % sizeof(RocksLive) == 0;
 		case ROCKS_DONE:

@@ -398,7 +398,7 @@ omen_store_worker_main(Datum main_arg)
 
 		if (omen_store->state != OMEN_STORE_READY)
 		{
-			TimestampTz now = GetCurrentTimestamp();
+			TimestampTz now = omen_clock();
 
 			if (last_open == 0 ||
 				TimestampDifferenceExceeds(last_open, now, REOPEN_INTERVAL))

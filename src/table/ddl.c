@@ -45,7 +45,7 @@ omen_relation_copy_data(Relation rel, const RelFileLocator *newrnode)
 
 	omen_group_copy_init(&copy);
 	for (BlockNumber first = 0; first < nblocks;
-		 first += omen_row_group_blocks)
+		 first = OmenNextGroup(first))
 	{
 		CHECK_FOR_INTERRUPTS();
 		omen_group_copy_load(&copy, rel, first, NULL);

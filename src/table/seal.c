@@ -800,7 +800,7 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	}
 
 	for (BlockNumber first = 0; first < nblocks;
-		 first += omen_row_group_blocks)
+		 first = OmenNextGroup(first))
 	{
 		GroupSeal	gs;
 		MemoryContext oldcxt;

@@ -60,7 +60,7 @@ omen_settle_shmem_init(void)
 void
 omen_settle_sample(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = omen_clock();
 	XLogRecPtr	lsn = GetXLogInsertRecPtr();
 	TimestampTz spacing;
 
@@ -100,7 +100,7 @@ omen_settled_lsn(void)
 	if (omen_seal_delay == 0)
 		return GetXLogInsertRecPtr();
 
-	limit = GetCurrentTimestamp() -
+	limit = omen_clock() -
 		(TimestampTz) omen_seal_delay * USECS_PER_SEC;
 	SpinLockAcquire(&settle_shared->mutex);
 	for (int i = 0; i < settle_shared->n; i++)

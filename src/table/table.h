@@ -185,6 +185,14 @@ extern uint16 *omen_page_line_map(Page page);
 	((blk) & ~((BlockNumber) omen_row_group_blocks - 1))
 #define OmenGroupOffset(blk) \
 	((int) ((blk) & ((BlockNumber) omen_row_group_blocks - 1)))
+/*
+ * For loops over row groups: the next one's first block; InvalidBlockNumber,
+ * which is larger than any, behind the last one that a table can have.
+ */
+#define OmenNextGroup(first) \
+	((first) > MaxBlockNumber - omen_row_group_blocks ? InvalidBlockNumber : \
+	 (first) + omen_row_group_blocks)
+
 #define OmenSegmentBlocks() Min(OMEN_SEGMENT_BLOCKS, omen_row_group_blocks)
 
 #define OmenBitmapIsSet(map, n) (((map)[(n) >> 3] & (1 << ((n) & 7))) != 0)

@@ -246,7 +246,7 @@ omen_row_groups(PG_FUNCTION_ARGS)
 	rel = open_table(PG_GETARG_OID(0), AccessShareLock);
 	nblocks = RelationGetNumberOfBlocks(rel);
 	for (BlockNumber first = 0; first < nblocks;
-		 first += omen_row_group_blocks)
+		 first = OmenNextGroup(first))
 	{
 		Datum		values[9];
 		bool		nulls[9];

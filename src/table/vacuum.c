@@ -56,7 +56,7 @@ summarize_sealed(Relation rel, SealedSummary *sum)
 	sum->nblocks = RelationGetNumberOfBlocks(rel);
 	omen_group_copy_init(&copy);
 	for (BlockNumber first = 0; first < sum->nblocks;
-		 first += omen_row_group_blocks)
+		 first = OmenNextGroup(first))
 	{
 		CHECK_FOR_INTERRUPTS();
 		omen_group_copy_load(&copy, rel, first, NULL);

@@ -54,9 +54,10 @@
 
 /*
  * The sweep for garbage looks at every row group, and sealing and thawing drop
- * what they supersede themselves: no need to do it at every visit.
+ * what they supersede themselves: no need to do it at every visit.  So often in
+ * omendb.seal_naptime:
  */
-#define GC_INTERVAL_MS	60000
+#define GC_NAPS			4
 
 /* How long an eager worker stays in one database */
 #define EAGER_STAY_MS	5000
@@ -321,6 +322,13 @@ end_quietly(void)
 	emit_log_hook = quiet_end;
 }
 
+/* Are settled row groups sealed in the background? */
+static inline bool
+sealing_enabled(void)
+{
+	return omen_seal_enabled || omen_eager_seal;
+}
+
 /* Main function of the launcher */
 void
 omen_launcher_main(Datum arg)
@@ -341,6 +349,7 @@ omen_launcher_main(Datum arg)
 	for (;;)
 	{
 		long		naptime;
+		bool		collect_garbage = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -353,17 +362,23 @@ omen_launcher_main(Datum arg)
 		forget_dead_bars();
 
 		/* a store that cannot be used says why in the log itself */
-		if ((omen_seal_enabled || omen_eager_seal) && omen_store_usable())
+		if (omen_store_usable())
+		{
+			TimestampTz now = omen_clock();
+
+			/* who does not want sealing need not be hurried to this either */
+			if (!sealing_enabled() && last_gc == 0)
+				last_gc = now;
+			collect_garbage = TimestampDifferenceExceeds(last_gc, now,
+														 GC_NAPS * omen_seal_naptime * 1000);
+			if (collect_garbage)
+				last_gc = now;
+		}
+		if (collect_garbage || (sealing_enabled() && omen_store_usable()))
 		{
 			List	   *dbs;
 			ListCell   *lc;
-			TimestampTz now = GetCurrentTimestamp();
-			bool		collect_garbage;
 
-			collect_garbage = TimestampDifferenceExceeds(last_gc, now,
-														 GC_INTERVAL_MS);
-			if (collect_garbage)
-				last_gc = now;
 			MemoryContextReset(mcxt);
 			dbs = list_databases(mcxt);
 			OMEN_STOP_EVENT("launcher-before-visits");
@@ -541,7 +556,7 @@ void
 omen_sealer_main(Datum arg)
 {
 	Oid			dbid = DatumGetObjectId(arg);
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = omen_clock();
 	MemoryContext mcxt;
 	bool		welcome;
 	int			round = 0;
@@ -581,7 +596,8 @@ omen_sealer_main(Datum arg)
 		MemoryContextReset(mcxt);
 		MemoryContextSwitchTo(mcxt);
 		pgstat_report_activity(STATE_RUNNING, "sealing settled row groups");
-		tables = list_tables(mcxt);
+		/* else we have come for garbage alone */
+		tables = sealing_enabled() ? list_tables(mcxt) : NIL;
 		MemoryContextSwitchTo(mcxt);
 		foreach(lc, tables)
 		{
@@ -594,7 +610,7 @@ omen_sealer_main(Datum arg)
 		pgstat_report_stat(true);
 
 		if (!omen_eager_seal || tables == NIL ||
-			TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+			TimestampDifferenceExceeds(start, omen_clock(),
 									   EAGER_STAY_MS))
 			break;
 
