@@ -32,6 +32,14 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION omendb.unseal(regclass) IS
 	'thaw every page of a table; returns the number of pages thawed';
 
+-- after files were exchanged between relations, without their access methods
+CREATE FUNCTION omendb.adopt_relation(rel regclass, reindex boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'omen_adopt_relation'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.adopt_relation(regclass, boolean) IS
+	'make a table whose file holds sealed rows an omendb table, and rebuild its indexes';
+
 CREATE FUNCTION omendb.row_groups(rel regclass,
 	OUT first_block bigint, OUT id text, OUT state text, OUT rows bigint,
 	OUT cold_rows bigint, OUT cold_pages int, OUT thawed_pages int,

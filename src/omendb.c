@@ -18,6 +18,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "store/store.h"
+#include "table/exchange.h"
 #include "table/table.h"
 #include "utils/guc.h"
 #include "wal/wal.h"
@@ -226,6 +227,8 @@ _PG_init(void)
 	omen_table_register_workers();
 	omen_extension_install_hooks();
 	omen_table_install_hooks();
+	omen_exchange_install_hooks();
+	omen_guard_install_hooks();
 	alex_install_hooks();
 
 	omen_preloaded = true;

@@ -245,6 +245,7 @@ omen_store_mark_owner(bool add, bool gone, const OmenRowGroupId *id,
 	omen_sst_path(path, id, owner);
 	if (add)
 	{
+		omen_owned_file_note(&owner->rnode);
 		/* an owner that comes back to its own file needs no mark but this */
 		omen_mark_path(path, OMEN_NAME_GONE, id, owner);
 		if (!omen_remove_mark(path))

@@ -69,6 +69,7 @@ omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
 	MemoryContext old;
 
 	omen_store_check_writable();
+	omen_owned_file_note(&owner->rnode);
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "omendb file writer",
 									ALLOCSET_DEFAULT_SIZES);

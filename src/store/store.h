@@ -131,6 +131,16 @@ extern PGDLLEXPORT void omen_store_remove_owner(const OmenRowGroupId *id,
 												const OmenOwner *owner);
 
 /*
+ * ---- files of relations that may hold cold pages (ownedfiles.c) ----
+ *
+ * note: row groups are going to have this file as an owner.  possible: may any
+ * have?  A "no" is certain, and costs three loads; any: is there any such file?
+ */
+extern void omen_owned_file_note(const RelFileLocator *file);
+extern bool omen_owned_file_possible(const RelFileLocator *file);
+extern bool omen_any_owned_file(void);
+
+/*
  * ---- chunk cache (cache.c) ----
  *
  * get: pins the chunk in the shared cache (loading it through the store worker

@@ -694,6 +694,7 @@ omen_db_open(OmenFailure *failure)
 		return false;
 	}
 	omen_ingest_restore();
+	omen_owned_files_load();
 	return true;
 }
 

@@ -232,6 +232,11 @@ typedef struct OmenStoreShared
 extern OmenStoreShared *omen_store;
 extern LWLock *omen_marks_lock; /* serialises changes of omendb/marks */
 
+/* ---- owners' files (ownedfiles.c); see store.h ---- */
+extern Size omen_owned_files_shmem_size(void);
+extern void omen_owned_files_shmem_init(void);
+extern void omen_owned_files_load(void);
+
 extern void omen_store_kick(void);
 extern void omen_store_note_fresh(const OmenRowGroupId *id,
 								  const OmenOwner *owner);

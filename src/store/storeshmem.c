@@ -25,6 +25,7 @@ omen_store_shmem_size(void)
 	Size		size = MAXALIGN(sizeof(OmenStoreShared));
 
 	size = add_size(size, MAXALIGN(omen_registry_shmem_size()));
+	size = add_size(size, omen_owned_files_shmem_size());
 	return add_size(size, omen_cache_shmem_size());
 }
 
@@ -66,11 +67,15 @@ omen_store_shmem_init(void)
 			ConditionVariableInit(&omen_store->slots[i].cv);
 	}
 	omen_registry_shmem_init();
+	omen_owned_files_shmem_init();
 	omen_cache_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 
 	if (!found)
+	{
 		omen_store_prepare_folder();
+		omen_owned_files_load();
+	}
 }
 
 /* Wake the worker up.  Safe anywhere, also where none runs. */
@@ -90,6 +95,7 @@ omen_store_kick(void)
 void
 omen_store_note_fresh(const OmenRowGroupId *id, const OmenOwner *owner)
 {
+	omen_owned_file_note(&owner->rnode);
 	SpinLockAcquire(&omen_store->mutex);
 	if (omen_store->nfresh < OMEN_FRESH_SLOTS)
 	{

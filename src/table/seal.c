@@ -31,6 +31,7 @@
 #include "access/xlog.h"
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
+#include "table/exchange.h"
 #include "table/freeze.h"
 #include "table/reclaim.h"
 #include "table/settle.h"
@@ -792,6 +793,9 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	memset(stats, 0, sizeof(*stats));
 	if (!omen_relation_sealable(rel))
 		return;
+	if ((options & (OMEN_SEAL_SETTLED | OMEN_SEAL_YIELD)) != 0 &&
+		omen_is_tools_table(rel))
+		return;
 	if (options & OMEN_SEAL_SETTLED)
 	{
 		settled_lsn = omen_settled_lsn();
@@ -804,6 +808,7 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	{
 		GroupSeal	gs;
 		MemoryContext oldcxt;
+		RelFileLocator file;
 
 		CHECK_FOR_INTERRUPTS();
 		memset(&gs, 0, sizeof(gs));
@@ -815,6 +820,9 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 			!(options & OMEN_SEAL_TAIL))
 			break;
 
+		/* a file that goes to another access method's table must stay hot */
+		if (!omen_hold_file(rel, &file))
+			break;
 		gs.mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb seal",
 										ALLOCSET_DEFAULT_SIZES);
 		oldcxt = MemoryContextSwitchTo(gs.mcxt);
@@ -823,6 +831,7 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 		omen_freeze_end(&gs.freeze);
 		MemoryContextSwitchTo(oldcxt);
 		MemoryContextDelete(gs.mcxt);
+		omen_release_file(&file);
 
 		if (must_yield(&gs))
 			break;

@@ -519,7 +519,9 @@ typedef struct OmenSealStats
 #define OMEN_SEAL_YIELD		0x04	/* stop when somebody waits for our lock */
 
 /*
- * Seal what can be sealed of rel.  Caller holds ShareUpdateExclusiveLock.
+ * Seal what can be sealed of rel.  Caller holds ShareUpdateExclusiveLock.  With
+ * SETTLED or YIELD, tables of tools that exchange files are left alone.  Stops
+ * if somebody is giving rel's file to another relation.
  */
 extern void omen_seal_relation(Relation rel, int options,
 							   OmenSealStats *stats);
