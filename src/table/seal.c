@@ -181,6 +181,24 @@ late_header_is_free(GroupSeal *gs)
 	return result;
 }
 
+/* Is any block of the row group in use, but for the first? */
+static bool
+rest_has_rows(GroupSeal *gs)
+{
+	bool		found = false;
+
+	for (int off = 1; off < gs->nblocks && !found; off++)
+	{
+		Buffer		buf = ReadBuffer(gs->rel, gs->first + off);
+
+		CHECK_FOR_INTERRUPTS();
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		found = !omen_page_is_vacant(BufferGetPage(buf));
+		UnlockReleaseBuffer(buf);
+	}
+	return found;
+}
+
 /*
  * Find the row group's header page and what it says.  Returns false if the row
  * group should be left alone for now.
@@ -199,9 +217,12 @@ find_header(GroupSeal *gs)
 		/*
 		 * If the first block was added to the table in advance, and has never
 		 * been used before a crash, say, nobody need ever come to it, while
-		 * the rest of the row group is full of rows.
+		 * the rest of the row group is full of rows.  Where there are none, it
+		 * is room like the others: from 17 on, a page whose rows are gone
+		 * looks as if it had never had any.
 		 */
-		gs->reserved = omen_reserve_unused_page(gs->rel, gs->first);
+		gs->reserved = rest_has_rows(gs) &&
+			omen_reserve_unused_page(gs->rel, gs->first);
 		gs->header = gs->first;
 		gs->header_off = 0;
 		return true;
