@@ -25,6 +25,17 @@ PG_FUNCTION_INFO_V1(omen_alex_handler);
 static relopt_kind alex_relopt_kind;
 
 /*
+ * Called when an operator class is made.  What depends on what is as core thinks;
+ * but CREATE EXTENSION is to fail at once in a server without the library.
+ */
+static void
+alexadjustmembers(Oid opfamilyoid, Oid opclassoid, List *operators,
+				  List *functions)
+{
+	omen_require_preload();
+}
+
+/*
  * The access method's routines.
  */
 Datum
@@ -69,7 +80,7 @@ omen_alex_handler(PG_FUNCTION_ARGS)
 	amroutine->amproperty = alexproperty;
 	amroutine->ambuildphasename = alexbuildphasename;
 	amroutine->amvalidate = alexvalidate;
-	amroutine->amadjustmembers = NULL;
+	amroutine->amadjustmembers = alexadjustmembers;
 	amroutine->ambeginscan = alexbeginscan;
 	amroutine->amrescan = alexrescan;
 	amroutine->amgettuple = alexgettuple;
