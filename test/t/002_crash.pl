@@ -27,7 +27,7 @@ my @events = qw(
   ingest-before-rocksdb cache-before-load
 );
 
-my $node = omen_node('crash', 'checkpoint_timeout' => "'30s'", 'autovacuum_naptime' => 1,
+my $node = omen_node('crash', page_checksums => 'default', 'checkpoint_timeout' => "'30s'", 'autovacuum_naptime' => 1,
 	'full_page_writes' => 'on');
 make_twins($node, $rows);
 seal_all($node, 'acct');

@@ -15,7 +15,7 @@ use Test::More;
 my $rows = 3000;
 my $rounds = $ENV{ROUNDS} // 3;
 
-my $primary = omen_node('primary', 'wal_consistency_checking' => "'all'", 'max_wal_size' => "'2GB'");
+my $primary = omen_node('primary', page_checksums => 'default', 'wal_consistency_checking' => "'all'", 'max_wal_size' => "'2GB'");
 make_twins($primary, $rows);
 $primary->backup('base');
 

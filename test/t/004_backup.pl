@@ -14,7 +14,7 @@ use Test::More;
 my $backups = $ENV{BACKUPS} // 2;
 my $rows = 4000;
 
-my $node = omen_node('source', 'checkpoint_timeout' => "'30s'", 'max_wal_size' => "'1GB'");
+my $node = omen_node('source', page_checksums => 'default', 'checkpoint_timeout' => "'30s'", 'max_wal_size' => "'1GB'");
 make_twins($node, $rows);
 seal_all($node, 'acct');
 my $dir = PostgreSQL::Test::Utils::tempdir;

@@ -118,7 +118,7 @@ for my $i (0 .. 40)
 	flip($path, $offset);
 	sql('SELECT omendb.cache_reset()');
 	$node->psql('postgres',
-		'SELECT pg_terminate_backend((SELECT pid FROM omendb.store_stats()))')
+		'SELECT pg_terminate_backend((SELECT pid FROM omendb.store_stats()), 60000)')
 	  if $i % 5 == 0;
 	my ($ret, $out, $err) = $node->psql('postgres',
 		"SELECT omendb.test_file_read('$victim', 20, 50000)");

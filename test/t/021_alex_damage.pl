@@ -4,12 +4,16 @@
 use strict;
 use warnings;
 no warnings 'portable';
+use FindBin;
+use lib $FindBin::Bin;
+use OmenTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('alex_damage');
 $node->init;
+no_checksums($node);
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = 'omendb'\nomendb.seal = off\nautovacuum = off\n");
 $node->start;

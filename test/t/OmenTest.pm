@@ -17,7 +17,7 @@ use Test::More;
 our @EXPORT = qw(
   omen_node omen_conf omen_helpers seal_all compare_twins check_indexes
   kill_server children_of stored_ids referenced_ids check_store start_load
-  stop_load make_twins twin_scripts server_pid crash_free
+  stop_load make_twins twin_scripts server_pid crash_free no_checksums
 );
 
 # Settings that every server of these tests starts with.
@@ -40,12 +40,28 @@ sub omen_conf
 	return join("\n", map { "$_ = $conf{$_}" } sort keys %conf) . "\n";
 }
 
-# omen_node(name, setting => value, ...): initialised and started, extensions made
+# A cluster that is initialised and not yet started gets no checksums, which are
+# on by default from 18 on: for tests of what is noticed without them.
+sub no_checksums
+{
+	my ($node) = @_;
+	my ($control) = PostgreSQL::Test::Utils::run_command([ 'pg_controldata', $node->data_dir ]);
+	return if $control =~ /^Data page checksum version: +0$/m;
+	PostgreSQL::Test::Utils::system_or_bail('pg_checksums', '--disable', '--no-sync', '-D', $node->data_dir);
+	return;
+}
+
+# omen_node(name, setting => value, ...): initialised and started, extensions
+# made.  page_checksums => 'default' is no setting: it leaves checksums of pages
+# as initdb makes them, which is on from 18 on.  Otherwise there are none in any
+# major version, so that damaged pages are for us to notice.
 sub omen_node
 {
 	my ($name, %set) = @_;
+	my $checksums = delete $set{page_checksums} // 'off';
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(allows_streaming => 1);
+	no_checksums($node) if $checksums eq 'off';
 	$node->append_conf('postgresql.conf', omen_conf(%set));
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
