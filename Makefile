@@ -5,6 +5,8 @@
 #   make demo               everything from nothing: packages, build, a private
 #                           throwaway server, the main job on real data
 #   make test               packages, build, every test on private servers
+#   make test-majors        the same on PostgreSQL 17 and 18, in Debian roots of their
+#                           own (as root); a short form, or all of it with FULL=1
 #   make conformance        PostgreSQL's own suites on omendb tables, in full
 #   make dist               the PGXN release archive
 
@@ -63,7 +65,7 @@ all install installcheck:
 		"'make demo' and 'make test' install them"; exit 1
 endif
 
-.PHONY: demo test conformance dist
+.PHONY: demo test test-majors conformance dist
 demo:
 	tools/setup.sh
 	tools/demo.sh
@@ -71,6 +73,9 @@ demo:
 test:
 	tools/setup.sh
 	tools/test.sh
+
+test-majors:
+	tools/majors.sh
 
 conformance:
 	tools/setup.sh
