@@ -26,7 +26,7 @@ OUT=$RESULTS/store_scale.md
 copy_sources "$WORK/src"
 build_and_install "$WORK/src" "$WORK/build.log" || exit 1
 install_test_module "$WORK/src" "$WORK/build.log" || exit 1
-new_server scale "fsync = $FSYNC" "omendb.stop_events = on" "omendb.seal = off" \
+new_server scale "fsync = $FSYNC" "omendb.stop_events = on" "omendb.seal = off" "omendb.gc_interval = 0" \
 	"omendb.cache_size = 64MB" "max_wal_size = 4GB" "autovacuum = off" || exit 1
 start_server scale || exit 1
 sql scale -q -c "CREATE EXTENSION omendb_test CASCADE"

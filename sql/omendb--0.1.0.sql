@@ -103,7 +103,10 @@ CREATE FUNCTION omendb.store_stats(
 	OUT last_error text,
 	OUT last_error_time timestamptz,
 	OUT rocksdb_pid int,
-	OUT rocksdb_starts int)
+	OUT rocksdb_starts int,
+	OUT waiting_drops bigint,
+	OUT trash_files bigint,
+	OUT trash_bytes bigint)
 RETURNS record AS 'MODULE_PATHNAME', 'omen_store_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION omendb.store_stats() IS
@@ -114,6 +117,13 @@ RETURNS void AS 'MODULE_PATHNAME', 'omen_cache_reset'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION omendb.cache_reset() IS
 'empty the chunk cache of everything that is not in use';
+
+CREATE FUNCTION omendb.empty_trash()
+RETURNS bigint AS 'MODULE_PATHNAME', 'omen_empty_trash'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.empty_trash() IS
+'delete the files of row groups that rest in the trash; returns how many';
+REVOKE ALL ON FUNCTION omendb.empty_trash() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION omendb.cache_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.store_stats() FROM PUBLIC;

@@ -35,6 +35,8 @@ bool		omen_seal_enabled = true;
 int			omen_rocksdb_timeout = 60;
 int			omen_seal_naptime = 15;
 int			omen_seal_delay = 60;
+int			omen_trash_retention = 3600;
+int			omen_gc_interval = -1;
 int			omen_reclaim_space = OMEN_RECLAIM_HALF;
 bool		omen_eager_seal = false;
 bool		omen_seal_before_scan = false;
@@ -113,6 +115,18 @@ define_settings(void)
 							"It is started again; nothing but the request is lost.",
 							&omen_rocksdb_timeout, 60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.trash_retention",
+							"Time that files of row groups rest in the trash before they are deleted.",
+							"Those of dropped tables do not go there; zero: nothing does.",
+							&omen_trash_retention, 3600, 0, 86400 * 365,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.gc_interval",
+							"Time between two collections of garbage in the store (for tests).",
+							"Zero: only omendb.gc() collects it; -1: four times omendb.seal_naptime.",
+							&omen_gc_interval, -1, -1, 86400,
+							PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_UNIT_S,
 							NULL, NULL, NULL);
 	DefineCustomEnumVariable("omendb.reclaim_space",
 							 "How the heap file gives back the space of sealed pages.",

@@ -49,6 +49,8 @@ extern bool omen_seal_enabled;
 extern int	omen_rocksdb_timeout;	/* seconds */
 extern int	omen_seal_naptime;		/* seconds */
 extern int	omen_seal_delay;		/* seconds */
+extern int	omen_trash_retention;	/* seconds */
+extern int	omen_gc_interval;		/* seconds */
 extern int	omen_reclaim_space;		/* OmenReclaimSpace */
 extern bool omen_eager_seal;
 extern bool omen_seal_before_scan;

@@ -242,7 +242,7 @@ omen_file_publish(OmenFileWriter *writer)
 		MyProc->delayChkptFlags &= ~DELAY_CHKPT_START;
 		MemoryContextDelete(writer->context);
 		if (closed)
-			omen_store_drop(&id, 1);
+			omen_store_drop(&id, 1, false);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

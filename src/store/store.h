@@ -94,41 +94,68 @@ extern PGDLLEXPORT uint64 omen_file_publish(OmenFileWriter *writer);
 extern void omen_file_abort(OmenFileWriter *writer);
 
 /*
- * Give a row group a further owner (ALTER TABLE ... SET TABLESPACE copies its
- * header to a new relfilenode): logged, flushed and durable on return.
+ * Give row groups further owners (ALTER TABLE ... SET TABLESPACE copies their
+ * headers to a new relfilenode): logged, marks durable on return.  xid: full id
+ * of the transaction that makes the owners' storage, which is gone if that ends
+ * and no catalog row names it; 0 if the storage is there for good.
  */
-extern PGDLLEXPORT void omen_store_add_owner(const OmenRowGroupId *id,
-											 const OmenOwner *owner);
+extern void omen_store_add_owners(const OmenRowGroupId *ids,
+								  const OmenOwner *owners, int n, uint64 xid);
+
+extern bool omen_store_is_owner(const OmenRowGroupId *id,
+								const OmenOwner *owner);
 
 /*
- * Drop row groups whose header has moved on.  XLogFlush()es everything up to
- * now (so the superseding record), logs the drop, flushes it, and leaves a
- * tombstone file per id; the store worker deletes as soon as nobody has the id
- * registered.  Idempotent.
+ * Drop row groups that no header names any more: logs that, and leaves a
+ * tombstone file per id.  What superseded them has been logged before.  The
+ * store worker gives the files away as soon as
+ *	- a checkpoint (on a standby: a restartpoint) that is complete has its redo
+ *	  pointer past the drop: until then headers on disk may name them, and the
+ *	  end of WAL may yet be lost,
+ *	- no header on disk names them,
+ *	- nobody has the id registered.
+ * They rest in the trash for omendb.trash_retention then; not so with dead,
+ * which says that the table is gone, dropped by a committed transaction.
+ * Idempotent.
  */
-extern PGDLLEXPORT void omen_store_drop(const OmenRowGroupId *ids, int nids);
+extern void omen_store_drop(const OmenRowGroupId *ids, int nids, bool dead);
 
 /*
  * Enumerate the row groups in the store, from the names in omendb/sst.
  * callback returns false to stop.  An id with several owners is reported once
- * for each.  Size is the file's in bytes.
+ * for each.  Size is the file's in bytes; xid as in omen_store_add_owners().
  */
 typedef bool (*OmenStoreCallback) (const OmenRowGroupId *id,
 								   const OmenOwner *owner, uint64 size,
-								   void *arg);
-extern PGDLLEXPORT void omen_store_foreach(OmenStoreCallback callback,
-										   void *arg);
+								   uint64 xid, void *arg);
+extern void omen_store_foreach(OmenStoreCallback callback, void *arg);
+/* Is the folder there that omen_store_foreach() reads? */
+extern bool omen_store_can_be_listed(void);
+/*
+ * On a primary nothing is given away after a start before every database has
+ * been looked through for headers that have no owner: says that it has been.
+ */
+extern void omen_store_note_swept(void);
 /* File size of one row group in bytes, 0 if it is not there */
 extern uint64 omen_store_file_size(const OmenRowGroupId *id);
 /* The same without reading the folder, for a row group's first owner */
 extern uint64 omen_store_owned_file_size(const OmenRowGroupId *id,
 										 const OmenOwner *owner);
 /*
- * Take away an owner that is gone; when none is left the row group is dropped
- * as by omen_store_drop().
+ * Take away an owner whose header does not name the row group any more, or
+ * (dead) whose storage is nobody's; when none is left the row group is dropped
+ * as by omen_store_drop(), dead if all of them were.
  */
-extern PGDLLEXPORT void omen_store_remove_owner(const OmenRowGroupId *id,
-												const OmenOwner *owner);
+extern void omen_store_remove_owner(const OmenRowGroupId *id,
+									const OmenOwner *owner, bool dead);
+/*
+ * Does a page, as it is on disk, name the row group as its current version?
+ * Provided by the table access method (rowgroup.c).
+ */
+extern bool omen_page_names_group(const char *page, const OmenRowGroupId *id);
+/* Where in a row group its header page may be; likewise */
+#define OMEN_HEADER_PLACES	2
+extern int	omen_header_place(int i);
 
 /*
  * ---- files of relations that may hold cold pages (ownedfiles.c) ----
@@ -179,6 +206,8 @@ extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
 /* Ask for chunks that will be needed soon; never waits, never errors. */
 extern PGDLLEXPORT void omen_cache_prefetch(const OmenRowGroupId *id,
 											uint16 attno, uint16 segment);
+/* The relation's name if it can be told, else its file's; palloc'd */
+extern char *omen_owner_name(const OmenOwner *owner);
 pg_noreturn extern void omen_store_missing(const OmenRowGroupId *id,
 										   const OmenOwner *owner);
 /*

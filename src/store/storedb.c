@@ -29,6 +29,7 @@
 /* one look at the folder is good for so long, ms */
 #define LOOK_INTERVAL		1000
 /* between two looks at what could not be ingested, ms */
+#define DROP_WAKEUP			500 /* ms, while row groups wait to be dropped */
 #define RETRY_INTERVAL		10000
 /* RocksDB's process is started again after a pause that doubles each time */
 #define FIRST_PAUSE			200 /* ms */
@@ -649,6 +650,8 @@ omen_db_work(long *timeout)
 		omen_ingest_retry();
 	}
 	busy |= omen_drop_work();
+	if (omen_drop_waiting() > 0)
+		*timeout = Min(*timeout, DROP_WAKEUP);
 	if (omen_rocks_idle() && omen_ingest_start())
 		busy = true;
 	left = omen_rocks_timeout();

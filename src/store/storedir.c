@@ -20,92 +20,154 @@
 #include "access/xlog.h"
 #include "storage/fd.h"
 
+/* Returns the length of a stamp at the beginning of str, 0 if there is none */
+static int
+parse_stamp(const char *str, OmenStamp *stamp)
+{
+	unsigned long long sysid;
+	unsigned long long lsn;
+	unsigned int tli;
+	int			used = 0;
+
+	if (sscanf(str, "-%16llx-%16llX-%8X%n", &sysid, &lsn, &tli, &used) != 3 ||
+		used != 17 + 17 + 9)
+		return 0;
+	stamp->sysid = sysid;
+	stamp->lsn = lsn;
+	stamp->tli = tli;
+	return used;
+}
+
 /*
- * Parse a file name of omendb/sst or omendb/marks.  owner is set for the kinds
- * that carry one.
+ * Take a file name of omendb/sst, omendb/marks or omendb/drops apart.
  */
 OmenNameKind
-omen_name_parse(const char *name, OmenRowGroupId *id, OmenOwner *owner)
+omen_name_split(const char *name, OmenName *parts)
 {
 	const char *rest;
 	unsigned int spc,
 				db,
 				rel,
 				blk;
-	int			used = 0;
+	unsigned long long xid;
+	int			used;
 
-	if (!omen_id_parse(name, id))
+	memset(parts, 0, sizeof(OmenName));
+	if (!omen_id_parse(name, &parts->id))
 		return OMEN_NAME_OTHER;
 	rest = name + OMEN_ID_STRLEN;
 	if (strcmp(rest, ".tmp") == 0)
-		return OMEN_NAME_TMP;
+		return parts->kind = OMEN_NAME_TMP;
 	if (strcmp(rest, ".redo") == 0)
-		return OMEN_NAME_REDO;
-	if (strcmp(rest, ".drop") == 0)
-		return OMEN_NAME_DROP;
+		return parts->kind = OMEN_NAME_REDO;
 
+	used = parse_stamp(rest, &parts->stamp);
+	if (used > 0)
+	{
+		parts->dead = strcmp(rest + used, ".dead") == 0;
+		if (parts->dead || strcmp(rest + used, ".drop") == 0)
+			return parts->kind = OMEN_NAME_DROP;
+	}
+
+	used = 0;
 	if (sscanf(rest, "-%u-%u-%u-%u%n", &spc, &db, &rel, &blk, &used) != 4 ||
 		used == 0)
 		return OMEN_NAME_OTHER;
-	owner->rnode.spcOid = spc;
-	owner->rnode.dbOid = db;
-	owner->rnode.relNumber = rel;
-	owner->first_block = blk;
+	parts->owner.rnode.spcOid = spc;
+	parts->owner.rnode.dbOid = db;
+	parts->owner.rnode.relNumber = rel;
+	parts->owner.first_block = blk;
 	rest += used;
 	if (strcmp(rest, ".sst") == 0)
-		return OMEN_NAME_SST;
-	if (strcmp(rest, ".own") == 0)
-		return OMEN_NAME_OWN;
-	if (strcmp(rest, ".gone") == 0)
-		return OMEN_NAME_GONE;
+		return parts->kind = OMEN_NAME_SST;
+
+	used = parse_stamp(rest, &parts->stamp);
+	if (used > 0)
+	{
+		parts->dead = strcmp(rest + used, ".dead") == 0;
+		if (parts->dead || strcmp(rest + used, ".gone") == 0)
+			return parts->kind = OMEN_NAME_GONE;
+	}
+
+	used = 0;
+	if (sscanf(rest, "-%16llx%n", &xid, &used) == 1 && used == 17 &&
+		strcmp(rest + used, ".own") == 0)
+	{
+		parts->xid = xid;
+		return parts->kind = OMEN_NAME_OWN;
+	}
 	return OMEN_NAME_OTHER;
 }
 
-static void
-format_path(char *path, const char *dir, const OmenRowGroupId *id,
-			const OmenOwner *owner, const char *suffix)
+/*
+ * The same for those who look for files of row groups.
+ */
+OmenNameKind
+omen_name_parse(const char *name, OmenRowGroupId *id, OmenOwner *owner)
 {
-	char		idstr[OMEN_ID_STRLEN + 1];
+	OmenName	parts;
+	OmenNameKind kind = omen_name_split(name, &parts);
 
-	omen_id_format(id, idstr);
-	if (owner != NULL)
-		snprintf(path, OMEN_PATH_LEN, "%s/%s-%u-%u-%u-%u.%s", dir, idstr,
-				 owner->rnode.spcOid, owner->rnode.dbOid,
-				 owner->rnode.relNumber, owner->first_block, suffix);
-	else
-		snprintf(path, OMEN_PATH_LEN, "%s/%s.%s", dir, idstr, suffix);
+	*id = parts.id;
+	*owner = parts.owner;
+	return kind;
 }
 
 /* path: OMEN_PATH_LEN bytes, here and below; relative to the data directory */
 void
 omen_sst_path(char *path, const OmenRowGroupId *id, const OmenOwner *owner)
 {
-	format_path(path, OMEN_SST_DIR, id, owner, "sst");
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	omen_id_format(id, idstr);
+	snprintf(path, OMEN_PATH_LEN, OMEN_SST_DIR "/%s-%u-%u-%u-%u.sst", idstr,
+			 owner->rnode.spcOid, owner->rnode.dbOid, owner->rnode.relNumber,
+			 owner->first_block);
 }
 
 void
 omen_temp_path(char *path, const OmenRowGroupId *id, bool redo)
 {
-	format_path(path, OMEN_SST_DIR, id, NULL, redo ? "redo" : "tmp");
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	omen_id_format(id, idstr);
+	snprintf(path, OMEN_PATH_LEN, OMEN_SST_DIR "/%s.%s", idstr,
+			 redo ? "redo" : "tmp");
 }
 
+/* Of a mark or a tombstone */
 void
-omen_mark_path(char *path, OmenNameKind kind, const OmenRowGroupId *id,
-			   const OmenOwner *owner)
+omen_mark_path(char *path, const OmenName *parts)
 {
-	switch (kind)
+	char		idstr[OMEN_ID_STRLEN + 1];
+	char		owner[4 * 11 + 1];
+	char		stamp[3 * 17 + 1];
+
+	omen_id_format(&parts->id, idstr);
+	snprintf(owner, sizeof(owner), "%u-%u-%u-%u",
+			 parts->owner.rnode.spcOid, parts->owner.rnode.dbOid,
+			 parts->owner.rnode.relNumber, parts->owner.first_block);
+	snprintf(stamp, sizeof(stamp),
+			 "%016llx-%016llX-%08X",
+			 (unsigned long long) parts->stamp.sysid,
+			 (unsigned long long) parts->stamp.lsn, parts->stamp.tli);
+	switch (parts->kind)
 	{
 		case OMEN_NAME_OWN:
-			format_path(path, OMEN_MARK_DIR, id, owner, "own");
+			snprintf(path, OMEN_PATH_LEN,
+					 OMEN_MARK_DIR "/%s-%s-%016llx.own",
+					 idstr, owner, (unsigned long long) parts->xid);
 			break;
 		case OMEN_NAME_GONE:
-			format_path(path, OMEN_MARK_DIR, id, owner, "gone");
+			snprintf(path, OMEN_PATH_LEN, OMEN_MARK_DIR "/%s-%s-%s.%s",
+					 idstr, owner, stamp, parts->dead ? "dead" : "gone");
 			break;
 		case OMEN_NAME_DROP:
-			format_path(path, OMEN_MARK_DIR, id, NULL, "drop");
+			snprintf(path, OMEN_PATH_LEN, OMEN_DROP_DIR "/%s-%s.%s",
+					 idstr, stamp, parts->dead ? "dead" : "drop");
 			break;
 		default:
-			elog(ERROR, "not a mark: %d", (int) kind);
+			elog(ERROR, "not a mark: %d", (int) parts->kind);
 	}
 }
 
@@ -145,12 +207,32 @@ omen_remove_mark(const char *path)
 	return false;
 }
 
+/* See store.h */
+bool
+omen_store_can_be_listed(void)
+{
+	return access(OMEN_SST_DIR, R_OK | X_OK) == 0 &&
+		access(OMEN_MARK_DIR, R_OK | X_OK) == 0;
+}
+
 bool
 omen_file_exists(const char *path)
 {
 	struct stat st;
 
 	return stat(path, &st) == 0;
+}
+
+/* Make one of the store's folders, durably, if it is not there. */
+void
+omen_make_dir(const char *path)
+{
+	if (MakePGDirectory(path) == 0)
+		fsync_fname(strchr(path, '/') == NULL ? "." : OMEN_DIR, true);
+	else if (errno != EEXIST)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create directory \"%s\": %m", path)));
 }
 
 /*
@@ -160,17 +242,11 @@ omen_file_exists(const char *path)
 void
 omen_store_make_dirs(void)
 {
-	static const char *const dirs[] = {OMEN_DIR, OMEN_SST_DIR, OMEN_MARK_DIR};
+	static const char *const dirs[] = {OMEN_DIR, OMEN_SST_DIR, OMEN_MARK_DIR,
+	OMEN_DROP_DIR};
 
 	for (int i = 0; i < (int) lengthof(dirs); i++)
-	{
-		if (MakePGDirectory(dirs[i]) == 0)
-			fsync_fname(i == 0 ? "." : OMEN_DIR, true);
-		else if (errno != EEXIST)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not create directory \"%s\": %m", dirs[i])));
-	}
+		omen_make_dir(dirs[i]);
 }
 
 typedef struct ControlData
@@ -294,6 +370,11 @@ omen_store_prepare_folder(void)
 								control.row_group_blocks, omen_row_group_blocks),
 						 errhint("Set omendb.row_group_blocks = %d.",
 								 control.row_group_blocks)));
+			/* what is not this server's is not touched before it is adopted */
+			if (control.format != OMEN_STORE_FORMAT ||
+				control.system_identifier != GetSystemIdentifier())
+				return;
+			omen_store_void_drops();
 			break;
 		default:
 			return;

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * storedrop.c
- *	  Delete the row groups that have tombstones; runs in the worker.
+ *	  Give away the row groups that have tombstones; runs in the worker.
  *
- * A pass takes the tombstones that it finds in one reading of omendb/marks, of
- * row groups that nobody uses.  It goes in small steps, between which chunks are
- * loaded: out of RocksDB, unlink the files; when all are gone, fsync the folder,
- * and only then remove owner marks and tombstones.  Stopped anywhere, it is
- * done once more.
+ * A pass takes the tombstones that are due (tombstone.c) in one reading of
+ * omendb/drops, of row groups that nobody uses.  It goes in small steps, between
+ * which chunks are loaded: see that no header on disk names the row group, out of
+ * RocksDB, files to the trash; when all are gone, fsync the folders, and only
+ * then remove owner marks and tombstones.  Stopped anywhere, it is done once
+ * more.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -15,9 +16,9 @@
  */
 #include "store/storedb.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
+#include "storage/fd.h"
 #include "utils/memutils.h"
 
 /* tombstones per pass */
@@ -26,8 +27,22 @@
 #define STEP_MAX		32
 /* between two attempts to delete what must wait, ms */
 #define DROP_INTERVAL	500
+/* between two looks through the trash, unless it has changed, ms */
+#define TRASH_INTERVAL	30000
 
+/* What is to become of a row group of the pass */
+typedef enum Verdict
+{
+	VERDICT_NONE,				/* not looked at yet */
+	VERDICT_GO,
+	VERDICT_STAY				/* a header names it, or it must wait */
+} Verdict;
+
+static MemoryContext pass_context = NULL;
+static OmenDrops *drops = NULL;
 static OmenRowGroupId ids[PASS_MAX];
+static bool dead[PASS_MAX];
+static Verdict verdicts[PASS_MAX];
 static bool dropped[PASS_MAX];
 static int	nids = 0;
 static int	next = 0;			/* first one that this pass has not dealt with */
@@ -35,6 +50,8 @@ static int	asked = 0;			/* how many from there on RocksDB drops now */
 static bool more = false;		/* there are tombstones beyond this pass */
 static int	waiting = 0;		/* that must wait */
 static TimestampTz last_pass = 0;
+static TimestampTz last_check = 0;
+static TimestampTz last_trash = 0;
 
 void
 omen_drop_reset(void)
@@ -44,11 +61,11 @@ omen_drop_reset(void)
 	more = true;
 }
 
-/* How many tombstones cannot be dealt with now */
+/* How many tombstones cannot be dealt with now, or wait for a checkpoint */
 int
 omen_drop_waiting(void)
 {
-	return waiting;
+	return waiting + (int) omen_store->waiting_drops;
 }
 
 /* Warn about a row group that must wait, once. */
@@ -68,40 +85,30 @@ warn_once(KnownGroup *group)
 static void
 begin_pass(void)
 {
-	DIR		   *dir = opendir(OMEN_MARK_DIR);
-	struct dirent *de;
+	MemoryContext old;
 	bool		unknown = false;
 
 	nids = next = asked = waiting = 0;
 	more = false;
 	last_pass = omen_clock();
-	/* what could not be seen must be looked for again */
-	if (dir == NULL)
-	{
-		waiting = 1;
-		return;
-	}
-	while (errno = 0, (de = readdir(dir)) != NULL)
-	{
-		OmenRowGroupId id;
-		OmenOwner	owner;
+	if (pass_context == NULL)
+		pass_context = AllocSetContextCreate(TopMemoryContext,
+											 "omendb dropped row groups",
+											 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(pass_context);
+	old = MemoryContextSwitchTo(pass_context);
+	drops = omen_drops_due();
+	MemoryContextSwitchTo(old);
 
-		if (omen_name_parse(de->d_name, &id, &owner) != OMEN_NAME_DROP)
-			continue;
-		if (nids == PASS_MAX)
-		{
-			more = true;
-			errno = 0;
-			break;
-		}
-		if (omen_id_in_use(&id))
-			waiting++;
-		else
-			ids[nids++] = id;
+	waiting = drops->in_use;
+	more = drops->n > PASS_MAX;
+	nids = Min(drops->n, PASS_MAX);
+	for (int i = 0; i < nids; i++)
+	{
+		ids[i] = drops->items[i].id;
+		dead[i] = drops->items[i].dead;
+		verdicts[i] = VERDICT_NONE;
 	}
-	if (errno != 0)
-		waiting++;
-	closedir(dir);
 
 	/*
 	 * A file may have come without our noticing.  It was there before its
@@ -124,20 +131,22 @@ begin_pass(void)
 }
 
 /*
- * Unlink the file of a row group that RocksDB does not have (any more).  False
+ * Give away the file of a row group that RocksDB does not have (any more).  False
  * if it must wait.
  */
 static bool
-unlink_file(KnownGroup *group)
+give_away(KnownGroup *group, bool is_dead)
 {
-	char		path[OMEN_PATH_LEN];
-
 	omen_db_close_file(group);
 	if (group->has_file)
 	{
-		omen_sst_path(path, &group->id, &group->owner);
-		if (unlink(path) != 0 && errno != ENOENT)
+		if (!omen_trash_file(&group->id, &group->owner, is_dead))
 		{
+			char		path[OMEN_PATH_LEN];
+			int			save_errno = errno;
+
+			omen_sst_path(path, &group->id, &group->owner);
+			errno = save_errno;
 			/* the others must not suffer from it: try again later */
 			if (warn_once(group))
 				ereport(WARNING,
@@ -179,12 +188,26 @@ is_foreign(KnownGroup *group)
 }
 
 /*
+ * May the row group go?  Looked at once in a pass.
+ */
+static bool
+may_go(int i, KnownGroup *group)
+{
+	if (verdicts[i] == VERDICT_NONE)
+		verdicts[i] = is_foreign(group) ||
+			!omen_drop_confirmed(drops, &group->id,
+								 group->has_file ? &group->owner : NULL) ?
+			VERDICT_STAY : VERDICT_GO;
+	return verdicts[i] == VERDICT_GO;
+}
+
+/*
  * Deal with the next few row groups.  Returns whether there is more to do now.
  */
 static bool
 step(void)
 {
-	RocksDrop	drops[STEP_MAX];
+	RocksDrop	requests[STEP_MAX];
 	int			n = 0;
 
 	/* an answer is to come, or it is not known what RocksDB has */
@@ -199,7 +222,7 @@ step(void)
 		if (group != NULL && (group->ingested || group->ingesting))
 			break;
 		dropped[next] = group == NULL ||
-			(!is_foreign(group) && unlink_file(group));
+			(may_go(next, group) && give_away(group, dead[next]));
 		next++;
 		n++;
 	}
@@ -214,25 +237,22 @@ step(void)
 
 		if (group == NULL || !group->ingested || group->ingesting)
 			break;
-		if (is_foreign(group))
+		if (!may_go(i, group))
 		{
 			if (i > next)
-			{
-				waiting--;		/* it will be counted when its turn comes */
 				break;
-			}
 			dropped[next++] = false;
 			return true;
 		}
-		memset(&drops[n], 0, sizeof(drops[n]));
-		memcpy(drops[n].id, group->id.bytes, sizeof(drops[n].id));
-		drops[n].family = group->family;
+		memset(&requests[n], 0, sizeof(requests[n]));
+		memcpy(requests[n].id, group->id.bytes, sizeof(requests[n].id));
+		requests[n].family = group->family;
 		group->dropping = true;
 		n++;
 	}
 	asked = n;
 	if (n > 0)
-		omen_rocks_drop(drops, n);
+		omen_rocks_drop(requests, n);
 	return false;
 }
 
@@ -277,12 +297,6 @@ omen_drop_event(const OmenRocksEvent *event)
 	}
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(OmenRowGroupId));
-}
-
 /*
  * All files of the pass are gone: remove what tells of them, the tombstones
  * last.
@@ -290,8 +304,6 @@ compare_ids(const void *a, const void *b)
 static void
 end_pass(void)
 {
-	DIR		   *dir;
-	struct dirent *de;
 	int			ndropped = 0;
 
 	for (int i = 0; i < nids; i++)
@@ -301,31 +313,8 @@ end_pass(void)
 	if (ndropped == 0)
 		return;
 	fsync_fname(OMEN_SST_DIR, true);
-	qsort(ids, ndropped, sizeof(OmenRowGroupId), compare_ids);
-	dir = AllocateDir(OMEN_MARK_DIR);
-	while ((de = ReadDir(dir, OMEN_MARK_DIR)) != NULL)
-	{
-		OmenRowGroupId id;
-		OmenOwner	owner;
-		char		path[OMEN_PATH_LEN];
-		OmenNameKind kind = omen_name_parse(de->d_name, &id, &owner);
-
-		if ((kind != OMEN_NAME_OWN && kind != OMEN_NAME_GONE) ||
-			bsearch(&id, ids, ndropped, sizeof(OmenRowGroupId),
-					compare_ids) == NULL)
-			continue;
-		omen_mark_path(path, kind, &id, &owner);
-		omen_remove_mark(path);
-	}
-	FreeDir(dir);
-	for (int i = 0; i < ndropped; i++)
-	{
-		char		path[OMEN_PATH_LEN];
-
-		omen_mark_path(path, OMEN_NAME_DROP, &ids[i], NULL);
-		omen_remove_mark(path);
-	}
-	fsync_fname(OMEN_MARK_DIR, true);
+	omen_trash_sync();
+	omen_drops_done(drops, ids, ndropped);
 }
 
 /* One turn, of which an error must not end the worker */
@@ -333,6 +322,7 @@ static void
 work_guarded(void *arg)
 {
 	bool	   *busy = arg;
+	TimestampTz now = omen_clock();
 
 	if (nids > 0)
 	{
@@ -341,12 +331,25 @@ work_guarded(void *arg)
 			end_pass();
 		return;
 	}
-	if (more || (waiting > 0 &&
-				 TimestampDifferenceExceeds(last_pass, omen_clock(),
-											DROP_INTERVAL)))
+	if (!more && TimestampDifferenceExceeds(last_check, now, DROP_INTERVAL))
+	{
+		last_check = now;
+		more = (waiting > 0 &&
+				TimestampDifferenceExceeds(last_pass, now, DROP_INTERVAL)) ||
+			omen_drops_waiting();
+	}
+	if (more)
 	{
 		begin_pass();
 		*busy = nids > 0 || more;
+	}
+	if (omen_store->trash_changed ||
+		TimestampDifferenceExceeds(last_trash, now,
+								   Min(TRASH_INTERVAL,
+									   omen_trash_retention * 1000L + 1000)))
+	{
+		omen_trash_expire();
+		last_trash = now;
 	}
 }
 

@@ -58,8 +58,8 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	static const char *const state_names[] = {"starting", "ready", "refused"};
 	static const char *const rocks_names[] = {"starting", "ready", "read-only"};
 	TupleDesc	tupdesc;
-	Datum		values[16];
-	bool		nulls[16] = {0};
+	Datum		values[19];
+	bool		nulls[19] = {0};
 	pid_t		pid;
 	pid_t		rocks_pid;
 	uint32		generation;
@@ -72,7 +72,10 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	TimestampTz last_error_time;
 	uint64		row_groups,
 				damaged,
-				bytes;
+				bytes,
+				waiting_drops,
+				trash_files,
+				trash_bytes;
 
 	omen_require_preload();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
@@ -89,6 +92,9 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	row_groups = omen_store->row_groups;
 	damaged = omen_store->damaged;
 	bytes = omen_store->bytes;
+	waiting_drops = omen_store->waiting_drops;
+	trash_files = omen_store->trash_files;
+	trash_bytes = omen_store->trash_bytes;
 	last_error_time = omen_store->last_error_time;
 	memcpy(reason, omen_store->reason, sizeof(reason));
 	memcpy(last_error, omen_store->last_error, sizeof(last_error));
@@ -126,6 +132,9 @@ omen_store_stats(PG_FUNCTION_ARGS)
 	values[14] = Int32GetDatum(rocks_pid);
 	nulls[14] = (rocks_pid == 0);
 	values[15] = Int32GetDatum(rocks_starts);
+	values[16] = Int64GetDatum(waiting_drops);
+	values[17] = Int64GetDatum(trash_files);
+	values[18] = Int64GetDatum(trash_bytes);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
 													  values, nulls)));
 }

@@ -573,15 +573,15 @@ omen_ingest_event(const OmenRocksEvent *event)
 
 /* Has a row group of RocksDB's lost its file, without having been dropped? */
 static bool
-needs_name(const OmenRowGroupId *id)
+needs_name(const OmenRowGroupId *id, const OmenName *drops, int ndrops)
 {
 	KnownGroup *group = omen_db_get(id, false);
-	char		mark[OMEN_PATH_LEN];
+	int			i;
 
 	if (group != NULL && (group->has_file || group->dropping || group->ingesting))
 		return false;
-	omen_mark_path(mark, OMEN_NAME_DROP, id, NULL);
-	return !omen_file_exists(mark);
+	i = omen_find_names(drops, ndrops, id);
+	return i >= ndrops || !OmenRowGroupIdEquals(&drops[i].id, id);
 }
 
 /*
@@ -641,9 +641,13 @@ omen_ingest_restore(void)
 	DIR		   *dir;
 	struct dirent *de;
 	struct stat folder;
+	OmenName   *drops;
+	int			ndrops;
+	bool		complete;
 
 	if (stat(OMEN_SST_DIR, &folder) != 0)
 		return;
+	drops = omen_read_names(OMEN_DROP_DIR, &ndrops, &complete);
 	dir = opendir(OMEN_DB_DIR);
 	while (dir != NULL && (de = readdir(dir)) != NULL)
 	{
@@ -660,7 +664,7 @@ omen_ingest_restore(void)
 		/* on another file system RocksDB has copies */
 		if (stat(path, &st) == 0 &&
 			(st.st_nlink == 1 || st.st_dev != folder.st_dev) &&
-			omen_sst_read_id(path, &id) && needs_name(&id))
+			omen_sst_read_id(path, &id) && needs_name(&id, drops, ndrops))
 			(void) put_back(&id, path);
 	}
 	if (dir != NULL)
@@ -671,7 +675,7 @@ omen_ingest_restore(void)
 	{
 		char		idstr[OMEN_ID_STRLEN + 1];
 
-		if (!group->ingested || group->warned || !needs_name(&group->id))
+		if (!group->ingested || group->warned || !needs_name(&group->id, drops, ndrops))
 			continue;
 		group->warned = true;
 		omen_id_format(&group->id, idstr);
@@ -680,4 +684,5 @@ omen_ingest_restore(void)
 				 errmsg("the file of row group %s is missing from \"%s\"",
 						idstr, OMEN_SST_DIR)));
 	}
+	pfree(drops);
 }

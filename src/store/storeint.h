@@ -22,13 +22,16 @@
 /* ---- the folder (storedir.c) ---- */
 #define OMEN_DIR			"omendb"
 #define OMEN_SST_DIR		"omendb/sst"	/* row group files: the truth */
-#define OMEN_MARK_DIR		"omendb/marks"	/* owners, tombstones */
+#define OMEN_MARK_DIR		"omendb/marks"	/* owners */
+#define OMEN_DROP_DIR		"omendb/drops"	/* tombstones */
 /* base backups and pg_rewind skip names that begin with pgsql_tmp */
 #define OMEN_DB_DIR			"omendb/pgsql_tmp_rocksdb"
+/* files that were given up, for a time; not for backups either */
+#define OMEN_TRASH_DIR		"omendb/pgsql_tmp_trash"
 #define OMEN_CONTROL_FILE	"omendb/omendb.control"
-#define OMEN_STORE_FORMAT	2
+#define OMEN_STORE_FORMAT	3
 
-#define OMEN_NAME_LEN		(OMEN_ID_STRLEN + 4 * 11 + 8)
+#define OMEN_NAME_LEN		(OMEN_ID_STRLEN + 4 * 11 + 3 * 17 + 8)
 #define OMEN_PATH_LEN		(32 + OMEN_NAME_LEN)
 
 typedef enum OmenNameKind
@@ -37,18 +40,42 @@ typedef enum OmenNameKind
 	OMEN_NAME_SST,				/* <id>-<spc>-<db>-<rel>-<block>.sst */
 	OMEN_NAME_TMP,				/* <id>.tmp, of a sealer */
 	OMEN_NAME_REDO,				/* <id>.redo, of recovery */
-	OMEN_NAME_OWN,				/* <id>-...own: a further owner */
-	OMEN_NAME_GONE,				/* <id>-...gone: the file's first owner left */
-	OMEN_NAME_DROP				/* <id>.drop: tombstone */
+	OMEN_NAME_OWN,				/* <id>-<owner>-<xid>.own: a further owner */
+	OMEN_NAME_GONE,				/* <id>-<owner>-<stamp>.gone or .dead: one that
+								 * left */
+	OMEN_NAME_DROP				/* <id>-<stamp>.drop or .dead: tombstone */
 } OmenNameKind;
 
+/*
+ * When something was given up: after the WAL record that ends at lsn.  It may be
+ * acted upon when a checkpoint that is complete began past that.
+ */
+typedef struct OmenStamp
+{
+	uint64		sysid;
+	XLogRecPtr	lsn;
+	TimeLineID	tli;
+} OmenStamp;
+
+/* A name in omendb/sst, omendb/marks or omendb/drops, taken apart */
+typedef struct OmenName
+{
+	OmenNameKind kind;
+	bool		dead;			/* GONE, DROP: its storage is nobody's */
+	OmenRowGroupId id;
+	OmenOwner	owner;			/* SST, OWN, GONE */
+	uint64		xid;			/* OWN: full id of who gave it, 0 if unknown */
+	OmenStamp	stamp;			/* GONE, DROP */
+} OmenName;
+
+extern OmenNameKind omen_name_split(const char *name, OmenName *parts);
 extern OmenNameKind omen_name_parse(const char *name, OmenRowGroupId *id,
 									OmenOwner *owner);
 extern void omen_sst_path(char *path, const OmenRowGroupId *id,
 						  const OmenOwner *owner);
 extern void omen_temp_path(char *path, const OmenRowGroupId *id, bool redo);
-extern void omen_mark_path(char *path, OmenNameKind kind,
-						   const OmenRowGroupId *id, const OmenOwner *owner);
+extern void omen_mark_path(char *path, const OmenName *parts);
+extern void omen_make_dir(const char *path);
 extern void omen_create_mark(const char *path);
 extern bool omen_remove_mark(const char *path);
 extern bool omen_file_exists(const char *path);
@@ -56,11 +83,51 @@ extern void omen_store_make_dirs(void);
 extern void omen_store_prepare_folder(void);
 extern int	omen_store_check_folder(char *reason, Size reasonlen);
 
-/* ---- owners (owners.c); these two also for redo ---- */
-extern void omen_store_mark_owner(bool add, bool gone,
-								  const OmenRowGroupId *id,
-								  const OmenOwner *owner);
-extern void omen_store_mark_dropped(const OmenRowGroupId *ids, int nids);
+/* ---- owners (owners.c); these also for redo ---- */
+extern OmenName *omen_read_names(const char *folder, int *n, bool *complete);
+extern int	omen_find_names(const OmenName *names, int n,
+							const OmenRowGroupId *id);
+extern void omen_store_mark_owners(const OmenRowGroupId *ids,
+								   const OmenOwner *owners, int n, uint64 xid);
+extern void omen_store_mark_gone(const OmenRowGroupId *id,
+								 const OmenOwner *owner, bool dead,
+								 const OmenStamp *stamp);
+
+/*
+ * ---- tombstones (tombstone.c) ----
+ *
+ * The worker takes what is due, asks again for each row group whether no header
+ * on disk names it, gives the file away, and says so.
+ */
+typedef struct OmenDrops
+{
+	int			n;
+	OmenName   *items;			/* one per row group, in order of their ids */
+	int			in_use;			/* others that are being read now */
+	int			nowners;
+	OmenName   *owners;			/* OWN and GONE marks, in order of the ids */
+} OmenDrops;
+
+extern void omen_stamp_now(OmenStamp *stamp, XLogRecPtr lsn);
+extern void omen_store_mark_dropped(const OmenRowGroupId *ids, int nids,
+									bool dead, const OmenStamp *stamp);
+extern void omen_store_void_drops(void);
+extern bool omen_tombstone_exists(const OmenRowGroupId *id);
+extern OmenDrops *omen_drops_due(void);
+extern bool omen_drops_waiting(void);
+extern bool omen_drop_confirmed(const OmenDrops *drops,
+								const OmenRowGroupId *id,
+								const OmenOwner *first_owner);
+extern void omen_drops_done(const OmenDrops *drops,
+							const OmenRowGroupId *ids, int nids);
+extern void omen_tombstones_forget(const OmenRowGroupId *ids, int nids);
+
+/* ---- trash (trash.c) ---- */
+extern bool omen_trash_file(const OmenRowGroupId *id, const OmenOwner *owner,
+							bool dead);
+extern void omen_trash_sync(void);
+extern bool omen_trash_restore(const OmenRowGroupId *id, OmenOwner *owner);
+extern void omen_trash_expire(void);
 
 /* ---- chunk values (storechunk.c) ---- */
 #define OMEN_KEY_LEN		20
@@ -209,6 +276,8 @@ typedef struct OmenStoreShared
 	bool		fresh_overflow; /* look at the folder instead */
 	OmenFresh	fresh[OMEN_FRESH_SLOTS];
 	bool		tombstones;		/* new ones since the last look */
+	bool		trash_changed;	/* by a backend */
+	bool		swept;			/* see omen_store_note_swept() */
 
 	/* error texts of failed loads */
 	uint64		next_error;
@@ -218,6 +287,9 @@ typedef struct OmenStoreShared
 	uint64		row_groups;
 	uint64		damaged;
 	uint64		bytes;
+	uint64		waiting_drops;	/* tombstones that are not due */
+	uint64		trash_files;
+	uint64		trash_bytes;
 	pg_atomic_uint64 requests;
 	pg_atomic_uint64 loads;
 	pg_atomic_uint64 ingests;
@@ -265,7 +337,6 @@ extern void omen_store_request_cleanup(void);
 pg_noreturn extern void omen_store_raise(int code, const char *text, bool reading,
 							 const OmenRowGroupId *id,
 							 const OmenOwner *owner);
-extern char *omen_owner_name(const OmenOwner *owner);
 
 /*
  * ---- cache (cache.c: backends; cacheload.c: the worker's side; cachequeue.c:
@@ -451,10 +522,13 @@ extern void omen_log_file_data(const OmenRowGroupId *id,
 extern XLogRecPtr omen_log_file_close(const OmenRowGroupId *id,
 									  const OmenOwner *owner, uint64 size,
 									  uint32 crc);
-extern XLogRecPtr omen_log_owner(bool add, bool gone,
-								 const OmenRowGroupId *id,
-								 const OmenOwner *owner);
-extern XLogRecPtr omen_log_drop(const OmenRowGroupId *ids, int nids);
+#define OMEN_OWNERS_PER_RECORD	512
+extern XLogRecPtr omen_log_owners(const OmenRowGroupId *ids,
+								  const OmenOwner *owners, int n, uint64 xid);
+extern XLogRecPtr omen_log_gone(const OmenRowGroupId *id,
+								const OmenOwner *owner, bool dead);
+extern XLogRecPtr omen_log_drop(const OmenRowGroupId *ids, int nids,
+								bool dead);
 extern bool omen_file_crc(const char *path, uint64 *size, uint32 *crc);
 
 #endif							/* OMENDB_STOREINT_H */

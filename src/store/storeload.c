@@ -143,6 +143,19 @@ find_group(const OmenRowGroupId *id, const OmenOwner *owner)
 					 errmsg("could not read directory \"%s\"", OMEN_SST_DIR)));
 		group = omen_db_get(id, false);
 	}
+	if ((group == NULL || !group->has_file) &&
+		(omen_store->trash_files > 0 || omen_store->trash_changed))
+	{
+		OmenFresh	file;
+
+		/* nothing in the trash is needed, but should it be, here it is */
+		file.id = *id;
+		if (omen_trash_restore(id, &file.owner))
+		{
+			group = omen_db_note_file(&file);
+			omen_ingest_queue(group);
+		}
+	}
 	return group != NULL && group->has_file ? group : NULL;
 }
 

@@ -119,6 +119,17 @@ omen_store_note_tombstones(void)
 	omen_store_kick();
 }
 
+/* See store.h */
+void
+omen_store_note_swept(void)
+{
+	SpinLockAcquire(&omen_store->mutex);
+	omen_store->swept = true;
+	omen_store->tombstones = true;
+	SpinLockRelease(&omen_store->mutex);
+	omen_store_kick();
+}
+
 /* Keep an error's text for omendb.store_stats(). */
 void
 omen_store_note_error(const char *text)

@@ -47,18 +47,34 @@ typedef struct xl_omen_file_close
 	uint64		size;
 } xl_omen_file_close;
 
-/* XLOG_OMEN_ADD_OWNER, XLOG_OMEN_REMOVE_OWNER */
-typedef struct xl_omen_owner
+typedef struct OwnedGroup
 {
 	OmenRowGroupId id;
 	OmenOwner	owner;
-	uint32		gone;			/* remove: it is the one in the file's name */
-} xl_omen_owner;
+} OwnedGroup;
+
+/* XLOG_OMEN_ADD_OWNER */
+typedef struct xl_omen_add_owner
+{
+	uint64		xid;			/* as in omen_store_add_owners() */
+	uint32		n;
+	OwnedGroup	groups[FLEXIBLE_ARRAY_MEMBER];
+} xl_omen_add_owner;
+
+#define SizeOfOmenAddOwner	offsetof(xl_omen_add_owner, groups)
+
+/* XLOG_OMEN_REMOVE_OWNER */
+typedef struct xl_omen_remove_owner
+{
+	OwnedGroup	group;
+	uint32		dead;			/* as in omen_store_remove_owner() */
+} xl_omen_remove_owner;
 
 /* XLOG_OMEN_DROP */
 typedef struct xl_omen_drop
 {
 	uint32		nids;
+	uint32		dead;			/* as in omen_store_drop() */
 	OmenRowGroupId ids[FLEXIBLE_ARRAY_MEMBER];
 } xl_omen_drop;
 
@@ -114,28 +130,49 @@ omen_log_file_close(const OmenRowGroupId *id, const OmenOwner *owner,
 }
 
 XLogRecPtr
-omen_log_owner(bool add, bool gone, const OmenRowGroupId *id,
-			   const OmenOwner *owner)
+omen_log_owners(const OmenRowGroupId *ids, const OmenOwner *owners, int n,
+				uint64 xid)
 {
-	xl_omen_owner xlrec;
+	xl_omen_add_owner xlrec;
+	OwnedGroup *groups = palloc(sizeof(OwnedGroup) * n);
+	XLogRecPtr	lsn;
 
+	for (int i = 0; i < n; i++)
+	{
+		groups[i].id = ids[i];
+		groups[i].owner = owners[i];
+	}
 	memset(&xlrec, 0, sizeof(xlrec));
-	xlrec.id = *id;
-	xlrec.owner = *owner;
-	xlrec.gone = gone;
-
+	xlrec.xid = xid;
+	xlrec.n = n;
 	XLogBeginInsert();
-	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
-	return XLogInsert(RM_OMENDB_ID,
-					  add ? XLOG_OMEN_ADD_OWNER : XLOG_OMEN_REMOVE_OWNER);
+	XLogRegisterData((char *) &xlrec, SizeOfOmenAddOwner);
+	XLogRegisterData((char *) groups, sizeof(OwnedGroup) * n);
+	lsn = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_ADD_OWNER);
+	pfree(groups);
+	return lsn;
 }
 
 XLogRecPtr
-omen_log_drop(const OmenRowGroupId *ids, int nids)
+omen_log_gone(const OmenRowGroupId *id, const OmenOwner *owner, bool dead)
+{
+	xl_omen_remove_owner xlrec;
+
+	xlrec.group.id = *id;
+	xlrec.group.owner = *owner;
+	xlrec.dead = dead;
+	XLogBeginInsert();
+	XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+	return XLogInsert(RM_OMENDB_ID, XLOG_OMEN_REMOVE_OWNER);
+}
+
+XLogRecPtr
+omen_log_drop(const OmenRowGroupId *ids, int nids, bool dead)
 {
 	xl_omen_drop xlrec;
 
 	xlrec.nids = nids;
+	xlrec.dead = dead;
 	XLogBeginInsert();
 	XLogRegisterData((char *) &xlrec, SizeOfOmenDrop);
 	XLogRegisterData((char *) ids, sizeof(OmenRowGroupId) * nids);
@@ -181,23 +218,6 @@ omen_file_crc(const char *path, uint64 *size, uint32 *crc)
 	pfree(buffer);
 	CloseTransientFile(fd);
 	return true;
-}
-
-/*
- * Does a tombstone say that the row group is on its way out?  Then its DROP
- * record has been replayed before, or was logged by ourselves before a crash,
- * and comes again later: nobody will be let in before that, so what precedes
- * it need not be done.  It must not be either: the worker may be deleting right
- * now, and would take a tombstone that we put back for the one it knows, and
- * leave the file.
- */
-static bool
-is_dropped(const OmenRowGroupId *id)
-{
-	char		path[OMEN_PATH_LEN];
-
-	omen_mark_path(path, OMEN_NAME_DROP, id, NULL);
-	return omen_file_exists(path);
 }
 
 /* Redo has come past the last record of a file, if there was a first one. */
@@ -331,13 +351,6 @@ redo_file_close(XLogReaderState *record)
 				 errdetail("It has " UINT64_FORMAT " bytes and checksum %08X, expected are " UINT64_FORMAT " bytes and %08X.",
 						   size, crc, xlrec.size, xlrec.crc)));
 
-	if (is_dropped(&xlrec.id))
-	{
-		omen_remove_mark(temp);
-		elog(DEBUG1, "ignored \"%s\": it has been dropped", path);
-		return;
-	}
-
 	/* keep an intact one: RocksDB shares its blocks */
 	if (omen_file_crc(path, &size, &crc) &&
 		size == xlrec.size && crc == xlrec.crc)
@@ -345,6 +358,32 @@ redo_file_close(XLogReaderState *record)
 	else
 		durable_rename(temp, path, ERROR);	/* fsyncs file and folder */
 	omen_store_note_fresh(&xlrec.id, &xlrec.owner);
+}
+
+static void
+redo_add_owner(XLogReaderState *record)
+{
+	char	   *data = XLogRecGetData(record);
+	xl_omen_add_owner xlrec;
+	OmenRowGroupId *ids;
+	OmenOwner  *owners;
+
+	memcpy(&xlrec, data, SizeOfOmenAddOwner);
+	data += SizeOfOmenAddOwner;
+	ids = palloc(sizeof(OmenRowGroupId) * xlrec.n);
+	owners = palloc(sizeof(OmenOwner) * xlrec.n);
+	for (uint32 i = 0; i < xlrec.n; i++)
+	{
+		OwnedGroup	group;
+
+		memcpy(&group, data + sizeof(OwnedGroup) * i, sizeof(OwnedGroup));
+		ids[i] = group.id;
+		owners[i] = group.owner;
+	}
+	omen_store_make_dirs();
+	omen_store_mark_owners(ids, owners, xlrec.n, xlrec.xid);
+	pfree(ids);
+	pfree(owners);
 }
 
 /*
@@ -362,31 +401,33 @@ omen_store_redo(XLogReaderState *record)
 			redo_file_close(record);
 			break;
 		case XLOG_OMEN_ADD_OWNER:
+			redo_add_owner(record);
+			break;
 		case XLOG_OMEN_REMOVE_OWNER:
 			{
-				xl_omen_owner xlrec;
+				xl_omen_remove_owner xlrec;
+				OmenStamp	stamp;
 
 				memcpy(&xlrec, XLogRecGetData(record), sizeof(xlrec));
-				XLogFlush(record->EndRecPtr);
-				if (is_dropped(&xlrec.id))
-					break;
 				omen_store_make_dirs();
-				omen_store_mark_owner((XLogRecGetInfo(record) & ~XLR_INFO_MASK) ==
-									  XLOG_OMEN_ADD_OWNER,
-									  xlrec.gone, &xlrec.id, &xlrec.owner);
+				omen_stamp_now(&stamp, record->EndRecPtr);
+				omen_store_mark_gone(&xlrec.group.id, &xlrec.group.owner,
+									 xlrec.dead != 0, &stamp);
 				break;
 			}
 		case XLOG_OMEN_DROP:
 			{
 				xl_omen_drop *xlrec = (xl_omen_drop *) XLogRecGetData(record);
+				OmenStamp	stamp;
 
 				/*
-				 * Deleting cannot be undone: recovery must never again be
-				 * declared complete before this record.
+				 * Nothing is deleted before a restartpoint has gone past this
+				 * record: recovery never comes here again after that.
 				 */
-				XLogFlush(record->EndRecPtr);
 				omen_store_make_dirs();
-				omen_store_mark_dropped(xlrec->ids, xlrec->nids);
+				omen_stamp_now(&stamp, record->EndRecPtr);
+				omen_store_mark_dropped(xlrec->ids, xlrec->nids,
+										xlrec->dead != 0, &stamp);
 				break;
 			}
 		default:
@@ -454,20 +495,42 @@ omen_store_desc(StringInfo buf, XLogReaderState *record)
 				break;
 			}
 		case XLOG_OMEN_ADD_OWNER:
+			{
+				xl_omen_add_owner xlrec;
+
+				memcpy(&xlrec, data, SizeOfOmenAddOwner);
+				appendStringInfo(buf, "xid " UINT64_FORMAT " n %u",
+								 xlrec.xid, xlrec.n);
+				for (uint32 i = 0; i < xlrec.n && i < 4; i++)
+				{
+					OwnedGroup	group;
+
+					memcpy(&group,
+						   data + SizeOfOmenAddOwner + sizeof(OwnedGroup) * i,
+						   sizeof(OwnedGroup));
+					appendStringInfoString(buf, "; ");
+					desc_id(buf, &group.id);
+					desc_owner(buf, &group.owner);
+				}
+				break;
+			}
 		case XLOG_OMEN_REMOVE_OWNER:
 			{
-				xl_omen_owner xlrec;
+				xl_omen_remove_owner xlrec;
 
 				memcpy(&xlrec, data, sizeof(xlrec));
-				desc_id(buf, &xlrec.id);
-				desc_owner(buf, &xlrec.owner);
+				desc_id(buf, &xlrec.group.id);
+				desc_owner(buf, &xlrec.group.owner);
+				if (xlrec.dead)
+					appendStringInfoString(buf, " dead");
 				break;
 			}
 		case XLOG_OMEN_DROP:
 			{
 				xl_omen_drop *xlrec = (xl_omen_drop *) data;
 
-				appendStringInfo(buf, "nids %u", xlrec->nids);
+				appendStringInfo(buf, "nids %u dead %u", xlrec->nids,
+								 xlrec->dead);
 				for (uint32 i = 0; i < xlrec->nids && i < 4; i++)
 				{
 					appendStringInfoChar(buf, ' ');

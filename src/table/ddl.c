@@ -30,34 +30,54 @@ static ProcessUtility_hook_type prev_ProcessUtility = NULL;
  * AccessExclusiveLock.
  *
  * heapam copies the blocks as they are, header pages included, so the row
- * groups get a second owner.  The owner is added after the copy: garbage
- * collection must never see an owner whose storage does not hold the header
- * page yet.  Until then, and for good if this transaction aborts, the old
- * storage keeps the row groups.
+ * groups get a second owner, which bears the transaction's id: should we crash,
+ * nobody but that tells garbage collection that the new storage is nobody's.
+ * Until we commit, and for good if we abort, the old storage keeps the row
+ * groups.
  */
 void
 omen_relation_copy_data(Relation rel, const RelFileLocator *newrnode)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 	OmenGroupCopy copy;
+	OmenRowGroupId *ids;
+	OmenOwner  *owners;
+	int			n = 0;
+	int			max = 64;
 
 	GetHeapamTableAmRoutine()->relation_copy_data(rel, newrnode);
 
+	ids = palloc(max * sizeof(OmenRowGroupId));
+	owners = palloc(max * sizeof(OmenOwner));
 	omen_group_copy_init(&copy);
 	for (BlockNumber first = 0; first < nblocks;
 		 first = OmenNextGroup(first))
 	{
 		CHECK_FOR_INTERRUPTS();
 		omen_group_copy_load(&copy, rel, first, NULL);
-		if (copy.sealed)
+		if (!copy.sealed)
+			continue;
+		if (n >= max)
 		{
-			OmenOwner	owner = omen_group_owner(rel, first);
-
-			owner.rnode = *newrnode;
-			omen_store_add_owner(&copy.id, &owner);
+			max *= 2;
+			ids = repalloc_huge(ids, max * sizeof(OmenRowGroupId));
+			owners = repalloc_huge(owners, max * sizeof(OmenOwner));
 		}
+		ids[n] = copy.id;
+		owners[n] = omen_group_owner(rel, first);
+		owners[n].rnode = *newrnode;
+		n++;
 	}
 	omen_group_copy_release(&copy);
+	if (n > 0)
+	{
+		FullTransactionId xid = GetTopFullTransactionId();
+
+		omen_store_add_owners(ids, owners, n, U64FromFullTransactionId(xid));
+		OMEN_STOP_EVENT("copy-data-after-owners");
+	}
+	pfree(ids);
+	pfree(owners);
 }
 
 typedef struct OwnedSearch
@@ -69,7 +89,7 @@ typedef struct OwnedSearch
 
 static bool
 search_owned(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
-			 void *arg)
+			 uint64 xid, void *arg)
 {
 	OwnedSearch *search = (OwnedSearch *) arg;
 
@@ -124,7 +144,11 @@ refuse_sealed_database(const char *dbname, bool create)
 		search.spcOid = ((Form_pg_database) GETSTRUCT(tup))->dattablespace;
 		ReleaseSysCache(tup);
 	}
-	omen_store_foreach(search_owned, &search);
+	if (omen_store_can_be_listed())
+		omen_store_foreach(search_owned, &search);
+	else
+		search.found = omen_database_has_headers(search.dbOid,
+												 search.spcOid);
 	if (search.found)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -134,7 +158,9 @@ refuse_sealed_database(const char *dbname, bool create)
 				 errmsg("cannot move database \"%s\": it holds sealed row groups",
 						dbname),
 				 errdetail("Row groups in the store belong to one database and cannot be copied as files."),
-				 errhint("Unseal its tables with omendb.unseal(), with omendb.seal = off meanwhile, and call omendb.gc().")));
+				 omen_store_can_be_listed() ?
+				 errhint("Unseal its tables with omendb.unseal(), with omendb.seal = off meanwhile, and call omendb.gc().") :
+				 errhint("The folder of the omendb store is missing or cannot be read: put it back first.")));
 }
 
 /* Name of the database that CREATE DATABASE copies */

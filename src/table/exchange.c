@@ -125,7 +125,7 @@ typedef struct BlockSearch
 
 static bool
 collect_block(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
-			  void *arg)
+			  uint64 xid, void *arg)
 {
 	BlockSearch *search = (BlockSearch *) arg;
 

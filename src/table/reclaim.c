@@ -49,6 +49,19 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 	char	   *path;
 	int			fd = -1;
 	BlockNumber fd_segment = InvalidBlockNumber;
+	Buffer		header_buf;
+
+	/*
+	 * The header page goes to disk before its markers.  If the end of WAL is
+	 * lost, markers that no header counts as cold would be all that is left of
+	 * their rows, while the heap pages could be there still.
+	 */
+	header_buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
+	if (BufferIsValid(header_buf))
+	{
+		FlushOneBuffer(header_buf);
+		UnlockReleaseBuffer(header_buf);
+	}
 
 	path = omen_relpath(rel->rd_locator);
 	for (int off = 0; off < nblocks; off++)

@@ -216,6 +216,23 @@ omen_check_header(Relation rel, Page page, BlockNumber blk)
 						header->nblocks, omen_row_group_blocks)));
 }
 
+/* See store.h; without a second place, the first one again */
+int
+omen_header_place(int i)
+{
+	return i > 0 && omen_row_group_blocks >= OMEN_MIN_RESERVING_GROUP ?
+		OMEN_LATE_HEADER : 0;
+}
+
+/* See store.h; the page may be anything */
+bool
+omen_page_names_group(const char *page, const OmenRowGroupId *id)
+{
+	return omen_page_is_header((Page) page) &&
+		(OmenPageGetGroupHeader((Page) page)->flags & OMEN_GROUP_RESERVED) == 0 &&
+		OmenRowGroupIdEquals(&OmenPageGetGroupHeader((Page) page)->id, id);
+}
+
 /* See table.h */
 OmenOwner
 omen_group_owner(Relation rel, BlockNumber blk)

@@ -758,7 +758,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 
 	if (!(gs->resealing ? switch_version(gs) : turn_header(gs)))
 	{
-		omen_store_drop(&gs->new_id, 1);
+		omen_store_drop(&gs->new_id, 1, false);
 		omen_id_unregister(&gs->new_id);
 		return false;
 	}
@@ -773,7 +773,11 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	OMEN_STOP_EVENT("seal-after-header");
 
 	if (gs->resealing)
-		omen_store_drop(&gs->old_id, 1);
+	{
+		OmenOwner	owner = omen_group_owner(gs->rel, gs->first);
+
+		omen_store_remove_owner(&gs->old_id, &owner, false);
+	}
 
 	for (int off = 0; off < gs->nblocks; off++)
 	{

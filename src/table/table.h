@@ -463,6 +463,9 @@ extern void omen_relation_copy_for_cluster(Relation OldTable,
 extern void omen_relation_copy_data(Relation rel,
 									const RelFileLocator *newrnode);
 
+/* dbscan.c: does a database hold sealed row groups, by the look of its files? */
+extern bool omen_database_has_headers(Oid dbid, Oid spcid);
+
 /* truncate.c: the same for heapam's truncation; elevel is for messages */
 extern bool omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy,
 							  int elevel);

@@ -48,6 +48,7 @@ omen_table_shmem_size(void)
 
 	size = add_size(size, omen_settle_shmem_size());
 	size = add_size(size, omen_worker_shmem_size());
+	size = add_size(size, omen_gc_shmem_size());
 	return size;
 }
 
@@ -63,6 +64,7 @@ omen_table_shmem_init(void)
 
 	omen_settle_shmem_init();
 	omen_worker_shmem_init();
+	omen_gc_shmem_init();
 	scan_counters = ShmemInitStruct("omendb scan counters",
 									sizeof(ScanCounters), &found);
 	if (!found)
@@ -300,7 +302,7 @@ omen_gc(PG_FUNCTION_ARGS)
 	omen_require_preload();
 	PreventCommandDuringRecovery("omendb.gc()");
 	PreventCommandIfReadOnly("omendb.gc()");
-	PG_RETURN_INT64(omen_collect_garbage());
+	PG_RETURN_INT64(omen_collect_garbage(true));
 }
 
 /* omendb.scan_stats() returns record */

@@ -218,12 +218,13 @@ thaw_header(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 		note_free_space(rel, BufferGetBlockNumber(buffer), image);
 
 	/*
-	 * Flushes the record above first; readers of the id are waited for.  Only
-	 * our own claim is given up: after SET TABLESPACE in this transaction the
-	 * old storage has the row group too, and comes back if we roll back.
+	 * The file stays until a checkpoint has seen the record above, and readers
+	 * of the id are waited for.  Only our own claim is given up: after SET
+	 * TABLESPACE in this transaction the old storage has the row group too, and
+	 * comes back if we roll back.
 	 */
 	owner = omen_group_owner(rel, copy->first_block);
-	omen_store_remove_owner(&id, &owner);
+	omen_store_remove_owner(&id, &owner, false);
 	return THAW_DONE;
 }
 

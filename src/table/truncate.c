@@ -13,14 +13,17 @@
  * - a reserved header page behind the last page that is needed stays, or rows
  *	 would be put in its place.
  *
- * So only what holds neither rows nor cold pages goes, and nothing in the store
- * is concerned.
+ * So only what holds neither rows nor cold pages goes.  What the store still has
+ * of it (garbage, since no header names it) is dropped before: afterwards there
+ * would be nothing left to prove that.  If it is not provably garbage, nothing is
+ * cut off.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
 #include "table/damage.h"
+#include "table/gc.h"
 
 #include "catalog/storage.h"
 #include "commands/progress.h"
@@ -166,18 +169,21 @@ omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy, int elevel)
 	{
 		BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 		BlockNumber needed = count_needed(rel, nblocks, bstrategy, NULL);
+		BlockNumber lost;
 		int			tries = 0;
 
 		if (nblocks == needed ||
 			(nblocks - needed < REL_TRUNCATE_MINIMUM &&
 			 nblocks - needed < nblocks / REL_TRUNCATE_FRACTION))
 			break;
-		if (!end_is_free(rel, needed, nblocks, bstrategy))
+		lost = needed;
+		if (!end_is_free(rel, needed, nblocks, bstrategy) ||
+			!omen_collect_end(rel, needed, nblocks, &lost))
 		{
 			ereport(WARNING,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("the end of table \"%s\" is not given back: pages from block %u on are lost",
-							RelationGetRelationName(rel), needed),
+							RelationGetRelationName(rel), lost),
 					 errhint("Put the pages back from a backup.")));
 			break;
 		}

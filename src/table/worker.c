@@ -73,6 +73,7 @@ typedef struct WorkerShared
 	slock_t		mutex;
 	Oid			worker_db;		/* where the worker is, or is going */
 	pid_t		worker_pid;		/* 0 until it has started */
+	bool		adopted;		/* it has done VISIT_ADOPT */
 	BarredDatabase barred[MAX_BARRED];
 } WorkerShared;
 
@@ -252,16 +253,23 @@ list_databases(MemoryContext mcxt)
 	return result;
 }
 
-/* Run a worker in one database and wait until it is done */
-static void
-visit_database(Oid dbid, bool collect_garbage)
+/* what the launcher asks the worker for: bgw_extra[0] */
+#define VISIT_GC		0x01	/* collect garbage */
+#define VISIT_ADOPT		0x02	/* look for row groups without owner before */
+
+/*
+ * Run a worker in one database and wait until it is done; false if it has not
+ * done VISIT_ADOPT.
+ */
+static bool
+visit_database(Oid dbid, int what)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
 	pid_t		pid;
 
 	if (!claim_database(dbid))
-		return;
+		return false;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
@@ -274,7 +282,8 @@ visit_database(Oid dbid, bool collect_garbage)
 	strlcpy(worker.bgw_type, "omendb sealer", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(dbid);
 	worker.bgw_notify_pid = MyProcPid;
-	worker.bgw_extra[0] = collect_garbage;
+	worker.bgw_extra[0] = what;
+	worker_shared->adopted = false;
 
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
@@ -286,12 +295,13 @@ visit_database(Oid dbid, bool collect_garbage)
 					(errmsg("omendb: no background worker slot for the sealer"),
 					 errhint("Increase max_worker_processes.")));
 		complained = true;
-		return;
+		return false;
 	}
 	if (WaitForBackgroundWorkerStartup(handle, &pid) == BGWH_STARTED)
 		(void) WaitForBackgroundWorkerShutdown(handle);
 	release_database(0);
 	pfree(handle);
+	return (what & VISIT_ADOPT) == 0 || worker_shared->adopted;
 }
 
 /*
@@ -335,6 +345,7 @@ omen_launcher_main(Datum arg)
 {
 	MemoryContext mcxt;
 	TimestampTz last_gc = 0;
+	bool		adopted = false;
 
 	end_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -362,15 +373,17 @@ omen_launcher_main(Datum arg)
 		forget_dead_bars();
 
 		/* a store that cannot be used says why in the log itself */
-		if (omen_store_usable())
+		if (omen_store_usable() && omen_gc_interval != 0)
 		{
 			TimestampTz now = omen_clock();
+			int			interval = omen_gc_interval > 0 ? omen_gc_interval :
+				GC_NAPS * omen_seal_naptime;
 
 			/* who does not want sealing need not be hurried to this either */
-			if (!sealing_enabled() && last_gc == 0)
+			if (!sealing_enabled() && last_gc == 0 && omen_gc_interval < 0)
 				last_gc = now;
 			collect_garbage = TimestampDifferenceExceeds(last_gc, now,
-														 GC_NAPS * omen_seal_naptime * 1000);
+														 interval * 1000);
 			if (collect_garbage)
 				last_gc = now;
 		}
@@ -378,14 +391,24 @@ omen_launcher_main(Datum arg)
 		{
 			List	   *dbs;
 			ListCell   *lc;
+			int			what = 0;
+			bool		complete = true;
 
+			if (collect_garbage)
+				what = VISIT_GC | (adopted ? 0 : VISIT_ADOPT);
 			MemoryContextReset(mcxt);
 			dbs = list_databases(mcxt);
 			OMEN_STOP_EVENT("launcher-before-visits");
 			foreach(lc, dbs)
 			{
 				CHECK_FOR_INTERRUPTS();
-				visit_database(lfirst_oid(lc), collect_garbage);
+				if (!visit_database(lfirst_oid(lc), what))
+					complete = false;
+			}
+			if ((what & VISIT_ADOPT) && complete)
+			{
+				omen_store_note_swept();
+				adopted = true;
 			}
 		}
 		pgstat_report_activity(STATE_IDLE, NULL);
@@ -485,6 +508,27 @@ list_tables(MemoryContext mcxt)
 	return result;
 }
 
+/* Adopt row groups without owner; true if all tables have been looked at */
+static bool
+adopt_ownerless(List *tables)
+{
+	ListCell   *lc;
+	bool		complete = true;
+	OmenOwnedList *owned;
+
+	StartTransactionCommand();
+	ignore_in_horizons();
+	owned = omen_list_owned();
+	foreach(lc, tables)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!omen_adopt_ownerless(lfirst_oid(lc), owned))
+			complete = false;
+	}
+	CommitTransactionCommand();
+	return complete;
+}
+
 /* Seal what can be sealed of one table, in a transaction of its own */
 static void
 visit_table(Oid relid)
@@ -515,7 +559,7 @@ collect_garbage(void)
 {
 	StartTransactionCommand();
 	ignore_in_horizons();
-	(void) omen_collect_garbage();
+	(void) omen_collect_garbage(false);
 	CommitTransactionCommand();
 }
 
@@ -559,6 +603,7 @@ omen_sealer_main(Datum arg)
 	TimestampTz start = omen_clock();
 	MemoryContext mcxt;
 	bool		welcome;
+	int			what = MyBgworkerEntry->bgw_extra[0];
 	int			round = 0;
 
 	/* the launcher may have been replaced, or a command may need the database */
@@ -597,15 +642,20 @@ omen_sealer_main(Datum arg)
 		MemoryContextSwitchTo(mcxt);
 		pgstat_report_activity(STATE_RUNNING, "sealing settled row groups");
 		/* else we have come for garbage alone */
-		tables = sealing_enabled() ? list_tables(mcxt) : NIL;
+		tables = sealing_enabled() || (what & VISIT_ADOPT) ?
+			list_tables(mcxt) : NIL;
+		MemoryContextSwitchTo(mcxt);
+		if ((what & VISIT_ADOPT) && round == 0 && adopt_ownerless(tables))
+			worker_shared->adopted = true;
 		MemoryContextSwitchTo(mcxt);
 		foreach(lc, tables)
 		{
 			CHECK_FOR_INTERRUPTS();
-			run_guarded(visit_table, lfirst_oid(lc));
+			if (sealing_enabled())
+				run_guarded(visit_table, lfirst_oid(lc));
 			omen_settle_sample();
 		}
-		if (MyBgworkerEntry->bgw_extra[0] && round++ == 0)
+		if ((what & VISIT_GC) && round++ == 0)
 			run_guarded(collect_garbage_guarded, InvalidOid);
 		pgstat_report_stat(true);
 

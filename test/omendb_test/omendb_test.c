@@ -215,7 +215,7 @@ omen_test_file_drop(PG_FUNCTION_ARGS)
 
 	require_test_mode();
 	get_id(PG_GETARG_TEXT_PP(0), &id);
-	omen_store_drop(&id, 1);
+	omen_store_drop(&id, 1, false);
 	PG_RETURN_VOID();
 }
 
@@ -230,15 +230,15 @@ omen_test_file_owner(PG_FUNCTION_ARGS)
 	get_id(PG_GETARG_TEXT_PP(0), &id);
 	test_owner(&owner, PG_GETARG_INT32(1));
 	if (PG_GETARG_BOOL(2))
-		omen_store_add_owner(&id, &owner);
+		omen_store_add_owners(&id, &owner, 1, 0);
 	else
-		omen_store_remove_owner(&id, &owner);
+		omen_store_remove_owner(&id, &owner, false);
 	PG_RETURN_VOID();
 }
 
 static bool
 list_one(const OmenRowGroupId *id, const OmenOwner *owner, uint64 size,
-		 void *arg)
+		 uint64 xid, void *arg)
 {
 	ReturnSetInfo *rsinfo = arg;
 	char		idstr[OMEN_ID_STRLEN + 1];

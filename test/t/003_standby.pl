@@ -123,6 +123,8 @@ for (1 .. 100)
 {
 	@have = stored_ids($standby);
 	last if "@want" eq "@have";
+	# what has been dropped waits for a checkpoint, and a restartpoint at it
+	$_->safe_psql('postgres', 'CHECKPOINT') for $primary, $standby;
 	usleep(200_000);
 }
 is("@have", "@want", 'the standby holds the same files');

@@ -13,6 +13,7 @@ $node->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.gc_interval = 0
 omendb.cache_size = '4MB'
 max_connections = 60
 log_min_messages = warning
@@ -61,7 +62,7 @@ is(sprintf('%04o', (stat "$data/omendb/sst")[2] & 07777),
 	'0700', 'sst folder mode');
 like(
 	slurp_file("$data/omendb/omendb.control"),
-	qr/^format_version = 2\nsystem_identifier = \d+\nrow_group_blocks = 1024\n/m,
+	qr/^format_version = 3\nsystem_identifier = \d+\nrow_group_blocks = 1024\n/m,
 	'control file');
 
 # -- round trips
@@ -228,20 +229,36 @@ my $holder = $node->background_psql('postgres');
 $holder->query_safe('BEGIN');
 $holder->query_safe("SELECT omendb.test_file_hold('$wide', 1)");
 $node->safe_psql('postgres', "SELECT omendb.test_file_drop('$wide')");
+usleep(700_000);
+cmp_ok(stat_of('waiting_drops'), '>', 0, 'a tombstone waits for a checkpoint');
+$node->safe_psql('postgres', 'CHECKPOINT');
 usleep(1_200_000);
 is(read_file($wide, 60, 300000), 60, 'dropped, but in use: still there');
-ok(-e "$data/omendb/marks/$wide.drop", 'tombstone waits');
+my $tombstone = (glob("$data/omendb/drops/$wide-*.drop"))[0];
+ok(defined $tombstone, 'tombstone waits');
 is( $node->safe_psql('postgres',
 		"SELECT count(*) FROM omendb.test_file_list() WHERE id = '$wide'"),
 	0,
 	'no longer listed');
 $holder->query_safe('ROLLBACK');
 ok( $node->poll_query_until(
-		'postgres', "SELECT count(*) = 0 FROM pg_ls_dir('omendb/marks') f WHERE f ~ '$wide'"),
+		'postgres', "SELECT count(*) = 0 FROM pg_ls_dir('omendb/drops') f WHERE f ~ '$wide'"),
 	'dropped when released');
 $holder->quit;
-ok(!-e "$data/omendb/marks/$wide.drop", 'tombstone has gone');
+ok(!-e $tombstone, 'tombstone has gone');
 is((grep { /^$wide/ } sst_files()) + 0, 0, 'file has gone');
+$node->poll_query_until('postgres', 'SELECT trash_files > 0 FROM omendb.store_stats()')
+  or die 'not in the trash';
+$node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
+is(read_file($wide, 60, 300000), 60, 'whoever asks for it gets it back from the trash');
+$node->safe_psql('postgres', "SELECT omendb.test_file_drop('$wide')");
+$node->safe_psql('postgres', 'CHECKPOINT');
+$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_ls_dir('omendb/drops')");
+$node->poll_query_until('postgres', 'SELECT trash_files > 0 FROM omendb.store_stats()')
+  or die 'not in the trash';
+cmp_ok($node->safe_psql('postgres', 'SELECT omendb.empty_trash()'), '>', 0, 'the trash is emptied');
+is($node->safe_psql('postgres', 'SELECT trash_files, trash_bytes FROM omendb.store_stats()'),
+	'0|0', 'and empty');
 $node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
 is(read_file($wide, 1, 300000), -1, 'missing');
 $node->safe_psql('postgres', "SELECT omendb.test_file_drop('$wide')");
@@ -274,8 +291,9 @@ is($node->safe_psql('postgres', $owners), '7,9', 'the first one is back');
 $node->safe_psql('postgres', "SELECT omendb.test_file_owner('$owned', 9, false)");
 $node->safe_psql('postgres', "SELECT omendb.test_file_owner('$owned', 7, false)");
 is($node->safe_psql('postgres', $owners), '', 'none: dropped');
+$node->safe_psql('postgres', 'CHECKPOINT');
 ok( $node->poll_query_until(
-		'postgres', 'SELECT drops = 1 FROM omendb.store_stats()'),
+		'postgres', "SELECT count(*) = 0 FROM pg_ls_dir('omendb/drops')"),
 	'and deleted');
 is(join(',', glob("$data/omendb/marks/*")), '', 'no marks are left');
 

@@ -13,6 +13,8 @@ $node->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.gc_interval = 0
+omendb.trash_retention = 0
 omendb.cache_size = '8MB'
 restart_after_crash = off
 wal_keep_size = '256MB'
@@ -29,7 +31,8 @@ sub leftovers
 	return join ',',
 	  map { s{.*/}{}r }
 	  grep { !/\.sst$/ } (glob($n->data_dir . '/omendb/sst/*'),
-		glob($n->data_dir . '/omendb/marks/*'));
+		glob($n->data_dir . '/omendb/marks/*'),
+		glob($n->data_dir . '/omendb/drops/*'));
 }
 
 sub list
@@ -40,12 +43,19 @@ sub list
 		"SELECT id FROM omendb.test_file_list() WHERE owner = $owner ORDER BY id");
 }
 
-# Wait until no tombstone is left.
+# Wait until no tombstone is left; they wait for a checkpoint, on a standby for a
+# restartpoint after one that its primary has made.
 sub settle
 {
-	my ($n) = @_;
+	my ($n, $of) = @_;
+	if (defined $of)
+	{
+		sql($of, 'CHECKPOINT');
+		$of->wait_for_catchup($n);
+	}
+	sql($n, 'CHECKPOINT');
 	$n->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM pg_ls_dir('omendb/marks') f WHERE f ~ 'drop\$'")
+		"SELECT count(*) = 0 FROM pg_ls_dir('omendb/drops')")
 	  or die 'tombstones stay';
 }
 
@@ -83,10 +93,12 @@ for my $event ('drop-after-log', 'drop-before-unlink')
 	$owner++;
 	my $id = sql($node, "SELECT omendb.test_file_write(2, 500000, $owner)");
 	sql($node, "SELECT omendb.stop_event_set('$event', 'kill')");
-	$node->psql('postgres', "SELECT omendb.test_file_drop('$id'), pg_sleep(5)");
+	$node->psql('postgres', $_) for "SELECT omendb.test_file_drop('$id')", 'CHECKPOINT', 'SELECT pg_sleep(5)';
 	$node->stop('immediate', fail_ok => 1);
 	$node->_update_pid(0);
 	$node->start;
+	# nothing has been flushed when the drop has not come to its end
+	sql($node, "SELECT omendb.test_file_drop('$id')") if $event eq 'drop-after-log';
 	settle($node);
 	is(scalar(list($node, $owner)), 0, "$event: dropped after the crash");
 	is(sql($node, "SELECT omendb.test_file_read('$id', 2, 500000, $owner)"),
@@ -94,24 +106,37 @@ for my $event ('drop-after-log', 'drop-before-unlink')
 	is(leftovers($node), '', "$event: nothing is left over");
 }
 
-# -- recovery does not bring back what is being deleted: the worker could not
-# tell a tombstone that recovery puts back from the one it is about to remove
+# -- a tombstone whose record recovery does not find is void, and so are all of
+# them after pg_resetwal
 {
 	$owner++;
 	my $id = sql($node, "SELECT omendb.test_file_write(2, 500000, $owner)");
-	sql($node, "SELECT omendb.stop_event_set('drop-before-unlink', 'kill')");
-	$node->psql('postgres', "SELECT omendb.test_file_drop('$id'), pg_sleep(5)");
-	$node->stop('immediate', fail_ok => 1);
-	$node->_update_pid(0);
-	my ($file) = glob($node->data_dir . "/omendb/sst/$id-*");
-	unlink $file or die "$file: $!";
-	$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+	my $drops = $node->data_dir . '/omendb/drops';
+	sql($node, 'CHECKPOINT');
+	sql($node, "SELECT omendb.test_file_drop('$id')");
+	my ($tombstone) = glob("$drops/$id-*.drop");
+	ok(defined $tombstone, 'there is a tombstone');
+	# the record has not been flushed: recovery ends before it
+	$node->stop('immediate');
+	append_to_file($tombstone =~ s/-[0-9a-f]{16}-/-0123456789abcdef-/r, '');
 	$node->start;
-	ok(-e $node->data_dir . "/omendb/marks/$id.drop", 'the tombstone is there');
-	ok(!-e $file, 'recovery does not make a file that has one');
-	$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
-	$node->restart;
+	is(join(',', glob("$drops/*")), '', 'later ones, and those of other clusters, are void');
+	sql($node, 'CHECKPOINT');
+	sql($node, "SELECT omendb.test_file_drop('$id'); SELECT pg_switch_wal()");
+	ok(-e (glob("$drops/$id-*.drop"))[0], 'there is another one');
+	$node->stop('immediate');
+	system_or_bail('pg_resetwal', '-f', '-D', $node->data_dir);
+	$node->start;
+	is(join(',', glob("$drops/*")), '', 'pg_resetwal: all are void');
+	sql($node, 'CHECKPOINT');
+	usleep(1_200_000);
+	is(sql($node, "SELECT omendb.test_file_read('$id', 2, 500000, $owner)"), 2, 'the file is there');
+	# recovery puts back the tombstone whose record it finds
+	sql($node, "SELECT omendb.test_file_drop('$id'); SELECT pg_switch_wal()");
+	$node->stop('immediate');
+	$node->start;
 	settle($node);
+	is(sql($node, "SELECT omendb.test_file_read('$id', 2, 500000, $owner)"), -1, 'dropped');
 	is(leftovers($node), '', 'nothing is left over');
 }
 
@@ -157,8 +182,8 @@ for my $dropped (0, 1)
 	my ($id) = list($node, $owner);
 	if ($dropped)
 	{
-		sql($node, "SELECT omendb.test_file_drop('$id')");
-		settle($node);
+		# flushed, without a checkpoint
+		sql($node, "SELECT omendb.test_file_drop('$id'); SELECT pg_switch_wal()");
 	}
 	$node->stop('immediate');
 	my $offset = -s $node->logfile;
@@ -213,7 +238,7 @@ sql($node, 'SELECT omendb.test_file_write(20, 50000, 55)');
 $node->wait_for_catchup($standby);
 is(leftovers($standby), '', 'standby: the part has gone');
 
-sql($node, "SELECT omendb.test_file_owner('$new', 51, true), omendb.test_file_owner('$new', 50, false)");
+sql($node, "SELECT omendb.test_file_owner('$new', 51, true), omendb.test_file_owner('$new', 50, false); SELECT pg_switch_wal()");
 $node->wait_for_catchup($standby);
 is(join(',', list($standby, 51)), $new, 'standby: owner added');
 is(join(',', list($standby, 50)), $new2, 'standby: owner removed');
@@ -225,11 +250,13 @@ is($reader->query_safe("SELECT omendb.test_file_hold('$new', 3, 51)"),
 sql($node, "SELECT omendb.test_file_drop('$new')");
 $node->wait_for_catchup($standby);
 settle($node);
+$node->wait_for_catchup($standby);
+sql($standby, 'CHECKPOINT');
 usleep(1_000_000);
 is(scalar(grep { /$new/ } glob($standby->data_dir . '/omendb/sst/*')),
 	1, 'standby: the file stays as long as it is in use');
 $reader->query_safe('ROLLBACK');
-settle($standby);
+settle($standby, $node);
 is(scalar(grep { /$new/ } glob($standby->data_dir . '/omendb/sst/*')),
 	0, 'standby: and goes then');
 $reader->quit;

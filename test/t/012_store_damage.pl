@@ -13,6 +13,8 @@ $node->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.gc_interval = 0
+omendb.trash_retention = 0
 log_min_messages = warning
 });
 $node->start;
@@ -166,6 +168,7 @@ is(sql('SELECT damaged_row_groups FROM omendb.store_stats()'),
 	2, 'truncated: counted');
 # dropping it gets rid of it
 sql("SELECT omendb.test_file_drop('$short'), omendb.test_file_drop('$empty')");
+sql('CHECKPOINT');
 $node->poll_query_until('postgres',
 	'SELECT damaged_row_groups = 0 FROM omendb.store_stats()');
 ok(!-e $short_path, 'a damaged row group can be dropped');
@@ -277,6 +280,7 @@ my $starts = sql('SELECT starts FROM omendb.store_stats()');
 new_log();
 chmod 0500, "$data/omendb/sst";
 sql("SELECT omendb.test_file_drop('$stuck')");
+sql('CHECKPOINT');
 for (1 .. 100)
 {
 	last if slurp_file($node->logfile, $log_offset) =~ /could not remove/;
@@ -291,7 +295,7 @@ is(sql('SELECT starts FROM omendb.store_stats()'),
 chmod 0700, "$data/omendb/sst";
 for (1 .. 100)
 {
-	last unless my @left = glob("$data/omendb/marks/*");
+	last unless my @left = glob("$data/omendb/drops/*");
 	usleep(100_000);
 }
 is(join(',', glob("$data/omendb/*/$stuck*")), '', 'can be removed: is gone');
@@ -304,6 +308,7 @@ SKIP:
 	my $pid = sql('SELECT rocksdb_pid FROM omendb.store_stats()');
 	system('prlimit', '--pid', $pid, '--fsize=100:') == 0 or die;
 	sql("SELECT omendb.test_file_drop('$gone')");
+	sql('CHECKPOINT');
 	ok($node->poll_query_until('postgres',
 			"SELECT last_error ~ 'File too large' FROM omendb.store_stats()"),
 		'no space: noticed');
@@ -313,7 +318,7 @@ SKIP:
 	# its process is another one each time: the limit has gone with it
 	for (1 .. 100)
 	{
-		last unless my @left = glob("$data/omendb/marks/*");
+		last unless my @left = glob("$data/omendb/drops/*");
 		usleep(100_000);
 	}
 	is(join(',', glob("$data/omendb/*/$gone*")), '', 'space again: dropped');
@@ -393,7 +398,7 @@ my $control = "$data/omendb/omendb.control";
 my $text = slurp_file($control);
 for my $case (
 	[ sub { $_[0] =~ s/(system_identifier = )\d+/${1}7/ }, qr/belongs to the database system 7, this is \d+/ ],
-	[ sub { $_[0] =~ s/(format_version = )2/${1}9/ }, qr/format version 9, this version of omendb reads 2/ ],
+	[ sub { $_[0] =~ s/(format_version = )3/${1}9/ }, qr/format version 9, this version of omendb reads 3/ ],
 	[ sub { $_[0] =~ s/row_group.*//s }, qr/file "omendb\/omendb.control" is malformed/ ],
 	[ sub { $_[0] = undef }, qr/file "omendb\/omendb.control" is missing/ ])
 {

@@ -18,6 +18,7 @@ our @EXPORT = qw(
   omen_node omen_conf omen_helpers seal_all compare_twins check_indexes
   kill_server children_of stored_ids referenced_ids check_store start_load
   stop_load make_twins twin_scripts server_pid crash_free no_checksums
+  lose_tail_by_reset lose_tail_by_zeroes
 );
 
 # Settings that every server of these tests starts with.
@@ -382,7 +383,7 @@ sub check_store
 	my (@want, @have);
 	for (1 .. 100)
 	{
-		$node->safe_psql('postgres', 'SELECT omendb.gc()');
+		$node->safe_psql('postgres', 'SELECT omendb.gc(); CHECKPOINT');
 		@want = referenced_ids($node, @tables);
 		@have = stored_ids($node);
 		last if "@want" eq "@have";
@@ -392,6 +393,32 @@ sub check_store
 		"$what: the store holds the files of the row groups in use ("
 		  . scalar(@want)
 		  . "), no other");
+}
+
+# The end of WAL is lost, on a server that has been stopped: by pg_resetwal, which
+# gives up everything since the last checkpoint, ...
+sub lose_tail_by_reset
+{
+	my ($node) = @_;
+	return PostgreSQL::Test::Utils::system_or_bail('pg_resetwal', '-f', '-D', $node->data_dir);
+}
+
+# ... or by zeroes in the place of the first record after a position: recovery takes
+# them for the end.
+sub lose_tail_by_zeroes
+{
+	my ($node, $after) = @_;
+	my $dir = $node->data_dir . '/pg_wal';
+	my ($tli) = `pg_controldata -D '${\$node->data_dir}'` =~ /TimeLineID:\s+(\d+)/;
+	my $dump = `pg_waldump -p '$dir' -n 1 -s '$after' 2>/dev/null`;
+	my ($hi, $first) = $dump =~ m{lsn: ([0-9A-F]+)/([0-9A-F]+)} or die "no record after $after";
+	my $file = sprintf('%s/%08X%08X%08X', $dir, $tli, hex($hi), hex($first) >> 24);
+	open(my $fh, '+<', $file) or die "$file: $!";
+	binmode $fh;
+	sysseek($fh, hex($first) & 0xFFFFFF, 0);
+	syswrite($fh, "\0" x 64);
+	close $fh;
+	return;
 }
 
 # No process of the server has crashed, but for those we killed.
