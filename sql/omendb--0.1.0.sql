@@ -125,6 +125,13 @@ COMMENT ON FUNCTION omendb.empty_trash() IS
 'delete the files of row groups that rest in the trash; returns how many';
 REVOKE ALL ON FUNCTION omendb.empty_trash() FROM PUBLIC;
 
+CREATE FUNCTION omendb.adopt_store(system_identifier bigint)
+RETURNS void AS 'MODULE_PATHNAME', 'omen_adopt_store'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.adopt_store(bigint) IS
+'make the store, which belongs to the given database system, this one''s (after pg_resetwal with a guessed control file)';
+REVOKE ALL ON FUNCTION omendb.adopt_store(bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION omendb.cache_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.store_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.cache_reset() FROM PUBLIC;

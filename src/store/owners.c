@@ -286,25 +286,32 @@ omen_store_mark_owners(const OmenRowGroupId *ids, const OmenOwner *owners,
 {
 	int			nmarks;
 	OmenName   *marks = omen_read_names(OMEN_MARK_DIR, &nmarks, NULL);
+	OmenName   *new_marks = palloc0(sizeof(OmenName) * n);
+	int			nnew = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		char		path[OMEN_PATH_LEN];
-		OmenName	mark;
 
-		CHECK_FOR_INTERRUPTS();
 		omen_owned_file_note(&owners[i].rnode);
 		omen_sst_path(path, &ids[i], &owners[i]);
-		if (!omen_file_exists(path))
-		{
-			memset(&mark, 0, sizeof(mark));
-			mark.kind = OMEN_NAME_OWN;
-			mark.id = ids[i];
-			mark.owner = owners[i];
-			mark.xid = xid;
-			omen_mark_path(path, &mark);
-			omen_create_mark(path);
-		}
+		if (omen_file_exists(path))
+			continue;
+		new_marks[nnew].kind = OMEN_NAME_OWN;
+		new_marks[nnew].id = ids[i];
+		new_marks[nnew].owner = owners[i];
+		new_marks[nnew].xid = xid;
+		nnew++;
+	}
+	/* before anything that says the contrary is taken away */
+	omen_create_marks(new_marks, nnew);
+	pfree(new_marks);
+
+	for (int i = 0; i < n; i++)
+	{
+		char		path[OMEN_PATH_LEN];
+
+		CHECK_FOR_INTERRUPTS();
 		for_names_of(j, marks, nmarks, &ids[i])
 		{
 			if (marks[j].kind == OMEN_NAME_GONE &&
@@ -337,7 +344,6 @@ void
 omen_store_mark_gone(const OmenRowGroupId *id, const OmenOwner *owner,
 					 bool dead, const OmenStamp *stamp)
 {
-	char		path[OMEN_PATH_LEN];
 	OmenName	mark;
 
 	memset(&mark, 0, sizeof(mark));
@@ -346,9 +352,7 @@ omen_store_mark_gone(const OmenRowGroupId *id, const OmenOwner *owner,
 	mark.id = *id;
 	mark.owner = *owner;
 	mark.stamp = *stamp;
-	omen_mark_path(path, &mark);
-	omen_create_mark(path);
-	fsync_fname(OMEN_MARK_DIR, true);
+	omen_create_marks(&mark, 1);
 }
 
 /*

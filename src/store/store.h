@@ -216,6 +216,9 @@ pg_noreturn extern void omen_store_missing(const OmenRowGroupId *id,
  */
 extern bool omen_store_usable(void);
 
+/* Errors out if the store is known to be refused, and in single-user mode */
+extern void omen_store_check_ready(void);
+
 /* What this backend has done with the cache since it started (for EXPLAIN) */
 typedef struct OmenCacheUsage
 {

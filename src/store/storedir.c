@@ -172,26 +172,43 @@ omen_mark_path(char *path, const OmenName *parts)
 }
 
 /*
- * Create an empty file, durable but for its folder's entry, which the caller
- * fsyncs (once for many).  An existing one is fine.
+ * Create empty files, which are durable on return; existing ones are fine.  All
+ * are of one folder.  They are created first and fsynced then: a file system
+ * with a journal has done all with the first.
  */
 void
-omen_create_mark(const char *path)
+omen_create_marks(const OmenName *names, int n)
 {
-	int			fd = OpenTransientFile(path, O_RDWR | O_CREAT | PG_BINARY);
+	char		path[OMEN_PATH_LEN];
+	char	   *slash;
 
-	if (fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create file \"%s\": %m", path)));
-	if (pg_fsync(fd) != 0)
-		ereport(data_sync_elevel(ERROR),
-				(errcode_for_file_access(),
-				 errmsg("could not fsync file \"%s\": %m", path)));
-	if (CloseTransientFile(fd) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not close file \"%s\": %m", path)));
+	for (int i = 0; i < n; i++)
+	{
+		int			fd;
+
+		CHECK_FOR_INTERRUPTS();
+		omen_mark_path(path, &names[i]);
+		fd = OpenTransientFile(path, O_RDWR | O_CREAT | PG_BINARY);
+		if (fd < 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not create file \"%s\": %m", path)));
+		if (CloseTransientFile(fd) != 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not close file \"%s\": %m", path)));
+	}
+	for (int i = 0; i < n; i++)
+	{
+		omen_mark_path(path, &names[i]);
+		fsync_fname(path, false);
+	}
+	if (n > 0)
+	{
+		slash = strrchr(path, '/');
+		*slash = '\0';
+		fsync_fname(path, true);
+	}
 }
 
 /* Remove a file that may not exist; returns whether it did. */
@@ -441,7 +458,7 @@ omen_store_check_folder(char *reason, Size reasonlen)
 	{
 		snprintf(reason, reasonlen,
 				 "the store belongs to the database system " UINT64_FORMAT
-				 ", this is " UINT64_FORMAT,
+				 ", this is " UINT64_FORMAT " (see omendb.adopt_store())",
 				 control.system_identifier, GetSystemIdentifier());
 		return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
 	}
@@ -466,4 +483,63 @@ omen_store_check_folder(char *reason, Size reasonlen)
 		closedir(dir);
 	}
 	return 0;
+}
+
+/*
+ * Make a store that is refused because of its system identifier this server's.
+ * sysid is what it is known by so far, which the caller has to know.
+ *
+ * What had been given up in it is given up no more: marks and tombstones have
+ * positions of another WAL.  Garbage collection judges anew.  They go first, so
+ * that nothing is believed of them if we are interrupted.
+ */
+void
+omen_store_adopt(uint64 sysid)
+{
+	ControlData control;
+
+	switch (read_control(&control))
+	{
+		case 0:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("file \"%s\" is missing", OMEN_CONTROL_FILE),
+					 errhint("Put it back; it is a text file of three lines, which tell format_version, system_identifier and row_group_blocks.")));
+			break;
+		case -1:
+			if (errno != 0)
+				ereport(ERROR,
+						(errcode_for_file_access(),
+						 errmsg("could not open file \"%s\": %m",
+								OMEN_CONTROL_FILE)));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("file \"%s\" is malformed", OMEN_CONTROL_FILE)));
+			break;
+		default:
+			break;
+	}
+	if (control.system_identifier == GetSystemIdentifier())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the omendb store belongs to this database system already")));
+	if (control.system_identifier != sysid)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the omendb store belongs to the database system " UINT64_FORMAT ", not " UINT64_FORMAT,
+						control.system_identifier, sysid)));
+	if (control.format != OMEN_STORE_FORMAT ||
+		control.row_group_blocks != omen_row_group_blocks)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the omendb store has format version %u and row groups of %d blocks, expected are %u and %d",
+						control.format, control.row_group_blocks,
+						OMEN_STORE_FORMAT, omen_row_group_blocks)));
+
+	LWLockAcquire(omen_marks_lock, LW_EXCLUSIVE);
+	omen_store_make_dirs();
+	omen_store_void_all_drops();
+	write_control();
+	LWLockRelease(omen_marks_lock);
+	omen_store_kick();
 }

@@ -18,6 +18,7 @@
 PG_FUNCTION_INFO_V1(omen_cache_stats);
 PG_FUNCTION_INFO_V1(omen_store_stats);
 PG_FUNCTION_INFO_V1(omen_cache_reset);
+PG_FUNCTION_INFO_V1(omen_adopt_store);
 
 /* cache_stats() returns one row; see the SQL script for its columns */
 Datum
@@ -145,5 +146,20 @@ omen_cache_reset(PG_FUNCTION_ARGS)
 {
 	omen_require_preload();
 	omen_store_reset_cache();
+	PG_RETURN_VOID();
+}
+
+/* adopt_store(system_identifier bigint) returns void */
+Datum
+omen_adopt_store(PG_FUNCTION_ARGS)
+{
+	omen_require_preload();
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to adopt the omendb store")));
+	PreventCommandIfReadOnly("omendb.adopt_store()");
+	PreventCommandDuringRecovery("omendb.adopt_store()");
+	omen_store_adopt((uint64) PG_GETARG_INT64(0));
 	PG_RETURN_VOID();
 }

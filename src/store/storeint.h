@@ -76,11 +76,12 @@ extern void omen_sst_path(char *path, const OmenRowGroupId *id,
 extern void omen_temp_path(char *path, const OmenRowGroupId *id, bool redo);
 extern void omen_mark_path(char *path, const OmenName *parts);
 extern void omen_make_dir(const char *path);
-extern void omen_create_mark(const char *path);
+extern void omen_create_marks(const OmenName *names, int n);
 extern bool omen_remove_mark(const char *path);
 extern bool omen_file_exists(const char *path);
 extern void omen_store_make_dirs(void);
 extern void omen_store_prepare_folder(void);
+extern void omen_store_adopt(uint64 sysid);
 extern int	omen_store_check_folder(char *reason, Size reasonlen);
 
 /* ---- owners (owners.c); these also for redo ---- */
@@ -112,6 +113,7 @@ extern void omen_stamp_now(OmenStamp *stamp, XLogRecPtr lsn);
 extern void omen_store_mark_dropped(const OmenRowGroupId *ids, int nids,
 									bool dead, const OmenStamp *stamp);
 extern void omen_store_void_drops(void);
+extern void omen_store_void_all_drops(void);
 extern bool omen_tombstone_exists(const OmenRowGroupId *id);
 extern OmenDrops *omen_drops_due(void);
 extern bool omen_drops_waiting(void);
@@ -326,7 +328,6 @@ typedef struct OmenStoreWait
 
 extern void omen_store_wait_init(OmenStoreWait *wait);
 extern void omen_store_wait_check(OmenStoreWait *wait);
-extern void omen_store_check_ready(void);
 extern void omen_store_check_writable(void);
 extern void omen_store_ingest(const OmenRowGroupId *id, const OmenOwner *owner);
 extern OmenResult omen_store_read(const OmenChunkKey *key,

@@ -249,27 +249,37 @@ omen_store_void_drops(void)
 }
 
 /*
+ * Void all tombstones and marks of owners that have left: their positions mean
+ * nothing in this system's WAL.
+ */
+void
+omen_store_void_all_drops(void)
+{
+	Checkpoint	checkpoint = {.reset = true};
+
+	void_names(OMEN_DROP_DIR, &checkpoint);
+	void_names(OMEN_MARK_DIR, &checkpoint);
+}
+
+/*
  * Leave tombstones.  Also called by redo.
  */
 void
 omen_store_mark_dropped(const OmenRowGroupId *ids, int nids, bool dead,
 						const OmenStamp *stamp)
 {
+	OmenName   *names = palloc0(sizeof(OmenName) * nids);
+
 	omen_make_dir(OMEN_DROP_DIR);
 	for (int i = 0; i < nids; i++)
 	{
-		OmenName	name;
-		char		path[OMEN_PATH_LEN];
-
-		memset(&name, 0, sizeof(name));
-		name.kind = OMEN_NAME_DROP;
-		name.dead = dead;
-		name.id = ids[i];
-		name.stamp = *stamp;
-		omen_mark_path(path, &name);
-		omen_create_mark(path);
+		names[i].kind = OMEN_NAME_DROP;
+		names[i].dead = dead;
+		names[i].id = ids[i];
+		names[i].stamp = *stamp;
 	}
-	fsync_fname(OMEN_DROP_DIR, true);
+	omen_create_marks(names, nids);
+	pfree(names);
 	omen_store_note_tombstones();
 }
 

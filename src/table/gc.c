@@ -594,6 +594,8 @@ omen_collect_garbage(bool explicit)
 	Sweep		sweep;
 	int64		dropped = 0;
 
+	/* nothing is to be written into a store that is not ours */
+	omen_store_check_ready();
 	begin_sweep(&sweep, explicit);
 	for (int i = 0; i < sweep.list.n; i++)
 	{

@@ -160,7 +160,8 @@ omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy, int elevel)
 	bool		truncated = false;
 	bool		waiters;
 
-	if (omen_truncation_is_barred())
+	/* what the store has of these blocks is asked below */
+	if (omen_truncation_is_barred() || !omen_store_usable())
 		return false;
 
 	pgstat_progress_update_param(PROGRESS_VACUUM_PHASE,

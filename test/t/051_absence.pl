@@ -50,14 +50,14 @@ sub look
 sub provoke
 {
 	my ($name) = @_;
-	for (1 .. 2)
+	for my $round (1 .. 2)
 	{
 		# which warns each time
 		$node->psql('postgres', 'SET log_min_messages = error; SELECT omendb.gc()');
 		$node->psql('postgres', "VACUUM $name");
 		$node->psql('postgres', "SELECT omendb.seal('$name', true)");
 		$node->psql('postgres', 'CHECKPOINT');
-		usleep(1_300_000);
+		usleep($round == 1 ? 100_000 : 1_300_000);
 	}
 	return;
 }
