@@ -40,6 +40,14 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION omendb.adopt_relation(regclass, boolean) IS
 	'make a table whose file holds sealed rows an omendb table, and rebuild its indexes';
 
+CREATE FUNCTION omendb.repair_row_group(rel regclass, block bigint,
+	trust_file boolean DEFAULT false,
+	OUT header boolean, OUT markers int, OUT rows bigint, OUT id text)
+AS 'MODULE_PATHNAME', 'omen_repair_row_group'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.repair_row_group(regclass, bigint, boolean) IS
+	'rebuild the lost header and marker pages of the row group of a block';
+
 CREATE FUNCTION omendb.row_groups(rel regclass,
 	OUT first_block bigint, OUT id text, OUT state text, OUT rows bigint,
 	OUT cold_rows bigint, OUT cold_pages int, OUT thawed_pages int,

@@ -43,7 +43,7 @@ typedef enum OmenReclaimSpace
 	OMEN_RECLAIM_HALF
 } OmenReclaimSpace;
 
-extern int	omen_row_group_blocks;	/* blocks per row group, a power of two */
+extern PGDLLEXPORT int omen_row_group_blocks;	/* blocks per row group, a power of two */
 extern int	omen_cache_size_kb;
 extern bool omen_seal_enabled;
 extern int	omen_rocksdb_timeout;	/* seconds */

@@ -264,10 +264,10 @@ segment_has_cold(const OmenGroupCopy *copy, int segment)
 	return false;
 }
 
-/* See table.h */
-OmenSegmentReader *
-omen_cold_reader_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
-						 BlockNumber blk, int *block)
+/* Open the segment that has blk's place; *block is blk's number inside it */
+static OpenSegment *
+find_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
+			 BlockNumber blk, int *block)
 {
 	int			off = OmenGroupOffset(blk);
 	int			segno = off / OmenSegmentBlocks();
@@ -313,7 +313,28 @@ omen_cold_reader_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 
 found:
 	reader->current = victim;
-	if (!omen_segment_has_block(victim->columns, *block))
+	return victim;
+}
+
+/* See table.h */
+bool
+omen_cold_reader_holds(OmenColdReader *reader, const OmenGroupCopy *copy,
+					   BlockNumber blk)
+{
+	int			block;
+	OpenSegment *seg = find_segment(reader, copy, blk, &block);
+
+	return omen_segment_has_block(seg->columns, block);
+}
+
+/* See table.h */
+OmenSegmentReader *
+omen_cold_reader_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
+						 BlockNumber blk, int *block)
+{
+	OpenSegment *seg = find_segment(reader, copy, blk, block);
+
+	if (!omen_segment_has_block(seg->columns, *block))
 	{
 		char		idstr[OMEN_ID_STRLEN + 1];
 
@@ -323,7 +344,7 @@ found:
 				 errmsg("row group %s of relation \"%s\" does not hold block %u",
 						idstr, RelationGetRelationName(reader->rel), blk)));
 	}
-	return victim->columns;
+	return seg->columns;
 }
 
 /* See table.h */

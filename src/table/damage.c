@@ -23,14 +23,6 @@
 
 #include "miscadmin.h"
 
-/* What a look at the header says about a block */
-typedef enum BlockVerdict
-{
-	BLOCK_HOT,					/* hot, or not in a sealed row group */
-	BLOCK_COLD,					/* the bit is set */
-	BLOCK_UNKNOWN				/* a header page may have been lost */
-} BlockVerdict;
-
 /* See damage.h */
 void
 omen_report_lost_marker(Relation rel, BlockNumber blk)
@@ -40,7 +32,7 @@ omen_report_lost_marker(Relation rel, BlockNumber blk)
 			 errmsg("block %u of relation \"%s\" holds no rows, but is cold according to its row group",
 					blk, RelationGetRelationName(rel)),
 			 errdetail("Its marker page is lost or damaged."),
-			 omen_repair_hint()));
+			 omen_repair_hint(rel, blk)));
 }
 
 /* See damage.h */
@@ -52,7 +44,7 @@ omen_report_damaged(Relation rel, BlockNumber blk)
 			 errmsg("%s page %u of relation \"%s\" is damaged",
 					OmenGroupOffset(blk) == 0 ? "header" : "marker", blk,
 					RelationGetRelationName(rel)),
-			 omen_repair_hint()));
+			 omen_repair_hint(rel, blk)));
 }
 
 /* See damage.h */
@@ -65,7 +57,7 @@ omen_report_lost_header(Relation rel, BlockNumber first, BlockNumber marker)
 					first, RelationGetRelationName(rel)),
 			 errdetail("Block %u holds a marker page, but is not cold according to block %u.",
 					   marker, first),
-			 omen_repair_hint()));
+			 omen_repair_hint(rel, first)));
 }
 
 /*
@@ -97,8 +89,9 @@ may_be_lost_header(Relation rel, BlockNumber blk)
 	return result;
 }
 
-static BlockVerdict
-ask_header(Relation rel, BlockNumber blk)
+/* See damage.h */
+OmenBlockVerdict
+omen_ask_header(Relation rel, BlockNumber blk, bool landed)
 {
 	BlockNumber first = OmenGroupFirstBlock(blk);
 	BlockNumber late = first + OMEN_LATE_HEADER;
@@ -114,24 +107,26 @@ ask_header(Relation rel, BlockNumber blk)
 
 		UnlockReleaseBuffer(buf);
 		if (certain)
-			return cold ? BLOCK_COLD : BLOCK_HOT;
+			return cold ? OMEN_BLOCK_COLD : OMEN_BLOCK_HOT;
 		/* if both are header pages, the first block is the one */
-		return may_be_lost_header(rel, first) ? BLOCK_UNKNOWN : BLOCK_HOT;
+		return (landed && blk == first) || may_be_lost_header(rel, first) ?
+			OMEN_BLOCK_UNKNOWN : OMEN_BLOCK_HOT;
 	}
 
-	if (may_be_lost_header(rel, first) ||
-		(omen_row_group_blocks >= OMEN_MIN_RESERVING_GROUP &&
-		 RelationGetNumberOfBlocks(rel) > late &&
-		 may_be_lost_header(rel, late)))
-		return BLOCK_UNKNOWN;
-	return BLOCK_HOT;
+	if ((landed && blk == first) || may_be_lost_header(rel, first))
+		return OMEN_BLOCK_UNKNOWN;
+	if (omen_row_group_blocks >= OMEN_MIN_RESERVING_GROUP &&
+		RelationGetNumberOfBlocks(rel) > late &&
+		((landed && blk == late) || may_be_lost_header(rel, late)))
+		return OMEN_BLOCK_UNKNOWN;
+	return OMEN_BLOCK_HOT;
 }
 
 /* See damage.h */
 bool
 omen_header_may_be_lost(Relation rel, BlockNumber first)
 {
-	return ask_header(rel, first) == BLOCK_UNKNOWN;
+	return omen_ask_header(rel, first, false) == OMEN_BLOCK_UNKNOWN;
 }
 
 /* See damage.h */
@@ -173,7 +168,7 @@ omen_check_lost_header(Relation rel, BlockNumber first,
 	{
 		BlockNumber marker;
 
-		if (ask_header(rel, first) != BLOCK_UNKNOWN)
+		if (omen_ask_header(rel, first, false) != OMEN_BLOCK_UNKNOWN)
 			return;
 		marker = omen_find_marker(rel, first, strategy);
 		if (!BlockNumberIsValid(marker))
@@ -211,14 +206,14 @@ omen_check_doubtful(Relation rel, Buffer buf)
 		if (sound)
 			return;
 
-		switch (ask_header(rel, blk))
+		switch (omen_ask_header(rel, blk, false))
 		{
-			case BLOCK_HOT:
+			case OMEN_BLOCK_HOT:
 				return;
-			case BLOCK_UNKNOWN:
+			case OMEN_BLOCK_UNKNOWN:
 				omen_check_lost_header(rel, OmenGroupFirstBlock(blk), NULL);
 				return;
-			case BLOCK_COLD:
+			case OMEN_BLOCK_COLD:
 				break;
 		}
 	}
@@ -245,7 +240,7 @@ omen_check_beyond_end(Relation rel, BlockNumber blk)
 	if (blk < nblocks || OmenGroupFirstBlock(blk) >= nblocks ||
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		return;
-	if (ask_header(rel, blk) == BLOCK_COLD &&
+	if (omen_ask_header(rel, blk, false) == OMEN_BLOCK_COLD &&
 		blk >= RelationGetNumberOfBlocks(rel))
 		report_beyond_end(rel, blk, nblocks);
 }

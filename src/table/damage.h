@@ -92,8 +92,77 @@ pg_noreturn extern void omen_report_lost_marker(Relation rel, BlockNumber blk);
 pg_noreturn extern void omen_report_lost_header(Relation rel, BlockNumber first,
 												BlockNumber marker);
 
-/* For messages: what to do about it */
-#define omen_repair_hint() \
-	errhint("Put the page back from a backup.")
+/* What a look at the header page says about a block */
+typedef enum OmenBlockVerdict
+{
+	OMEN_BLOCK_HOT,				/* hot, or not in a sealed row group */
+	OMEN_BLOCK_COLD,			/* the bit is set */
+	OMEN_BLOCK_UNKNOWN			/* a header page may have been lost */
+} OmenBlockVerdict;
+
+/*
+ * No content lock may be held.  landed: the page may have been empty until a
+ * moment ago, so that rows on it do not prove that it is no header page.
+ */
+extern OmenBlockVerdict omen_ask_header(Relation rel, BlockNumber blk,
+										bool landed);
+
+/* For messages: what to do about it; blk is any block of the row group */
+#define omen_repair_hint(rel, blk) \
+	errhint("Call omendb.repair_row_group('%s', %u), or put the page back from a backup.", \
+			RelationGetRelationName(rel), OmenGroupFirstBlock(blk))
+
+/* ------------------------------------------------------------------------
+ * Places of lost pages (lost.c)
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * A row was put into block blk, and not by the same transaction before.  Raises
+ * an error if the page was a lost one; the row is then covered, so the
+ * transaction must not commit it.  No content lock may be held.
+ */
+extern void omen_check_landing(Relation rel, BlockNumber blk);
+/*
+ * Does a hot page, which is locked, hold rows, and all of them of transactions
+ * that have failed or not ended?
+ */
+extern bool omen_page_is_unsettled(Page page);
+
+/* What VACUUM has found */
+typedef struct OmenInspection
+{
+	Relation	rel;
+	BufferAccessStrategy strategy;
+	Buffer		vmbuffer;		/* to be released by the caller */
+	int64		lost;			/* pages whose places are kept */
+	BlockNumber first_lost;
+	bool		first_is_header;
+} OmenInspection;
+
+/*
+ * Before heapam's VACUUM comes to a row group: keep the places of lost pages
+ * among those it will visit, and mend the visibility map of cold ones.  nblocks:
+ * of the relation.  Holds ShareUpdateExclusiveLock.
+ */
+extern void omen_inspect_group(OmenInspection *insp, const OmenGroupCopy *copy,
+							   BlockNumber nblocks);
+/* To be called before the resource owner goes that was current then */
+extern void omen_inspection_end(OmenInspection *insp);
+/* One warning for all that was found */
+extern void omen_warn_lost(OmenInspection *insp);
+
+/*
+ * Run work(arg) in a subtransaction.  Returns false, and the error in
+ * CurrentMemoryContext, if it fails; a cancel or the end of the session is
+ * passed on.
+ */
+extern bool omen_guarded(void (*work) (void *), void *arg, ErrorData **error);
+/*
+ * Make a warning of an error that came of reading the row group that begins at
+ * first, or the relation, if InvalidBlockNumber; once.
+ */
+extern void omen_warn_unreadable(Relation rel, BlockNumber first,
+								 ErrorData *error, bool *warned);
 
 #endif							/* OMENDB_DAMAGE_H */

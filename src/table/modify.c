@@ -19,16 +19,50 @@
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "table/scan.h"
+#include "table/damage.h"
 
 /*
- * A row was put at tid.  When it is the first one in a block before a header
- * page to be, that can still be had for nothing.
+ * Blocks that our transaction has put a row into, after which it was seen that
+ * their pages are not lost ones.  Our own row keeps such a page from being
+ * sealed, and so from being lost as a cold one, while we run.
+ */
+typedef struct Landing
+{
+	RelFileLocator locator;
+	BlockNumber blk;
+	TransactionId xid;			/* of the top transaction */
+} Landing;
+
+#define LANDINGS	16
+static Landing landings[LANDINGS];
+
+static void
+check_landing(Relation rel, BlockNumber blk, Landing *landing)
+{
+	/* what is not permanent, or was made just now, has no sealed row groups */
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
+		rel->rd_createSubid != InvalidSubTransactionId)
+		return;
+	omen_check_landing(rel, blk);
+	landing->locator = rel->rd_locator;
+	landing->blk = blk;
+	landing->xid = GetTopTransactionId();
+}
+
+/*
+ * A row was put at tid.  It must not be on a lost page.  When it is the first
+ * one in a block before a header page to be, that can still be had for nothing.
  */
 static inline void
 note_insertion(Relation rel, ItemPointer tid)
 {
 	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
+	Landing    *landing = &landings[rel->rd_id % LANDINGS];
+
+	if (unlikely(landing->blk != blk ||
+				 landing->xid != GetTopTransactionIdIfAny() ||
+				 !RelFileLocatorEquals(landing->locator, rel->rd_locator)))
+		check_landing(rel, blk, landing);
 
 	if (unlikely(OmenReserveAfter(blk)) &&
 		ItemPointerGetOffsetNumberNoCheck(tid) == FirstOffsetNumber)
@@ -207,7 +241,10 @@ omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 	if (should_free)
 		pfree(tuple);
 
-	if (result == TM_Ok)
+	/* the old version's page was looked at */
+	if (result == TM_Ok &&
+		ItemPointerGetBlockNumber(&slot->tts_tid) !=
+		ItemPointerGetBlockNumber(otid))
 		note_insertion(rel, &slot->tts_tid);
 	return result;
 }

@@ -50,9 +50,7 @@ omen_next_header_block(Relation rel, BlockNumber blk)
 		return InvalidBlockNumber;
 	if (OmenGroupOffset(blk) < OMEN_LATE_HEADER)
 		return first + OMEN_LATE_HEADER;
-	if (first > MaxBlockNumber - omen_row_group_blocks)
-		return InvalidBlockNumber;
-	return first + omen_row_group_blocks;
+	return OmenNextGroup(first);
 }
 
 /* Is there a header page without rows of its own in this block? */

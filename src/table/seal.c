@@ -31,6 +31,7 @@
 #include "access/xlog.h"
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
+#include "table/damage.h"
 #include "table/exchange.h"
 #include "table/freeze.h"
 #include "table/reclaim.h"
@@ -214,6 +215,9 @@ find_header(GroupSeal *gs)
 	buf = omen_lock_header(gs->rel, gs->first, BUFFER_LOCK_SHARE, NULL);
 	if (!BufferIsValid(buf))
 	{
+		/* its rows must not be sealed under a header that leaves cold ones out */
+		omen_check_lost_header(gs->rel, gs->first, NULL);
+
 		/*
 		 * If the first block was added to the table in advance, and has never
 		 * been used before a crash, say, nobody need ever come to it, while
@@ -237,6 +241,8 @@ find_header(GroupSeal *gs)
 	draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
 	has_rows = OmenPageGetColdPage(BufferGetPage(buf))->nlines > 0;
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	if (gs->reserved && gs->header_off != 0)
+		omen_check_lost_header(gs->rel, gs->first, NULL);
 
 	if (draining)
 	{
@@ -808,28 +814,25 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	return true;
 }
 
-/* See table.h */
-void
-omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
+/* What omen_seal_relation() is at */
+typedef struct SealPass
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
-	XLogRecPtr	settled_lsn = InvalidXLogRecPtr;
+	Relation	rel;
+	int			options;
+	BlockNumber nblocks;
+	BlockNumber first;			/* row group */
+	XLogRecPtr	settled_lsn;
+	OmenSealStats *stats;
+} SealPass;
 
-	memset(stats, 0, sizeof(*stats));
-	if (!omen_relation_sealable(rel))
-		return;
-	if ((options & (OMEN_SEAL_SETTLED | OMEN_SEAL_YIELD)) != 0 &&
-		omen_is_tools_table(rel))
-		return;
-	if (options & OMEN_SEAL_SETTLED)
-	{
-		settled_lsn = omen_settled_lsn();
-		if (XLogRecPtrIsInvalid(settled_lsn))
-			return;
-	}
+/* Seal row groups from pass->first on */
+static void
+seal_groups(void *arg)
+{
+	SealPass   *pass = (SealPass *) arg;
 
-	for (BlockNumber first = 0; first < nblocks;
-		 first = OmenNextGroup(first))
+	for (; pass->first < pass->nblocks;
+		 pass->first = OmenNextGroup(pass->first))
 	{
 		GroupSeal	gs;
 		MemoryContext oldcxt;
@@ -837,22 +840,23 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 
 		CHECK_FOR_INTERRUPTS();
 		memset(&gs, 0, sizeof(gs));
-		gs.rel = rel;
-		gs.first = first;
-		gs.nblocks = Min(nblocks - first, (BlockNumber) omen_row_group_blocks);
-		gs.options = options;
+		gs.rel = pass->rel;
+		gs.first = pass->first;
+		gs.nblocks = Min(pass->nblocks - pass->first,
+						 (BlockNumber) omen_row_group_blocks);
+		gs.options = pass->options;
 		if (gs.nblocks < omen_row_group_blocks &&
-			!(options & OMEN_SEAL_TAIL))
+			!(pass->options & OMEN_SEAL_TAIL))
 			break;
 
 		/* a file that goes to another access method's table must stay hot */
-		if (!omen_hold_file(rel, &file))
+		if (!omen_hold_file(pass->rel, &file))
 			break;
 		gs.mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb seal",
 										ALLOCSET_DEFAULT_SIZES);
 		oldcxt = MemoryContextSwitchTo(gs.mcxt);
-		omen_freeze_begin(&gs.freeze, rel);
-		(void) seal_group(&gs, settled_lsn, stats);
+		omen_freeze_begin(&gs.freeze, pass->rel);
+		(void) seal_group(&gs, pass->settled_lsn, pass->stats);
 		omen_freeze_end(&gs.freeze);
 		MemoryContextSwitchTo(oldcxt);
 		MemoryContextDelete(gs.mcxt);
@@ -860,6 +864,48 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 
 		if (must_yield(&gs))
 			break;
+	}
+}
+
+/* See table.h */
+void
+omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
+{
+	SealPass	pass;
+	bool		warned = (options & OMEN_SEAL_NO_WARNING) != 0;
+
+	memset(stats, 0, sizeof(*stats));
+	if (!omen_relation_sealable(rel))
+		return;
+	if ((options & (OMEN_SEAL_SETTLED | OMEN_SEAL_YIELD)) != 0 &&
+		omen_is_tools_table(rel))
+		return;
+	pass.rel = rel;
+	pass.options = options;
+	pass.nblocks = RelationGetNumberOfBlocks(rel);
+	pass.first = 0;
+	pass.settled_lsn = InvalidXLogRecPtr;
+	pass.stats = stats;
+	if (options & OMEN_SEAL_SETTLED)
+	{
+		pass.settled_lsn = omen_settled_lsn();
+		if (XLogRecPtrIsInvalid(pass.settled_lsn))
+			return;
+	}
+
+	while (pass.first < pass.nblocks)
+	{
+		ErrorData  *error;
+
+		if (!(options & OMEN_SEAL_FORGIVE))
+		{
+			seal_groups(&pass);
+			break;
+		}
+		if (omen_guarded(seal_groups, &pass, &error))
+			break;
+		omen_warn_unreadable(rel, pass.first, error, &warned);
+		pass.first = OmenNextGroup(pass.first);
 	}
 }
 

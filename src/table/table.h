@@ -40,7 +40,9 @@
 typedef enum OmenPageKind
 {
 	OMEN_PAGE_MARKER = 1,		/* rows live in the store: OmenMarkerData */
-	OMEN_PAGE_HEADER = 2		/* one in a row group: OmenGroupHeaderData */
+	OMEN_PAGE_HEADER = 2,		/* one in a row group: OmenGroupHeaderData */
+	OMEN_PAGE_LOST = 3			/* in the place of one that is lost (lost.c):
+								 * never sound, says nothing */
 } OmenPageKind;
 
 /*
@@ -145,6 +147,14 @@ omen_page_is_header(Page page)
 		OmenPageGetColdPage(page)->kind == OMEN_PAGE_HEADER;
 }
 
+/* Does it keep the place of a cold page that is lost? */
+static inline bool
+omen_page_is_lost(Page page)
+{
+	return omen_page_is_cold(page) &&
+		OmenPageGetColdPage(page)->kind == OMEN_PAGE_LOST;
+}
+
 /*
  * Has a hot page, which is locked, no rows, dead ones included?
  */
@@ -201,6 +211,8 @@ extern uint16 *omen_page_line_map(Page page);
 
 /* Make page a cold page of the given kind; the rest is filled in afterwards */
 extern void omen_page_init(Page page, OmenPageKind kind, int group_offset);
+/* Let a page keep the place of a lost one; changes its first sector only */
+extern void omen_page_init_lost(Page page, int group_offset);
 /* Fill in the marker data of a marker page */
 extern void omen_page_set_marker(Page page, const OmenRowGroupId *id,
 								 uint32 rows_crc, int header_offset,
@@ -312,6 +324,9 @@ extern OmenSegmentReader *omen_cold_reader_segment(OmenColdReader *reader,
  */
 extern void omen_cold_reader_hold(OmenColdReader *reader);
 extern void omen_cold_reader_release(OmenColdReader *reader);
+/* Does the version hold blk? */
+extern bool omen_cold_reader_holds(OmenColdReader *reader,
+								   const OmenGroupCopy *copy, BlockNumber blk);
 /* Rebuild a cold block's heap page into page (BLCKSZ bytes, MAXALIGNed) */
 extern void omen_cold_reader_page(OmenColdReader *reader,
 								  const OmenGroupCopy *copy,
@@ -520,6 +535,9 @@ typedef struct OmenSealStats
 #define OMEN_SEAL_SETTLED	0x01	/* only row groups not written recently */
 #define OMEN_SEAL_TAIL		0x02	/* also the last, partly filled row group */
 #define OMEN_SEAL_YIELD		0x04	/* stop when somebody waits for our lock */
+#define OMEN_SEAL_FORGIVE	0x08	/* an error of one row group becomes a
+									 * warning, the first one */
+#define OMEN_SEAL_NO_WARNING	0x10	/* and not even that */
 
 /*
  * Seal what can be sealed of rel.  Caller holds ShareUpdateExclusiveLock.  With
@@ -561,6 +579,8 @@ extern void omen_log_thaw_page(Buffer page_buf, Buffer header_buf,
 							   int group_offset, uint16 nrows);
 extern void omen_log_unseal(Buffer page_buf);
 extern void omen_log_header(Buffer header_buf);
+extern void omen_log_lost_page(Buffer buf);
+extern void omen_log_repair(Buffer buf);
 
 extern void omen_table_redo(XLogReaderState *record);
 extern void omen_table_desc(StringInfo buf, XLogReaderState *record);

@@ -20,6 +20,7 @@
 #include "storage/lmgr.h"
 #include "storage/shmem.h"
 #include "table/gc.h"
+#include "table/repair.h"
 #include "table/settle.h"
 #include "table/worker.h"
 #include "tcop/utility.h"
@@ -97,6 +98,7 @@ omen_count_scan_blocks(uint64 cold, uint64 hot)
 PG_FUNCTION_INFO_V1(omen_seal);
 PG_FUNCTION_INFO_V1(omen_unseal);
 PG_FUNCTION_INFO_V1(omen_row_groups);
+PG_FUNCTION_INFO_V1(omen_repair_row_group);
 PG_FUNCTION_INFO_V1(omen_gc);
 PG_FUNCTION_INFO_V1(omen_scan_stats);
 PG_FUNCTION_INFO_V1(omen_scan_stats_reset);
@@ -125,7 +127,7 @@ open_table(Oid relid, LOCKMODE lockmode)
  * have come to belong to another table in between, there is another check.
  */
 static Relation
-open_table_to_maintain(Oid relid, const char *what)
+open_table_to_maintain(Oid relid, const char *what, LOCKMODE lockmode)
 {
 	Relation	rel = NULL;
 
@@ -139,7 +141,7 @@ open_table_to_maintain(Oid relid, const char *what)
 					 errmsg("permission denied to %s table \"%s\"", what,
 							name)));
 		if (pass == 0)
-			rel = open_table(relid, ShareUpdateExclusiveLock);
+			rel = open_table(relid, lockmode);
 	}
 	return rel;
 }
@@ -186,7 +188,7 @@ omen_seal(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("omendb.seal()");
 	PreventCommandIfReadOnly("omendb.seal()");
 
-	rel = open_table_to_maintain(relid, "seal");
+	rel = open_table_to_maintain(relid, "seal", ShareUpdateExclusiveLock);
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -227,7 +229,8 @@ omen_unseal(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("omendb.unseal()");
 	PreventCommandIfReadOnly("omendb.unseal()");
 
-	rel = open_table_to_maintain(PG_GETARG_OID(0), "unseal");
+	rel = open_table_to_maintain(PG_GETARG_OID(0), "unseal",
+								 ShareUpdateExclusiveLock);
 	thawed = omen_unseal_relation(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64(thawed);
@@ -293,6 +296,64 @@ omen_row_groups(PG_FUNCTION_ARGS)
 	}
 	relation_close(rel, AccessShareLock);
 	return (Datum) 0;
+}
+
+/*
+ * omendb.repair_row_group(rel regclass, block bigint, trust_file bool)
+ * returns record
+ */
+Datum
+omen_repair_row_group(PG_FUNCTION_ARGS)
+{
+	int64		block = PG_GETARG_INT64(1);
+	Relation	rel;
+	OmenRepairResult result;
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	omen_require_preload();
+	PreventCommandDuringRecovery("omendb.repair_row_group()");
+	PreventCommandIfReadOnly("omendb.repair_row_group()");
+
+	rel = open_table_to_maintain(PG_GETARG_OID(0), "repair",
+								 AccessExclusiveLock);
+	/* others have no row groups, or none that redo could find */
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
+		!RELKIND_HAS_STORAGE(rel->rd_rel->relkind) || !RelationNeedsWAL(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no sealed row groups that could be repaired",
+						RelationGetRelationName(rel))));
+	if (block < 0 || block >= RelationGetNumberOfBlocks(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" has no block %lld",
+						RelationGetRelationName(rel), (long long) block),
+				 errdetail("It has %u blocks.",
+						   RelationGetNumberOfBlocks(rel))));
+
+	omen_repair_group(rel, OmenGroupFirstBlock((BlockNumber) block),
+					  PG_GETARG_BOOL(2), &result);
+	if (result.header || result.markers > 0)
+		ereport(LOG,
+				(errmsg("row group at block %u of table \"%s\" was repaired: %d marker pages%s",
+						OmenGroupFirstBlock((BlockNumber) block),
+						RelationGetRelationName(rel), result.markers,
+						result.header ? " and the header page" : "")));
+	/* keeps the lock: others must not see it before we are through */
+	relation_close(rel, NoLock);
+
+	values[0] = BoolGetDatum(result.header);
+	values[1] = Int32GetDatum(result.markers);
+	values[2] = Int64GetDatum(result.rows);
+	nulls[3] = !result.header && result.markers == 0;
+	if (!nulls[3])
+	{
+		omen_id_format(&result.id, idstr);
+		values[3] = CStringGetTextDatum(idstr);
+	}
+	PG_RETURN_DATUM(make_row(fcinfo, values, nulls));
 }
 
 /* omendb.gc() returns bigint: row groups (owners) dropped */

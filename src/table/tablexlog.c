@@ -10,6 +10,10 @@
  * HEADER		block 0: the header page (initialised from the record)
  * UNSEAL		block 0: a header page with rows turns hot (full image); the
  *				row group has no header page any more
+ * LOST_PAGE	block 0: a page that was lost on the primary, and may not be on
+ *				a standby: changed only if it is not sound (no image)
+ * REPAIR		block 0: a lost cold page is there again, header or marker
+ *				(initialised from the record)
  *
  * The header bit and the page change in one record (invariant 5).  Redo of
  * SEAL_PAGE takes the page's cleanup lock before any other content lock: a
@@ -156,19 +160,56 @@ omen_log_header(Buffer header_buf)
 	PageSetLSN(page, recptr);
 }
 
-/* Fill a header page from the data of its block reference */
+/*
+ * Log that the place of a lost page is kept.  An image would overwrite the page
+ * of a standby that has not lost it.
+ */
+void
+omen_log_lost_page(Buffer buf)
+{
+	XLogRecPtr	recptr;
+
+	XLogBeginInsert();
+	XLogRegisterBuffer(0, buf, REGBUF_STANDARD | REGBUF_NO_IMAGE);
+	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_LOST_PAGE);
+	PageSetLSN(BufferGetPage(buf), recptr);
+}
+
+/* Log the whole contents of a cold page that was rebuilt */
+void
+omen_log_repair(Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+	XLogRecPtr	recptr;
+
+	omen_page_set_crc(page);
+	XLogBeginInsert();
+	XLogRegisterBuffer(0, buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+	XLogRegisterBufData(0, OmenPageGetData(page),
+						omen_page_data_length(page));
+	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_REPAIR);
+	PageSetLSN(page, recptr);
+}
+
+/* Fill a cold page from the data of its block reference */
 static void
-redo_init_header(XLogReaderState *record, uint8 block_id, Page page)
+redo_init_cold_page(XLogReaderState *record, Page page, Size min_len)
 {
 	Size		len;
-	char	   *data = XLogRecGetBlockData(record, block_id, &len);
+	char	   *data = XLogRecGetBlockData(record, 0, &len);
 
-	if (len < MAXALIGN(sizeof(OmenColdPageData)) +
-		MAXALIGN(sizeof(OmenGroupHeaderData)) ||
-		len > BLCKSZ - SizeOfPageHeaderData)
-		elog(PANIC, "header page image of %zu bytes", len);
+	if (len < min_len || len > BLCKSZ - SizeOfPageHeaderData)
+		elog(PANIC, "cold page image of %zu bytes", len);
 	omen_page_init(page, OMEN_PAGE_HEADER, 0);
 	memcpy(OmenPageGetData(page), data, len);
+}
+
+static void
+redo_init_header(XLogReaderState *record, Page page)
+{
+	redo_init_cold_page(record, page,
+						MAXALIGN(sizeof(OmenColdPageData)) +
+						MAXALIGN(sizeof(OmenGroupHeaderData)));
 }
 
 static void
@@ -190,7 +231,7 @@ redo_seal_page(XLogReaderState *record)
 		Page		page = BufferGetPage(page_buf);
 
 		if (is_header)
-			redo_init_header(record, 0, page);
+			redo_init_header(record, page);
 		else
 		{
 			OmenColdPage cold;
@@ -306,7 +347,7 @@ redo_header(XLogReaderState *record)
 	{
 		Page		page = BufferGetPage(buf);
 
-		redo_init_header(record, 0, page);
+		redo_init_header(record, page);
 		PageSetLSN(page, record->EndRecPtr);
 		MarkBufferDirty(buf);
 	}
@@ -325,6 +366,58 @@ redo_unseal(XLogReaderState *record)
 	space = PageGetHeapFreeSpace(BufferGetPage(buf));
 	UnlockReleaseBuffer(buf);
 	redo_note_free_space(record, space);
+}
+
+static void
+redo_lost_page(XLogReaderState *record)
+{
+	RelFileLocator rnode;
+	BlockNumber blk;
+	Buffer		buf;
+
+	XLogRecGetBlockTag(record, 0, &rnode, NULL, &blk);
+
+	/* it may read as zeros here as well, which is no error */
+	if (XLogReadBufferForRedoExtended(record, 0, RBM_NORMAL_NO_LOG, false,
+									  &buf) == BLK_NEEDS_REDO)
+	{
+		Page		page = BufferGetPage(buf);
+
+		if (!omen_page_is_cold(page) || !omen_page_is_sound(page, blk))
+		{
+			omen_page_init_lost(page, OmenGroupOffset(blk));
+			PageSetLSN(page, record->EndRecPtr);
+			MarkBufferDirty(buf);
+		}
+	}
+	if (BufferIsValid(buf))
+		UnlockReleaseBuffer(buf);
+	XLogRecordPageWithFreeSpace(rnode, blk, 0);
+}
+
+static void
+redo_repair(XLogReaderState *record)
+{
+	RelFileLocator rnode;
+	BlockNumber blk;
+	Buffer		buf;
+
+	XLogRecGetBlockTag(record, 0, &rnode, NULL, &blk);
+
+	/* on a standby that was made from lost pages it may be anything */
+	if (XLogReadBufferForRedoExtended(record, 0, RBM_ZERO_AND_CLEANUP_LOCK,
+									  true, &buf) == BLK_NEEDS_REDO)
+	{
+		Page		page = BufferGetPage(buf);
+
+		redo_init_cold_page(record, page,
+							MAXALIGN(sizeof(OmenColdPageData)));
+		PageSetLSN(page, record->EndRecPtr);
+		MarkBufferDirty(buf);
+	}
+	if (BufferIsValid(buf))
+		UnlockReleaseBuffer(buf);
+	XLogRecordPageWithFreeSpace(rnode, blk, 0);
 }
 
 /* Redo of table records */
@@ -346,6 +439,12 @@ omen_table_redo(XLogReaderState *record)
 			break;
 		case XLOG_OMEN_UNSEAL:
 			redo_unseal(record);
+			break;
+		case XLOG_OMEN_LOST_PAGE:
+			redo_lost_page(record);
+			break;
+		case XLOG_OMEN_REPAIR:
+			redo_repair(record);
 			break;
 		default:
 			elog(PANIC, "omendb: unknown op code %u", info);

@@ -379,7 +379,8 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 
 	cold = omen_lock_page(rel, buffer, off);
 	is_header = omen_page_is_header(BufferGetPage(buffer));
-	if (unlikely(cold) && !omen_page_is_sound(BufferGetPage(buffer), blk))
+	if (unlikely(cold) && !omen_page_is_lost(BufferGetPage(buffer)) &&
+		!omen_page_is_sound(BufferGetPage(buffer), blk))
 		omen_report_damaged(rel, blk);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (likely(!cold))

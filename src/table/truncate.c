@@ -132,7 +132,7 @@ end_is_free(Relation rel, BlockNumber needed, BlockNumber nblocks,
 
 	omen_group_copy_init(&copy);
 	for (BlockNumber first = OmenGroupFirstBlock(needed);
-		 first < nblocks && result;)
+		 first < nblocks && result; first = OmenNextGroup(first))
 	{
 		CHECK_FOR_INTERRUPTS();
 		omen_group_copy_load(&copy, rel, first, bstrategy);
@@ -142,9 +142,6 @@ end_is_free(Relation rel, BlockNumber needed, BlockNumber nblocks,
 		if (!copy.sealed &&
 			BlockNumberIsValid(omen_find_marker(rel, first, bstrategy)))
 			result = false;
-		if (first > MaxBlockNumber - omen_row_group_blocks)
-			break;
-		first += omen_row_group_blocks;
 	}
 	omen_group_copy_release(&copy);
 	return result;
@@ -185,7 +182,7 @@ omen_truncate_end(Relation rel, BufferAccessStrategy bstrategy, int elevel)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("the end of table \"%s\" is not given back: pages from block %u on are lost",
 							RelationGetRelationName(rel), lost),
-					 errhint("Put the pages back from a backup.")));
+					 omen_repair_hint(rel, lost)));
 			break;
 		}
 

@@ -6,13 +6,18 @@
  * heap_vacuum_rel() sees cold pages as empty, all-frozen ones: it skips them,
  * or leaves them alone.  Three things need care: it must not truncate them
  * away (truncate.c does that part of its work), it must not be told to visit
- * them on purpose, and it does not count their rows.
+ * them on purpose, and it does not count their rows.  And lost pages must be
+ * kept from it, since it takes them for new ones (lost.c).
+ *
+ * What is done beside heapam's work is done row group by row group under guard:
+ * one that cannot be read is warned about, once, and keeps neither the others,
+ * nor other tables, nor autovacuum's ANALYZE, from being done.
  *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
  */
-#include "table/table.h"
+#include "table/damage.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -47,38 +52,171 @@ typedef struct SealedSummary
 	bool		first_block_unsettled;
 } SealedSummary;
 
-static void
-summarize_sealed(Relation rel, SealedSummary *sum)
+/* A pass over the row groups that survives errors */
+typedef struct GroupPass
 {
+	Relation	rel;
+	BufferAccessStrategy strategy;
+	int			elevel;
+	BlockNumber first;			/* row group that is worked on */
+	BlockNumber nblocks;
+	SealedSummary *sum;
+	OmenInspection *inspection; /* for the first pass of all, else NULL */
+	BlockNumber step;			/* of the sample of hot pages */
+	BlockNumber hot_seen;
+	BlockNumber sampled;
+	double		rows;			/* on sampled pages */
+} GroupPass;
+
+/*
+ * Call work(pass) for the row groups from pass->first on, in a subtransaction,
+ * and again for those behind one that fails.  *warned: somebody has been told
+ * already.
+ */
+static void
+pass_over_groups(GroupPass *pass, void (*work) (void *), bool *warned)
+{
+	while (pass->first < pass->nblocks)
+	{
+		ErrorData  *error;
+
+		if (omen_guarded(work, pass, &error))
+			break;
+		/* pins went with the subtransaction */
+		if (pass->inspection != NULL)
+			pass->inspection->vmbuffer = InvalidBuffer;
+		omen_warn_unreadable(pass->rel, pass->first, error, warned);
+		pass->first = OmenNextGroup(pass->first);
+	}
+}
+
+/* Of one row group: what VACUUM wants to know */
+static void
+summarize_group(GroupPass *pass, OmenGroupCopy *copy)
+{
+	SealedSummary *sum = pass->sum;
+
+	omen_group_copy_load(copy, pass->rel, pass->first, pass->strategy);
+	if (pass->inspection != NULL)
+		omen_inspect_group(pass->inspection, copy, pass->nblocks);
+	if (!copy->sealed)
+	{
+		Buffer		buf;
+
+		if (sum->nblocks - pass->first < omen_row_group_blocks ||
+			copy->header_block != InvalidBlockNumber)
+			return;
+		buf = ReadBuffer(pass->rel, pass->first);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		if (!PageIsAllVisible(BufferGetPage(buf)))
+			sum->first_block_unsettled = true;
+		UnlockReleaseBuffer(buf);
+		return;
+	}
+	sum->cold_rows += copy->cold_rows;
+	for (int off = 0; off < omen_row_group_blocks; off++)
+	{
+		if (OmenBitmapIsSet(copy->cold, off))
+			sum->cold_pages++;
+	}
+}
+
+static void
+summarize_groups(void *arg)
+{
+	GroupPass  *pass = (GroupPass *) arg;
 	OmenGroupCopy copy;
+
+	omen_group_copy_init(&copy);
+	for (; pass->first < pass->nblocks;
+		 pass->first = OmenNextGroup(pass->first))
+	{
+		CHECK_FOR_INTERRUPTS();
+		summarize_group(pass, &copy);
+	}
+	omen_group_copy_release(&copy);
+	if (pass->inspection != NULL)
+		omen_inspection_end(pass->inspection);
+}
+
+/* inspection: NULL, or what to do on the way */
+static void
+summarize_sealed(Relation rel, SealedSummary *sum,
+				 BufferAccessStrategy strategy, OmenInspection *inspection,
+				 bool *warned)
+{
+	GroupPass	pass;
 
 	memset(sum, 0, sizeof(*sum));
 	sum->nblocks = RelationGetNumberOfBlocks(rel);
-	omen_group_copy_init(&copy);
-	for (BlockNumber first = 0; first < sum->nblocks;
-		 first = OmenNextGroup(first))
+	memset(&pass, 0, sizeof(pass));
+	pass.rel = rel;
+	pass.strategy = strategy;
+	pass.nblocks = sum->nblocks;
+	pass.sum = sum;
+	pass.inspection = inspection;
+	pass_over_groups(&pass, summarize_groups, warned);
+}
+
+/* Live rows on a page, which is share-locked */
+static double
+count_live_rows(Relation rel, Buffer buf, TransactionId oldest_xmin)
+{
+	Page		page = BufferGetPage(buf);
+	OffsetNumber maxoff;
+	double		rows = 0;
+
+	if (PageIsNew(page) || omen_page_is_cold(page))
+		return 0;
+	maxoff = PageGetMaxOffsetNumber(page);
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		omen_group_copy_load(&copy, rel, first, NULL);
-		if (!copy.sealed)
+		ItemId		lp = PageGetItemId(page, off);
+		HeapTupleData tuple;
+		HTSV_Result res;
+
+		if (!ItemIdIsNormal(lp))
+			continue;
+		ItemPointerSet(&tuple.t_self, BufferGetBlockNumber(buf), off);
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple.t_len = ItemIdGetLength(lp);
+		tuple.t_tableOid = RelationGetRelid(rel);
+		res = HeapTupleSatisfiesVacuum(&tuple, oldest_xmin, buf);
+		if (res == HEAPTUPLE_LIVE || res == HEAPTUPLE_DELETE_IN_PROGRESS)
+			rows += 1;
+	}
+	return rows;
+}
+
+static void
+sample_hot_pages(void *arg)
+{
+	GroupPass  *pass = (GroupPass *) arg;
+	TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(pass->rel);
+	OmenGroupCopy copy;
+
+	omen_group_copy_init(&copy);
+	for (; pass->first < pass->nblocks;
+		 pass->first = OmenNextGroup(pass->first))
+	{
+		omen_group_copy_load(&copy, pass->rel, pass->first, pass->strategy);
+		for (int off = 0; off < omen_row_group_blocks &&
+			 off < pass->nblocks - pass->first; off++)
 		{
+			BlockNumber blk = pass->first + off;
 			Buffer		buf;
 
-			if (sum->nblocks - first < omen_row_group_blocks ||
-				copy.header_block != InvalidBlockNumber)
+			if (omen_group_copy_is_cold(&copy, blk) ||
+				pass->hot_seen++ % pass->step != 0)
 				continue;
-			buf = ReadBuffer(rel, first);
+
+			CHECK_FOR_INTERRUPTS();
+			buf = ReadBufferExtended(pass->rel, MAIN_FORKNUM, blk, RBM_NORMAL,
+									 pass->strategy);
 			LockBuffer(buf, BUFFER_LOCK_SHARE);
-			if (!PageIsAllVisible(BufferGetPage(buf)))
-				sum->first_block_unsettled = true;
+			pass->sampled++;
+			pass->rows += count_live_rows(pass->rel, buf, oldest_xmin);
 			UnlockReleaseBuffer(buf);
-			continue;
-		}
-		sum->cold_rows += copy.cold_rows;
-		for (int off = 0; off < omen_row_group_blocks; off++)
-		{
-			if (OmenBitmapIsSet(copy.cold, off))
-				sum->cold_pages++;
 		}
 	}
 	omen_group_copy_release(&copy);
@@ -90,59 +228,18 @@ summarize_sealed(Relation rel, SealedSummary *sum)
  */
 static double
 estimate_hot_rows(Relation rel, SealedSummary *sum,
-				  BufferAccessStrategy bstrategy)
+				  BufferAccessStrategy bstrategy, bool *warned)
 {
-	TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(rel);
 	BlockNumber hot_pages = sum->nblocks - sum->cold_pages;
-	BlockNumber step = Max(1, hot_pages / HOT_SAMPLE_BLOCKS);
-	BlockNumber hot_seen = 0;
-	BlockNumber sampled = 0;
-	double		rows = 0;
-	OmenGroupCopy copy;
+	GroupPass	pass;
 
-	omen_group_copy_init(&copy);
-	for (BlockNumber blk = 0; blk < sum->nblocks; blk++)
-	{
-		Buffer		buf;
-		Page		page;
-
-		if (!omen_group_copy_has(&copy, blk))
-			omen_group_copy_load(&copy, rel, blk, bstrategy);
-		if (omen_group_copy_is_cold(&copy, blk) || hot_seen++ % step != 0)
-			continue;
-
-		CHECK_FOR_INTERRUPTS();
-		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL,
-								 bstrategy);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buf);
-		sampled++;
-		if (!PageIsNew(page) && !omen_page_is_cold(page))
-		{
-			OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
-
-			for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
-			{
-				ItemId		lp = PageGetItemId(page, off);
-				HeapTupleData tuple;
-				HTSV_Result res;
-
-				if (!ItemIdIsNormal(lp))
-					continue;
-				ItemPointerSet(&tuple.t_self, blk, off);
-				tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
-				tuple.t_len = ItemIdGetLength(lp);
-				tuple.t_tableOid = RelationGetRelid(rel);
-				res = HeapTupleSatisfiesVacuum(&tuple, oldest_xmin, buf);
-				if (res == HEAPTUPLE_LIVE ||
-					res == HEAPTUPLE_DELETE_IN_PROGRESS)
-					rows += 1;
-			}
-		}
-		UnlockReleaseBuffer(buf);
-	}
-	omen_group_copy_release(&copy);
-	return sampled == 0 ? 0 : rows * hot_pages / sampled;
+	memset(&pass, 0, sizeof(pass));
+	pass.rel = rel;
+	pass.strategy = bstrategy;
+	pass.nblocks = sum->nblocks;
+	pass.step = Max(1, hot_pages / HOT_SAMPLE_BLOCKS);
+	pass_over_groups(&pass, sample_hot_pages, warned);
+	return pass.sampled == 0 ? 0 : pass.rows * hot_pages / pass.sampled;
 }
 
 /*
@@ -219,18 +316,26 @@ correct_pages(Relation rel)
  * the table.
  */
 static void
-give_up_empty_groups(Relation rel)
+give_up_empty_groups(void *arg)
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	GroupPass  *pass = (GroupPass *) arg;
 
-	for (BlockNumber first = 0; first < nblocks;)
+	for (; pass->first < pass->nblocks;
+		 pass->first = OmenNextGroup(pass->first))
 	{
 		CHECK_FOR_INTERRUPTS();
-		omen_unseal_empty_group(rel, first);
-		if (first > MaxBlockNumber - omen_row_group_blocks)
-			break;
-		first += omen_row_group_blocks;
+		omen_unseal_empty_group(pass->rel, pass->first);
 	}
+}
+
+static void
+shrink(void *arg)
+{
+	GroupPass  *pass = (GroupPass *) arg;
+
+	if (omen_truncate_end(pass->rel, pass->strategy, pass->elevel) &&
+		pass->sum->cold_pages == 0)
+		correct_pages(pass->rel);
 }
 
 /*
@@ -243,11 +348,20 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	VacuumParams my_params = *params;
 	SealedSummary sum;
 	OmenSealStats stats;
+	OmenInspection inspection;
 	bool		sealable = omen_relation_sealable(rel);
-	int			elevel;
+	bool		warned;
 
-	elevel = (params->options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG2;
-	summarize_sealed(rel, &sum);
+	memset(&inspection, 0, sizeof(inspection));
+	inspection.rel = rel;
+	inspection.strategy = bstrategy;
+	warned = false;
+	summarize_sealed(rel, &sum, bstrategy, &inspection, &warned);
+	if (inspection.lost > 0)
+	{
+		omen_warn_lost(&inspection);
+		warned = true;
+	}
 	if (sum.cold_pages > 0)
 		my_params.options &= ~VACOPT_DISABLE_PAGE_SKIPPING;
 	if (sealable || sum.cold_pages > 0)
@@ -266,17 +380,30 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	/* pages may have been thawed meanwhile, none sealed */
 	if (my_params.truncate != params->truncate)
 	{
-		give_up_empty_groups(rel);
-		if (params->truncate != VACOPTVALUE_DISABLED &&
-			omen_truncate_end(rel, bstrategy, elevel) && sum.cold_pages == 0)
-			correct_pages(rel);
+		GroupPass	pass;
+
+		memset(&pass, 0, sizeof(pass));
+		pass.rel = rel;
+		pass.strategy = bstrategy;
+		pass.elevel = (params->options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG2;
+		pass.nblocks = RelationGetNumberOfBlocks(rel);
+		pass.sum = &sum;
+		pass_over_groups(&pass, give_up_empty_groups, &warned);
+		if (params->truncate != VACOPTVALUE_DISABLED)
+		{
+			ErrorData  *error;
+
+			if (!omen_guarded(shrink, &pass, &error))
+				omen_warn_unreadable(rel, InvalidBlockNumber, error, &warned);
+		}
 	}
 	if (sum.cold_pages > 0)
 	{
 		double		rows;
 
-		summarize_sealed(rel, &sum);
-		rows = sum.cold_rows + estimate_hot_rows(rel, &sum, bstrategy);
+		summarize_sealed(rel, &sum, bstrategy, NULL, &warned);
+		rows = sum.cold_rows + estimate_hot_rows(rel, &sum, bstrategy,
+												 &warned);
 		correct_row_counts(rel, &sum, rows);
 	}
 
@@ -300,7 +427,8 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 		return;
 	}
 	omen_seal_relation(rel,
-					   OMEN_SEAL_SETTLED |
+					   OMEN_SEAL_SETTLED | OMEN_SEAL_FORGIVE |
+					   (warned ? OMEN_SEAL_NO_WARNING : 0) |
 					   (AmAutoVacuumWorkerProcess() ? OMEN_SEAL_YIELD : 0),
 					   &stats);
 	if (stats.groups_sealed > 0)

@@ -53,6 +53,10 @@ omen_rmgr_identify(uint8 info)
 			return "HEADER";
 		case XLOG_OMEN_UNSEAL:
 			return "UNSEAL";
+		case XLOG_OMEN_LOST_PAGE:
+			return "LOST_PAGE";
+		case XLOG_OMEN_REPAIR:
+			return "REPAIR";
 		case XLOG_OMEN_FILE_DATA:
 			return "FILE_DATA";
 		case XLOG_OMEN_FILE_CLOSE:

@@ -15,6 +15,8 @@
 #define XLOG_OMEN_THAW_PAGE		0x10	/* a page turns hot again */
 #define XLOG_OMEN_HEADER		0x20	/* header page alone */
 #define XLOG_OMEN_UNSEAL		0x30	/* block 0 turns hot: no header left */
+#define XLOG_OMEN_LOST_PAGE		0x40	/* keep the place of a lost page */
+#define XLOG_OMEN_REPAIR		0x50	/* a lost page is there again */
 /* store records, store/storexlog.c */
 #define XLOG_OMEN_FILE_DATA		0x80	/* part of a row group's file */
 #define XLOG_OMEN_FILE_CLOSE	0x90	/* file complete: size and CRC */

@@ -50,6 +50,14 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 CREATE FUNCTION omendb.test_store_check()
 RETURNS text AS 'MODULE_PATHNAME', 'omen_test_store_check'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION omendb.test_count_row_groups(first bigint, nblocks bigint)
+RETURNS int AS 'MODULE_PATHNAME', 'omen_test_count_row_groups'
+LANGUAGE C STRICT;
+REVOKE ALL ON FUNCTION omendb.test_count_row_groups(bigint, bigint) FROM PUBLIC;
+CREATE FUNCTION omendb.test_free_space(rel regclass, block bigint, bytes int)
+RETURNS void AS 'MODULE_PATHNAME', 'omen_test_free_space'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION omendb.test_free_space(regclass, bigint, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_write(int, int, int, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_read(text, int, int, int, bool, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_drop(text) FROM PUBLIC;

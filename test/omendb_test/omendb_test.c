@@ -16,10 +16,13 @@
 
 #include <unistd.h>
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "storage/freespace.h"
 #include "store/store.h"
+#include "table/table.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -38,6 +41,8 @@ PG_FUNCTION_INFO_V1(omen_test_file_list);
 PG_FUNCTION_INFO_V1(omen_test_file_hold);
 PG_FUNCTION_INFO_V1(omen_test_process_threads);
 PG_FUNCTION_INFO_V1(omen_test_store_check);
+PG_FUNCTION_INFO_V1(omen_test_count_row_groups);
+PG_FUNCTION_INFO_V1(omen_test_free_space);
 
 /* stop_event_set(name text, action text, skip int) returns void */
 Datum
@@ -328,4 +333,42 @@ omen_test_store_check(PG_FUNCTION_ARGS)
 {
 	require_test_mode();
 	PG_RETURN_TEXT_P(cstring_to_text(omen_store_check_lists()));
+}
+
+/*
+ * count_row_groups(first bigint, nblocks bigint) returns int: how often does a
+ * loop over the row groups from first on run in a relation of nblocks blocks?
+ */
+Datum
+omen_test_count_row_groups(PG_FUNCTION_ARGS)
+{
+	BlockNumber nblocks = (BlockNumber) PG_GETARG_INT64(1);
+	int			n = 0;
+
+	for (BlockNumber first = OmenGroupFirstBlock((BlockNumber) PG_GETARG_INT64(0));
+		 first < nblocks; first = OmenNextGroup(first))
+	{
+		/* it must not begin anew at block 0 */
+		if (++n > 1000)
+			break;
+	}
+	PG_RETURN_INT32(n);
+}
+
+/*
+ * free_space(rel regclass, block bigint, bytes int) returns void: let the free
+ * space map offer a block, whatever is there
+ */
+Datum
+omen_test_free_space(PG_FUNCTION_ARGS)
+{
+	BlockNumber blk = (BlockNumber) PG_GETARG_INT64(1);
+	Relation	rel;
+
+	require_test_mode();
+	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
+	RecordPageWithFreeSpace(rel, blk, PG_GETARG_INT32(2));
+	FreeSpaceMapVacuumRange(rel, blk, blk + 1);
+	relation_close(rel, RowExclusiveLock);
+	PG_RETURN_VOID();
 }

@@ -13,34 +13,6 @@ use Test::More;
 
 my $rows = 6000;
 
-sub path_of
-{
-	my ($node, $table) = @_;
-	return $node->data_dir . '/'
-	  . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$table')");
-}
-
-sub read_block
-{
-	my ($file, $blk) = @_;
-	open(my $fh, '<:raw', $file) or die "$file: $!";
-	seek($fh, $blk * 8192, 0);
-	my $n = read($fh, my $page, 8192);
-	die "block $blk of $file" unless $n == 8192;
-	close $fh;
-	return $page;
-}
-
-sub write_block
-{
-	my ($file, $blk, $page) = @_;
-	open(my $fh, '+<:raw', $file) or die "$file: $!";
-	seek($fh, $blk * 8192, 0);
-	print $fh $page;
-	close $fh;
-	return;
-}
-
 # A node with table t, its heap twin h, sealed; referenced by a foreign key
 sub make_node
 {
@@ -184,13 +156,6 @@ sub run_paths
 	return $errors;
 }
 
-sub flip
-{
-	my ($page, $at, $bits) = @_;
-	substr($page, $at, 1) = chr(ord(substr($page, $at, 1)) ^ $bits);
-	return $page;
-}
-
 # Where things are in a cold page (see src/table/table.h)
 my $magic = 24;
 my $kind = 24 + 6;
@@ -219,7 +184,7 @@ foreach my $checksums (1, 0)
 {
 	my $node = make_node($checksums ? 'with_checksums' : 'without', $checksums);
 	$node->safe_psql('postgres', 'CREATE EXTENSION pg_visibility');
-	my $file = path_of($node, 't');
+	my $file = relation_file($node, 't');
 
 	foreach my $case (@cases)
 	{

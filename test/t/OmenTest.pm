@@ -19,6 +19,7 @@ our @EXPORT = qw(
   kill_server children_of stored_ids referenced_ids check_store start_load
   stop_load make_twins twin_scripts server_pid crash_free no_checksums
   lose_tail_by_reset lose_tail_by_zeroes
+  relation_file read_block write_block flip
 );
 
 # Settings that every server of these tests starts with.
@@ -429,6 +430,44 @@ sub crash_free
 	my @lines = grep { /PANIC|TRAP:|terminated by signal (?!9:)|inconsistent page found/ } split /\n/, $log;
 	diag($_) for @lines[0 .. ($#lines > 9 ? 9 : $#lines)];
 	return is(scalar @lines, 0, "$what: no process has crashed");
+}
+
+# Blocks of a table's file, for those who damage them
+
+sub relation_file
+{
+	my ($node, $table) = @_;
+	return $node->data_dir . '/'
+	  . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$table')");
+}
+
+sub read_block
+{
+	my ($file, $blk) = @_;
+	open(my $fh, '<:raw', $file) or die "$file: $!";
+	seek($fh, $blk * 8192, 0);
+	my $n = read($fh, my $page, 8192);
+	die "block $blk of $file" unless $n == 8192;
+	close $fh;
+	return $page;
+}
+
+sub write_block
+{
+	my ($file, $blk, $page) = @_;
+	open(my $fh, '+<:raw', $file) or die "$file: $!";
+	seek($fh, $blk * 8192, 0);
+	print $fh $page;
+	close $fh;
+	return;
+}
+
+# The page with some bits of one byte changed
+sub flip
+{
+	my ($page, $at, $bits) = @_;
+	substr($page, $at, 1) = chr(ord(substr($page, $at, 1)) ^ $bits);
+	return $page;
 }
 
 1;

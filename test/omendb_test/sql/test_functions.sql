@@ -21,3 +21,9 @@ SELECT * FROM omendb.test_file_list();
 RESET ROLE;
 REVOKE ALL ON FUNCTION omendb.test_file_list() FROM regress_omen_mere;
 DROP ROLE regress_omen_mere;
+
+-- loops over row groups end in a table of 32 TB, too (blocks 0 to 2^32 - 2)
+SELECT n, omendb.test_count_row_groups(first, n) = (n + b - 1) / b - first / b AS ends
+	FROM (VALUES (0, 0), (0, 1), (0, 1025), (4294965295, 4294967295),
+			(4294965295, 4294967294), (4294965295, 4294966272)) v(first, n),
+		CAST(current_setting('omendb.row_group_blocks') AS int) b;
