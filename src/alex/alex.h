@@ -484,7 +484,7 @@ typedef struct AlexDirHit
 #define XLOG_ALEX_INSERT_INNER	0x40	/* downlink; completes a split */
 #define XLOG_ALEX_NEWROOT		0x50	/* completes a split of the root */
 #define XLOG_ALEX_VACUUM		0x60	/* entries removed by VACUUM */
-#define XLOG_ALEX_DELETE		0x70	/* killed entries removed */
+#define XLOG_ALEX_DELETE		0x70	/* dead entries removed */
 #define XLOG_ALEX_UNLINK		0x80	/* empty leaf unlinked */
 #define XLOG_ALEX_REUSE			0x90	/* deleted page recycled */
 #define XLOG_ALEX_META			0xA0	/* meta page, cleanup information */
@@ -547,7 +547,8 @@ typedef struct xl_alex_remove
 {
 	TransactionId latestRemovedXid; /* XLOG_ALEX_DELETE only */
 	uint16		nslots;			/* uint16 slots follow in block 0's data */
-	uint16		unused;
+	uint8		catalog;		/* logical decoding may look at the table */
+	uint8		unused;
 } xl_alex_remove;
 
 typedef struct xl_alex_unlink
@@ -643,6 +644,9 @@ extern int	alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
 extern void alex_leaf_plan(const AlexItem *items, int nitems, int nslots,
 						   bool payload, AlexSpread spread,
 						   AlexLayout *layout);
+extern void alex_leaf_plan_ascending(const AlexItem *items, int nitems,
+									 int first, int nslots, bool payload,
+									 AlexLayout *layout);
 extern void alex_leaf_fill(Page page, const AlexLayout *layout,
 						   const AlexItem *items);
 extern int	alex_leaf_place(Page page, uint64 image, uint64 tid, bool append,
@@ -683,10 +687,15 @@ extern Buffer alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 							  Size newpayload);
 extern void alex_rebuild_leaf(Relation rel, Buffer buf, int nslots,
 							  bool payload, AlexSpread spread);
-extern void alex_delete_killed(Relation rel, Relation heapRel, Buffer buf);
+
+/* alexdelete.c */
 extern void alex_remove_items(Relation rel, Buffer buf, uint16 *slots,
 							  int nslots, bool vacuum,
-							  TransactionId latestRemovedXid);
+							  TransactionId latestRemovedXid, bool catalog);
+extern void alex_delete_killed(Relation rel, Relation heapRel, Buffer buf,
+							   const ItemPointerData *newtid);
+extern void alex_delete_bottomup(Relation rel, Relation heapRel, Buffer buf,
+								 Size newsize);
 
 /* alexbuild.c */
 extern IndexBuildResult *alexbuild(Relation heap, Relation index,

@@ -20,12 +20,13 @@
 /*
  * Densities, refitted from ALEX (0.8 before, 0.6 after an expansion) to pages
  * of bounded size: a leaf that can still grow does so at 0.8; one that cannot
- * is filled almost up before it is split, since shifting within a page is
- * cheap compared with a page more.
+ * is filled up before it is split, since shifting within a page is cheap
+ * compared with a page more.  The last leaf is not filled up entirely: if it
+ * is split for ascending keys, it stays as it is and has to take in late ones.
  */
 #define EXPAND_AT(nslots)	((nslots) * 4 / 5)
 #define EXPAND_TO			0.6
-#define SPLIT_AT(nslots)	((nslots) - (nslots) / 32)
+#define SPLIT_LAST_AT(nslots)	((nslots) - (nslots) / 32)
 
 /* An insert that moves more slots than this has the leaf spread out anew. */
 #define SHIFT_LIMIT			64
@@ -186,6 +187,20 @@ payload_fits(Page page, Size payload)
 		 alex_leaf_free_payload(page) >= payload);
 }
 
+/* Is that the last leaf with values (or NULLs)? */
+static bool
+is_last_leaf(Page page)
+{
+	return alex_key_class(alex_header(page)->high) != alex_leaf(page)->class;
+}
+
+/* How many entries may a leaf with so many slots have before it is split? */
+static int
+split_at(Page page, int nslots)
+{
+	return is_last_leaf(page) ? SPLIT_LAST_AT(nslots) : nslots;
+}
+
 /*
  * Can the leaf be laid out anew so that one more entry fits?  Returns the
  * number of slots to give it, or 0.
@@ -200,7 +215,7 @@ rebuild_slots(Page page, Size payload)
 
 	nslots = alex_leaf_choose_slots(leaf->nitems + 1, total, want_payload,
 									EXPAND_TO);
-	if (nslots == 0 || leaf->nitems + 1 > SPLIT_AT(nslots))
+	if (nslots == 0 || leaf->nitems + 1 > SPLIT_LAST_AT(nslots))
 		return 0;
 	if (payload_fits(page, payload))
 	{
@@ -229,7 +244,7 @@ insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
 	int			moved;
 	xl_alex_insert xlrec;
 
-	last_leaf = alex_key_class(leaf->common.high) != leaf->class;
+	last_leaf = is_last_leaf(page);
 	moved = alex_leaf_place(page, image, tid, last_leaf, &place);
 	if (moved > SHIFT_LIMIT && leaf->nitems < leaf->nslots * 9 / 10)
 	{
@@ -266,21 +281,34 @@ insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
 	END_CRIT_SECTION();
 }
 
+/* Does the leaf hold an entry with that key? */
+static bool
+has_image(Page page, uint64 image)
+{
+	int			slot = alex_leaf_next_used(page,
+										   alex_leaf_lower_bound(page, image, 0));
+
+	return slot < alex_leaf(page)->nslots && alex_images(page)[slot] == image;
+}
+
 /*
  * Insert into the exclusively locked leaf buf, making room as needed.  guard
  * is another locked leaf (or invalid) that keeps out inserters of the same
- * key.  Releases both.  Returns false if the leaf had to be split and the
+ * key.  churn: the entry is probably one of another version of a row that has
+ * entries with the same key.  Releases both.  Returns false if the leaf had to be split and the
  * entry has to be inserted from the start.
  */
 static bool
 insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
-			   AlexKey key, IndexTuple payload)
+			   AlexKey key, IndexTuple payload, ItemPointer ht_ctid,
+			   bool unique, bool churn)
 {
 	Page		page = BufferGetPage(buf);
 	AlexLeafHeader *leaf = alex_leaf(page);
 	uint64		tid = alex_key_tid(key);
 	Size		size = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
 	bool		tried_delete = false;
+	bool		tried_bottomup = false;
 	Buffer		rbuf;
 	Buffer		target;
 	bool		done = false;
@@ -294,7 +322,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		if (!tried_delete && alex_leaf_has_dead(page))
 		{
 			tried_delete = true;
-			alex_delete_killed(rel, heapRel, buf);
+			alex_delete_killed(rel, heapRel, buf, ht_ctid);
 			continue;
 		}
 		nslots = rebuild_slots(page, size);
@@ -302,7 +330,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		{
 			bool		append;
 
-			append = alex_key_class(leaf->common.high) != leaf->class &&
+			append = is_last_leaf(page) &&
 				alex_leaf_lower_bound(page, key.image, tid) >
 				alex_leaf_prev_used(page, leaf->nslots - 1);
 			alex_rebuild_leaf(rel, buf, nslots,
@@ -312,8 +340,17 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 			Assert(payload_fits(page, size));
 			break;
 		}
-		if (leaf->nitems < SPLIT_AT(leaf->nslots) && payload_fits(page, size))
+		if (leaf->nitems < split_at(page, leaf->nslots) && payload_fits(page, size))
 			break;
+
+		/* before a page more, look for versions that nobody needs */
+		if (!tried_bottomup &&
+			(churn || (unique && has_image(page, key.image))))
+		{
+			tried_bottomup = true;
+			alex_delete_bottomup(rel, heapRel, buf, size);
+			continue;
+		}
 
 		/* split; a split that was not completed before comes first */
 		if ((alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
@@ -327,7 +364,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		rbuf = alex_split_leaf(rel, buf, key, size);
 		target = alex_key_lt(key, alex_header(page)->high) ? buf : rbuf;
 		page = BufferGetPage(target);
-		if (alex_leaf(page)->nitems < SPLIT_AT(alex_leaf(page)->nslots) &&
+		if (alex_leaf(page)->nitems < split_at(page, alex_leaf(page)->nslots) &&
 			payload_fits(page, size))
 		{
 			insert_entry(rel, target, key.image, tid, payload);
@@ -353,7 +390,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 static bool
 do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
 		  Datum *values, bool *isnull, ItemPointer ht_ctid,
-		  IndexUniqueCheck checkUnique, bool unique)
+		  IndexUniqueCheck checkUnique, bool unique, bool indexUnchanged)
 {
 	AlexKey		start = key;
 	bool		is_unique = true;
@@ -426,7 +463,8 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
 		if (restart)
 			continue;
 
-		if (insert_on_leaf(rel, heapRel, buf, guard, key, payload))
+		if (insert_on_leaf(rel, heapRel, buf, guard, key, payload, ht_ctid,
+						   unique, indexUnchanged))
 			return is_unique;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -468,7 +506,7 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	payload = alex_form_payload(rel, &info, values, isnull, ht_ctid,
 								key.image);
 	result = do_insert(rel, heapRel, key, payload, values, isnull, ht_ctid,
-					   checkUnique, unique);
+					   checkUnique, unique, indexUnchanged);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;

@@ -495,6 +495,27 @@ alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
 }
 
 /*
+ * Plan a leaf for ascending keys: the entries from the one with index first
+ * on, without gaps, at its left end.  The model is that of all nitems, so that
+ * it predicts the slots of keys to come even if few or none are here.
+ */
+void
+alex_leaf_plan_ascending(const AlexItem *items, int nitems, int first,
+						 int nslots, bool payload, AlexLayout *layout)
+{
+	Assert(first <= nitems && nitems - first <= nslots);
+	Assert(nslots <= ALEX_MAX_SLOTS);
+
+	memset(layout, 0, sizeof(AlexLayout));
+	layout->nslots = nslots;
+	layout->nitems = nitems - first;
+	layout->flags = payload ? ALEX_LEAF_PAYLOAD : 0;
+	fit_model(items, nitems, 1.0, 0.5 - first, &layout->model);
+	for (int i = 0; i < layout->nitems; i++)
+		alex_bit_set(layout->used, i);
+}
+
+/*
  * Set gaps from what is in the used slots: each repeats its right neighbour.
  */
 static void

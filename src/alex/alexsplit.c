@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * alexsplit.c
- *	  Changes of whole leaves: layout anew, split, removal of entries.
+ *	  Changes of whole leaves: layout anew, split.
  *
  * All plans (which use floating point) are made before the critical section
  * and logged as bitmap and model; see alexleaf.c.
@@ -13,9 +13,14 @@
 #include "alex/alex.h"
 
 #include "access/nbtree.h"
-#include "access/tableam.h"
 #include "access/xloginsert.h"
 #include "storage/predicate.h"
+
+/*
+ * Of the entries of a last leaf that is split for ascending keys of several
+ * sessions, 1 / so many go to the right.
+ */
+#define ALEX_LATE_KEYS	16
 
 /*
  * The shortest separator between a last entry and the next one: a bound
@@ -149,6 +154,48 @@ choose_split(const AlexItem *items, int n)
 }
 
 /*
+ * Does newkey, on the last leaf of its class, belong to keys that ascend?
+ * Returns the number of entries that stay left then, else 0.
+ *
+ * If they come from several sessions, some come late: of the keys drawn before
+ * the one that splits the leaf as many as there are sessions may still be on
+ * their way.  They must neither make this look like a leaf of random keys,
+ * nor find the left page full.  Each session fills a page of the table of its
+ * own, so the order of the TIDs tells how many there are, as far as it
+ * matters: one, or more.
+ */
+static int
+choose_ascending_split(const AlexItem *items, int n, AlexKey newkey)
+{
+	uint16		class = alex_key_class(newkey);
+	int			late = Max(n / ALEX_LATE_KEYS, 1);
+	int			first;
+
+	if (alex_key_lt(newkey, alex_key(class, items[n - 1 - n / 8].image,
+									 items[n - 1 - n / 8].tid)))
+		return 0;
+	if (alex_key_lt(alex_key(class, items[n - 1].image, items[n - 1].tid),
+					newkey))
+	{
+		uint64		tid = alex_key_tid(newkey);
+		int			i;
+
+		for (i = n - 1; i >= n - late && items[i].tid < tid; i--)
+			tid = items[i].tid;
+		if (i < n - late)
+			return n;
+	}
+	/* between different keys, if there is such a place near */
+	first = n - late;
+	for (int i = first; i > 0 && i > first - late; i--)
+	{
+		if (items[i - 1].image != items[i].image)
+			return i;
+	}
+	return first;
+}
+
+/*
  * Split an exclusively locked leaf to make room for newkey.  The new right
  * leaf is returned exclusively locked; the left one stays locked and is
  * marked as incompletely split: the caller calls alex_finish_split on it
@@ -162,8 +209,8 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	uint16		class = alex_leaf(page)->class;
 	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
 	int			n = alex_leaf_gather(page, items);
-	int			firstright;
-	bool		append;
+	int			firstright = 0;
+	bool		ascending;
 	bool		lpayload = false;
 	bool		rpayload = newpayload > 0;
 	Size		lsize = 0;
@@ -184,25 +231,21 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 
 	Assert(n >= 2);
 	Assert((opaque->flags & ALEX_INCOMPLETE_SPLIT) == 0);
-	append = alex_key_class(alex_header(page)->high) != class &&
-		alex_key_lt(alex_key(class, items[n - 1].image, items[n - 1].tid),
-					newkey);
 
 	memset(&xlrec, 0, sizeof(xlrec));
-	if (append)
-	{
-		/* ascending inserts: leave a full page behind, start an empty one */
-		firstright = n;
+	if (alex_key_class(alex_header(page)->high) != class)
+		firstright = choose_ascending_split(items, n, newkey);
+	ascending = firstright > 0;
+	if (!ascending)
+		firstright = choose_split(items, n);
+	/* ascending inserts may leave a full page behind, and start an empty one */
+	if (firstright == n)
 		xlrec.sep = alex_separator(class, items[n - 1].image, newkey.image,
 								   alex_key_tid(newkey));
-	}
 	else
-	{
-		firstright = choose_split(items, n);
 		xlrec.sep = alex_separator(class, items[firstright - 1].image,
 								   items[firstright].image,
 								   items[firstright].tid);
-	}
 	for (int i = 0; i < n; i++)
 	{
 		if (items[i].payload == NULL)
@@ -222,9 +265,27 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	nslots = alex_leaf_choose_slots(firstright, lsize, lpayload, 0.5);
 	alex_leaf_plan(items, firstright, nslots, lpayload, ALEX_SPREAD_MODEL,
 				   &llayout);
-	nslots = alex_leaf_choose_slots(n - firstright, rsize, rpayload, 0.5);
-	alex_leaf_plan(items + firstright, n - firstright, nslots, rpayload,
-				   ALEX_SPREAD_MODEL, &rlayout);
+	if (ascending)
+	{
+		/* it will be as full as the left page: no growth in steps */
+		rpayload = rpayload || lpayload;
+		nslots = alex_leaf_choose_slots(n, lsize + rsize, rpayload, 0.5);
+		if (nslots == 0)
+			nslots = alex_leaf_choose_slots(n - firstright, rsize, rpayload,
+											0.5);
+		while (nslots > n - firstright + 1 &&
+			   alex_leaf_bytes(nslots, rpayload) + rsize + newpayload >
+			   ALEX_LEAF_SPACE)
+			nslots--;
+		alex_leaf_plan_ascending(items, n, firstright, nslots, rpayload,
+								 &rlayout);
+	}
+	else
+	{
+		nslots = alex_leaf_choose_slots(n - firstright, rsize, rpayload, 0.5);
+		alex_leaf_plan(items + firstright, n - firstright, nslots, rpayload,
+					   ALEX_SPREAD_MODEL, &rlayout);
+	}
 
 	rbuf = alex_new_buffer(rel);
 	cycleid = _bt_vacuum_cycleid(rel);
@@ -314,142 +375,4 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 		alex_dir_enter(rel, alex_rel(rel), rbuf);
 	}
 	return rbuf;
-}
-
-/*
- * Remove the entries in the given slots from an exclusively locked leaf.  For
- * VACUUM the lock is a cleanup lock; else latestRemovedXid is the newest
- * transaction whose rows the entries may have been visible to, for standbys.
- */
-void
-alex_remove_items(Relation rel, Buffer buf, uint16 *slots, int nslots,
-				  bool vacuum, TransactionId latestRemovedXid)
-{
-	Page		page = BufferGetPage(buf);
-	xl_alex_remove xlrec;
-
-	memset(&xlrec, 0, sizeof(xlrec));
-	xlrec.latestRemovedXid = latestRemovedXid;
-	xlrec.nslots = nslots;
-
-	/* complain about damaged payloads while it is only an error */
-	for (int i = 0; i < nslots; i++)
-		(void) alex_leaf_payload(page, slots[i]);
-
-	START_CRIT_SECTION();
-	alex_leaf_remove(page, slots, nslots);
-	if (vacuum)
-	{
-		alex_opaque(page)->cycleid = 0;
-		alex_opaque(page)->flags &= ~ALEX_SPLIT_END;
-	}
-	MarkBufferDirty(buf);
-	if (RelationNeedsWAL(rel))
-	{
-		XLogRecPtr	lsn;
-
-		XLogBeginInsert();
-		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
-		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
-		XLogRegisterBufData(0, (char *) slots, nslots * sizeof(uint16));
-		lsn = XLogInsert(RM_OMENDB_ALEX_ID,
-						 vacuum ? XLOG_ALEX_VACUUM : XLOG_ALEX_DELETE);
-		PageSetLSN(page, lsn);
-	}
-	END_CRIT_SECTION();
-}
-
-/*
- * Remove the entries of an exclusively locked leaf that scans have marked as
- * killed, and entries that point into the same heap blocks if they turn out
- * to be dead as well; the table access method decides, and says what a
- * standby has to wait for.
- */
-void
-alex_delete_killed(Relation rel, Relation heapRel, Buffer buf)
-{
-	Page		page = BufferGetPage(buf);
-	const uint64 *used = alex_used(page);
-	const uint64 *dead = alex_dead(page);
-	const ItemPointerData *tids = alex_tids(page);
-	int			nslots = alex_leaf(page)->nslots;
-	BlockNumber *blocks;
-	int			nblocks = 0;
-	TM_IndexDeleteOp op;
-	TransactionId latestRemovedXid;
-	uint16	   *slots;
-	int			nremove = 0;
-
-	if (!alex_leaf_has_dead(page))
-		return;
-	blocks = palloc(nslots * sizeof(BlockNumber));
-	for (int s = 0; s < nslots; s++)
-	{
-		if (alex_bit(dead, s) && alex_bit(used, s))
-		{
-			BlockNumber block = ItemPointerGetBlockNumberNoCheck(&tids[s]);
-
-			if (nblocks == 0 || blocks[nblocks - 1] != block)
-				blocks[nblocks++] = block;
-		}
-	}
-	if (nblocks == 0)
-	{
-		pfree(blocks);
-		return;
-	}
-
-	op.irel = rel;
-	op.iblknum = BufferGetBlockNumber(buf);
-	op.bottomup = false;
-	op.bottomupfreespace = 0;
-	op.ndeltids = 0;
-	op.deltids = palloc(nslots * sizeof(TM_IndexDelete));
-	op.status = palloc(nslots * sizeof(TM_IndexStatus));
-	for (int s = 0; s < nslots; s++)
-	{
-		bool		wanted = false;
-
-		if (!alex_bit(used, s))
-			continue;
-		if (alex_bit(dead, s))
-			wanted = true;
-		else if (nblocks <= 8)
-		{
-			for (int i = 0; i < nblocks && !wanted; i++)
-				wanted = blocks[i] == ItemPointerGetBlockNumberNoCheck(&tids[s]);
-		}
-		if (wanted)
-		{
-			op.deltids[op.ndeltids].tid = tids[s];
-			op.deltids[op.ndeltids].id = op.ndeltids;
-			/* the table's checks want offsets to begin with 1 */
-			op.status[op.ndeltids].idxoffnum = s + 1;
-			op.status[op.ndeltids].knowndeletable = alex_bit(dead, s);
-			op.status[op.ndeltids].promising = false;
-			op.status[op.ndeltids].freespace = 0;
-			op.ndeltids++;
-		}
-	}
-
-	latestRemovedXid = table_index_delete_tuples(heapRel, &op);
-	if (!XLogStandbyInfoActive() || !RelationNeedsWAL(rel))
-		latestRemovedXid = InvalidTransactionId;
-
-	/* the table access method may have reordered the entries */
-	slots = palloc(nslots * sizeof(uint16));
-	for (int i = 0; i < op.ndeltids; i++)
-	{
-		TM_IndexStatus *status = &op.status[op.deltids[i].id];
-
-		if (status->knowndeletable)
-			slots[nremove++] = status->idxoffnum - 1;
-	}
-	if (nremove > 0)
-		alex_remove_items(rel, buf, slots, nremove, false, latestRemovedXid);
-
-	pfree(slots);
-	pfree(op.deltids);
-	pfree(op.status);
-	pfree(blocks);
 }

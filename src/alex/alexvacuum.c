@@ -444,7 +444,7 @@ vacuum_page(VacuumState *vs, BlockNumber scanblock)
 		if (nremove > 0)
 		{
 			alex_remove_items(rel, buf, slots, nremove, true,
-							  InvalidTransactionId);
+							  InvalidTransactionId, false);
 			stats->tuples_removed += nremove;
 		}
 		else if (vs->cycleid != 0 && opaque->cycleid == vs->cycleid)

@@ -313,7 +313,7 @@ redo_remove(XLogReaderState *record, bool vacuum)
 	Buffer		buf;
 
 	/*
-	 * Killed entries may still be needed by standby queries; what VACUUM
+	 * Dead entries may still be needed by standby queries; what VACUUM
 	 * removes has had its conflicts resolved by the table's records.
 	 */
 	if (!vacuum && InHotStandby)
@@ -321,7 +321,8 @@ redo_remove(XLogReaderState *record, bool vacuum)
 		RelFileLocator node;
 
 		XLogRecGetBlockTag(record, 0, &node, NULL, NULL);
-		omen_resolve_conflict(xlrec->latestRemovedXid, false, node);
+		omen_resolve_conflict(xlrec->latestRemovedXid, xlrec->catalog != 0,
+							  node);
 	}
 
 	/*
