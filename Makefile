@@ -14,6 +14,7 @@ EXTENSION = omendb
 EXTVERSION = 0.1.0
 MODULE_big = omendb
 DATA = sql/omendb--0.1.0.sql
+SCRIPTS = src/upgrade/omendb_upgrade
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 OMEN_HEADERS = $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 

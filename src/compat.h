@@ -94,6 +94,7 @@
 #define dbOid dbNode
 #define relNumber relNode
 #define oldNumber oldNode
+#define relation_set_new_filelocator relation_set_new_filenode
 
 #define HeapTupleHeaderAdvanceConflictHorizon \
 	HeapTupleHeaderAdvanceLatestRemovedXid

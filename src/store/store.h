@@ -168,6 +168,19 @@ extern bool omen_owned_file_possible(const RelFileLocator *file);
 extern bool omen_any_owned_file(void);
 
 /*
+ * ---- pg_upgrade (upgrade.c) ----
+ *
+ * note_table: a permanent table of ours is made in binary-upgrade mode; its file
+ * may be going to have sealed rows.  is_pending: the row groups of the cluster
+ * that was upgraded are not here yet; nothing can be said about what is garbage.
+ * cluster_has_headers, which the table access method provides: has any relation of
+ * any database a sealed row group, by the look of its file?  Outside of transactions.
+ */
+extern void omen_upgrade_note_table(void);
+extern bool omen_upgrade_is_pending(void);
+extern bool omen_cluster_has_headers(void);
+
+/*
  * ---- chunk cache (cache.c) ----
  *
  * get: pins the chunk in the shared cache (loading it through the store worker

@@ -343,22 +343,30 @@ write_control(void)
  * size, remove what sealers and recovery left half-written.
  *
  * Anything else that may be wrong with the folder is left for the worker to
- * report: the rest of the server can live with it.
+ * report: the rest of the server can live with it.  After pg_upgrade the folder
+ * is left alone until it is adopted; the worker calls us when it is.
  */
 void
-omen_store_prepare_folder(void)
+omen_store_prepare_folder(bool adopted)
 {
 	ControlData control;
 	struct stat st;
 	DIR		   *dir;
 	struct dirent *de;
+	bool		pending;
 
 	if (IsBinaryUpgrade)
+	{
+		omen_upgrade_check_old();
 		return;
+	}
+	pending = !adopted && omen_upgrade_is_pending();
 
 	switch (read_control(&control))
 	{
 		case 0:
+			if (pending)
+				return;
 			/* a folder with row groups but no control file is not ours to adopt */
 			dir = opendir(OMEN_SST_DIR);
 			if (dir != NULL)
@@ -388,7 +396,8 @@ omen_store_prepare_folder(void)
 						 errhint("Set omendb.row_group_blocks = %d.",
 								 control.row_group_blocks)));
 			/* what is not this server's is not touched before it is adopted */
-			if (control.format != OMEN_STORE_FORMAT ||
+			if (pending ||
+				control.format != OMEN_STORE_FORMAT ||
 				control.system_identifier != GetSystemIdentifier())
 				return;
 			omen_store_void_drops();
@@ -430,6 +439,12 @@ omen_store_check_folder(char *reason, Size reasonlen)
 	ControlData control;
 	DIR		   *dir;
 
+	if (omen_upgrade_is_pending() && !omen_upgrade_needs_nothing())
+	{
+		snprintf(reason, reasonlen,
+				 "the sealed rows of the cluster that was upgraded have not been taken over yet: stop the server, and run omendb_upgrade with the old and this data directory");
+		return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	}
 	switch (read_control(&control))
 	{
 		case 0:

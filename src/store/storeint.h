@@ -80,7 +80,7 @@ extern void omen_create_marks(const OmenName *names, int n);
 extern bool omen_remove_mark(const char *path);
 extern bool omen_file_exists(const char *path);
 extern void omen_store_make_dirs(void);
-extern void omen_store_prepare_folder(void);
+extern void omen_store_prepare_folder(bool adopted);
 extern void omen_store_adopt(uint64 sysid);
 extern int	omen_store_check_folder(char *reason, Size reasonlen);
 
@@ -305,6 +305,10 @@ typedef struct OmenStoreShared
 
 extern OmenStoreShared *omen_store;
 extern LWLock *omen_marks_lock; /* serialises changes of omendb/marks */
+
+/* ---- pg_upgrade (upgrade.c); see store.h ---- */
+extern void omen_upgrade_check_old(void);
+extern bool omen_upgrade_needs_nothing(void);
 
 /* ---- owners' files (ownedfiles.c); see store.h ---- */
 extern Size omen_owned_files_shmem_size(void);

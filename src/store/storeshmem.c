@@ -73,7 +73,7 @@ omen_store_shmem_init(void)
 
 	if (!found)
 	{
-		omen_store_prepare_folder();
+		omen_store_prepare_folder(false);
 		omen_owned_files_load();
 	}
 }

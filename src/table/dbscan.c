@@ -9,6 +9,8 @@
  * say).  So the files of the database are looked through for header pages.  That
  * takes one or two reads for each 8 MB, after a checkpoint.
  *
+ * The same is asked of all databases after pg_upgrade (src/store/upgrade.c).
+ *
  * Copyright (c) 2026, the omendb developers
  *
  *-------------------------------------------------------------------------
@@ -74,10 +76,10 @@ file_has_headers(const char *path)
 	return found;
 }
 
+/* A database's folder in one tablespace */
 static bool
-folder_has_headers(Oid dbid, Oid spcid)
+folder_has_headers(const char *path)
 {
-	char	   *path = GetDatabasePath(dbid, spcid);
 	DIR		   *dir = AllocateDir(path);
 	struct dirent *de;
 	bool		found = false;
@@ -94,6 +96,15 @@ folder_has_headers(Oid dbid, Oid spcid)
 		found = file_has_headers(file);
 	}
 	FreeDir(dir);
+	return found;
+}
+
+static bool
+database_has_headers(Oid dbid, Oid spcid)
+{
+	char	   *path = GetDatabasePath(dbid, spcid);
+	bool		found = folder_has_headers(path);
+
 	pfree(path);
 	return found;
 }
@@ -113,15 +124,62 @@ omen_database_has_headers(Oid dbid, Oid spcid)
 	RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE | CHECKPOINT_WAIT);
 
 	if (OidIsValid(spcid))
-		return folder_has_headers(dbid, spcid);
-	found = folder_has_headers(dbid, DEFAULTTABLESPACE_OID);
+		return database_has_headers(dbid, spcid);
+	found = database_has_headers(dbid, DEFAULTTABLESPACE_OID);
 	dir = AllocateDir("pg_tblspc");
 	while (!found && (de = ReadDir(dir, "pg_tblspc")) != NULL)
 	{
 		Oid			oid = (Oid) strtoul(de->d_name, NULL, 10);
 
 		if (OidIsValid(oid))
-			found = folder_has_headers(dbid, oid);
+			found = database_has_headers(dbid, oid);
+	}
+	FreeDir(dir);
+	return found;
+}
+
+/* All databases' folders in one tablespace */
+static bool
+tablespace_has_headers(const char *path)
+{
+	DIR		   *dir = AllocateDir(path);
+	struct dirent *de;
+	bool		found = false;
+
+	if (dir == NULL && errno == ENOENT)
+		return false;
+	while (!found && (de = ReadDir(dir, path)) != NULL)
+	{
+		char		folder[MAXPGPATH];
+
+		if (strspn(de->d_name, "0123456789") != strlen(de->d_name))
+			continue;
+		snprintf(folder, sizeof(folder), "%s/%s", path, de->d_name);
+		found = folder_has_headers(folder);
+	}
+	FreeDir(dir);
+	return found;
+}
+
+/* See store.h */
+bool
+omen_cluster_has_headers(void)
+{
+	DIR		   *dir;
+	struct dirent *de;
+	bool		found;
+
+	found = tablespace_has_headers("base");
+	dir = AllocateDir("pg_tblspc");
+	while (!found && (de = ReadDir(dir, "pg_tblspc")) != NULL)
+	{
+		char		path[MAXPGPATH];
+
+		if (strspn(de->d_name, "0123456789") != strlen(de->d_name))
+			continue;
+		snprintf(path, sizeof(path), "pg_tblspc/%s/%s", de->d_name,
+				 TABLESPACE_VERSION_DIRECTORY);
+		found = tablespace_has_headers(path);
 	}
 	FreeDir(dir);
 	return found;

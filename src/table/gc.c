@@ -408,7 +408,7 @@ examine_pages(Relation rel, const Candidate *cand, const CandidateList *list,
 
 	if (!omen_is_omendb_table(rel))
 	{
-		*doubt = "the table is not of access method omendb";
+		*doubt = "the table is not of access method omendb, which omendb.adopt_relation() would mend";
 		return OWNER_UNKNOWN;
 	}
 	if (!smgrexists(RelationGetSmgr(rel), MAIN_FORKNUM) ||
@@ -596,6 +596,10 @@ omen_collect_garbage(bool explicit)
 
 	/* nothing is to be written into a store that is not ours */
 	omen_store_check_ready();
+	/* not all that the store's names say may be here yet */
+	if (omen_upgrade_is_pending())
+		return 0;
+
 	begin_sweep(&sweep, explicit);
 	for (int i = 0; i < sweep.list.n; i++)
 	{

@@ -25,12 +25,26 @@ omen_relation_toast_am(Relation rel)
 	return HEAP_TABLE_AM_OID;
 }
 
+/* New storage: heapam's; in pg_upgrade's new server it is filled afterwards. */
+static void
+omen_set_new_filelocator(Relation rel, const RelFileLocator *locator,
+						 char persistence, TransactionId *freezeXid,
+						 MultiXactId *minmulti)
+{
+	if (IsBinaryUpgrade && persistence == RELPERSISTENCE_PERMANENT)
+		omen_upgrade_note_table();
+	GetHeapamTableAmRoutine()->relation_set_new_filelocator(rel, locator,
+															persistence,
+															freezeXid,
+															minmulti);
+}
+
 /*
  * The callbacks: heapam's, except where a page can be cold.
  *
  * What stays heapam's: slots, parallel scan set-up, the completion of
- * speculative insertions (rows that are being inserted are never cold), new
- * storage, truncation, and sizes.
+ * speculative insertions (rows that are being inserted are never cold),
+ * truncation, and sizes.
  */
 const TableAmRoutine *
 omen_tableam_routine(void)
@@ -72,6 +86,7 @@ omen_tableam_routine(void)
 	routine.tuple_update = omen_tuple_update;
 	routine.tuple_lock = omen_tuple_lock;
 
+	routine.relation_set_new_filelocator = omen_set_new_filelocator;
 	routine.relation_copy_data = omen_relation_copy_data;
 	routine.relation_copy_for_cluster = omen_relation_copy_for_cluster;
 	routine.relation_vacuum = omen_relation_vacuum;
