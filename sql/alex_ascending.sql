@@ -28,5 +28,10 @@ SELECT density('asc_both', 'g + hashint4(g) % 8 + CASE WHEN g % 97 = 0 THEN 300 
 SELECT density('asc_down', 'g + hashint4(g) % 8', 'USING alex (k DESC)', '20001 - g');
 SELECT density('asc_equal', 'g + hashint4(g) % 8', 'USING alex (k)', 'g / 5');
 SELECT density('asc_include', 'g + hashint4(g) % 8', 'USING alex (k) INCLUDE (v, t)');
-DROP TABLE asc_one, asc_eight, asc_late, asc_both, asc_down, asc_equal, asc_include;
+-- few keys, each with many rows: the entries of one key ascend by themselves
+SELECT density('asc_two', 'g', 'USING alex (k)', 'g % 2 + 1');
+SELECT density('asc_three', 'g', 'USING alex (k)', 'g % 3 + 1');
+SELECT density('asc_random', 'g', 'USING alex (k)', 'abs(hashint4(g)) % 4 + 1');
+SELECT density('asc_null', 'g', 'USING alex (k NULLS FIRST)', 'nullif(g % 3, 1)');
+DROP TABLE asc_two, asc_three, asc_random, asc_null, asc_one, asc_eight, asc_late, asc_both, asc_down, asc_equal, asc_include;
 DROP FUNCTION density;

@@ -119,7 +119,10 @@ alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
 
 /*
  * Where to divide n entries: in the middle by size, but between different
- * keys if there is such a place near it.
+ * keys if there is such a place near it.  With few different keys any place
+ * is near that leaves something on both sides: a leaf that has entries of one
+ * key only can be filled up as the table grows (choose_ascending_split), one
+ * where those of another key follow is split in the middle again and again.
  */
 static int
 choose_split(const AlexItem *items, int n)
@@ -127,8 +130,8 @@ choose_split(const AlexItem *items, int n)
 	Size		total = 0;
 	Size		sum = 0;
 	int			middle;
-	int			lo,
-				hi;
+	int			margin = Max(1, n / 16);
+	int			near;
 
 	for (int i = 0; i < n; i++)
 		total += 16 + (items[i].payload ?
@@ -139,43 +142,57 @@ choose_split(const AlexItem *items, int n)
 	middle = Min(Max(middle, 1), n - 1);
 
 	/* with payloads near means few bytes too; keep it simple and closer */
-	lo = Max(1, middle - (total > 16 * n ? n / 16 : n / 8));
-	hi = Min(n - 1, middle + (total > 16 * n ? n / 16 : n / 8));
-	for (int d = 0; middle - d >= lo || middle + d <= hi; d++)
+	near = total > 16 * n ? n / 16 : n;
+	for (int d = 0; d <= near; d++)
 	{
-		if (middle - d >= lo &&
-			items[middle - d - 1].image != items[middle - d].image)
-			return middle - d;
-		if (middle + d <= hi &&
-			items[middle + d - 1].image != items[middle + d].image)
-			return middle + d;
+		int			l = middle - d;
+		int			r = middle + d;
+
+		if (l < margin && r > n - margin)
+			break;
+		if (l >= margin && items[l - 1].image != items[l].image)
+			return l;
+		if (r <= n - margin && items[r - 1].image != items[r].image)
+			return r;
 	}
 	return middle;
 }
 
 /*
- * Does newkey, on the last leaf of its class, belong to keys that ascend?
- * Returns the number of entries that stay left then, else 0.
+ * Is that a split for keys that ascend, by newkey's place near the end of the
+ * leaf?  They do so on the last leaf of its class (last_leaf), and entries of
+ * one key do among themselves wherever they are, as the table grows.  Returns
+ * the number of entries that stay left then, else 0.
  *
  * If they come from several sessions, some come late: of the keys drawn before
  * the one that splits the leaf as many as there are sessions may still be on
  * their way.  They must neither make this look like a leaf of random keys,
  * nor find the left page full.  Each session fills a page of the table of its
  * own, so the order of the TIDs tells how many there are, as far as it
- * matters: one, or more.
+ * matters: one, or more.  (Entries of one key are in the order of their TIDs
+ * in any case.)
  */
 static int
-choose_ascending_split(const AlexItem *items, int n, AlexKey newkey)
+choose_ascending_split(const AlexItem *items, int n, AlexKey newkey,
+					   bool last_leaf)
 {
 	uint16		class = alex_key_class(newkey);
+	const AlexItem *eighth = &items[n - 1 - n / 8];
 	int			late = Max(n / ALEX_LATE_KEYS, 1);
+	bool		equal = eighth->image == newkey.image &&
+		items[n - 1].image == newkey.image;
+	bool		greatest;
 	int			first;
 
-	if (alex_key_lt(newkey, alex_key(class, items[n - 1 - n / 8].image,
-									 items[n - 1 - n / 8].tid)))
+	if (!last_leaf && !equal)
 		return 0;
-	if (alex_key_lt(alex_key(class, items[n - 1].image, items[n - 1].tid),
-					newkey))
+	if (alex_key_lt(newkey, alex_key(class, eighth->image, eighth->tid)))
+		return 0;
+	greatest = alex_key_lt(alex_key(class, items[n - 1].image,
+									items[n - 1].tid), newkey);
+	if (equal)
+		return greatest ? n - late / 2 : n - late;
+	if (greatest)
 	{
 		uint64		tid = alex_key_tid(newkey);
 		int			i;
@@ -233,8 +250,8 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	Assert((opaque->flags & ALEX_INCOMPLETE_SPLIT) == 0);
 
 	memset(&xlrec, 0, sizeof(xlrec));
-	if (alex_key_class(alex_header(page)->high) != class)
-		firstright = choose_ascending_split(items, n, newkey);
+	firstright = choose_ascending_split(items, n, newkey,
+										alex_key_class(alex_header(page)->high) != class);
 	ascending = firstright > 0;
 	if (!ascending)
 		firstright = choose_split(items, n);
