@@ -61,10 +61,16 @@ sub damage
 		($b, $page, $kind) = ($other, $candidate, 2);
 	}
 	my $what = '';
-	my $put = sub { my ($at, $bytes, $name) = @_; substr($page, $at, length $bytes) = $bytes; $what .= "$name "; };
+	# what an earlier damage made of a count may lead beyond the page
+	my $put = sub {
+		my ($at, $bytes, $name) = @_;
+		return if $at + length $bytes > $block;
+		substr($page, $at, length $bytes) = $bytes;
+		$what .= "$name ";
+	};
 	my $any_block = sub { return pick($b, 0, 0xFFFFFFFF, $b + 1, $b - 1, rnd(0, $nblocks), rnd(0, $nblocks), rnd(0, 0x7FFFFFFF)) & 0xFFFFFFFF; };
 	my $any_key = sub { return pick("\0" x 16, "\xFF" x 16, pack('Q2', 0, 0xFFFF << 48), pack('Q2', 1 << 63, 2 << 48), pack('L4', map { int(rand(2**32)) } 1 .. 4), pack('Q2', (1 << 63) + rnd(0, 5000), 2 << 48)); };
-	my $flip = sub { my ($from, $to, $name) = @_; vec($page, 8 * $from + rnd(0, 8 * ($to - $from) - 1), 1) ^= 1; $what .= "$name "; };
+	my $flip = sub { my ($from, $to, $name) = @_; return if $to > $block; vec($page, 8 * $from + rnd(0, 8 * ($to - $from) - 1), 1) ^= 1; $what .= "$name "; };
 	my $leaf = sub {
 		my $nslots = unpack('S', substr($page, 24 + 72, 2));
 		my $words = int(($nslots + 63) / 64);
@@ -89,6 +95,7 @@ sub damage
 			sub { $put->($payloads + 2 * $slot, pack('S', pick(0, 1, 112, $payloads, 8168, 8176, 65535, rnd(0, 8191), 8 * rnd(14, 1022))), 'payload offset') if unpack('S', substr($page, 24 + 78, 2)) & 1; },
 			sub {
 				return unless unpack('S', substr($page, 24 + 78, 2)) & 1;
+				return if $payloads + 2 * $nslots > $block;
 				my $new = pick(0, 8 * rnd(14, 1022));
 				$put->($payloads, pack('S*', map { $_ ? $new : 0 } unpack("S$nslots", substr($page, $payloads, 2 * $nslots))), 'payload offsets');
 			})->();
