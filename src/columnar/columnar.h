@@ -183,6 +183,31 @@ extern int	omen_segment_min_natts(OmenSegmentReader *reader);
  */
 extern void omen_segment_vector(OmenSegmentReader *reader, int attno,
 								int vector, OmenVector *result);
+/*
+ * The same for some rows of the vector only: rows[0 .. n - 1], numbers inside
+ * it.  Others are arbitrary, and so is result->present of theirs.  O(1) each,
+ * for when few rows are wanted.
+ */
+extern void omen_segment_vector_rows(OmenSegmentReader *reader, int attno,
+									 int vector, const uint16 *rows, int n,
+									 OmenVector *result);
+/*
+ * Number of entries of an attribute's dictionary; 0 if it has none, or if the
+ * attribute's values are integers (whose dictionaries are not worth a look).
+ */
+extern int	omen_segment_dictionary(OmenSegmentReader *reader, int attno);
+/* Entries start .. start + n - 1 of that dictionary: physical values */
+extern void omen_segment_dictionary_entries(OmenSegmentReader *reader,
+											int attno, int start, int n,
+											const char **entries);
+/*
+ * A vector of an attribute with a dictionary, as codes below
+ * omen_segment_dictionary().  result->ints are the codes (valid ones, but
+ * arbitrary, where a value is missing), result->pointers is NULL.  Arrays of
+ * the reader, as for omen_segment_vector().
+ */
+extern void omen_segment_codes(OmenSegmentReader *reader, int attno,
+							   int vector, OmenVector *result);
 /* Zone map of a vector, or with vector = -1 of the whole segment */
 extern void omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 							  OmenZone *zone);

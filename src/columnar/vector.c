@@ -40,6 +40,57 @@ count_rows(OmenSegmentReader *reader, const OmenColumn *column, int vector,
 		omen_chunk_damaged(column->attno, "It has more nulls than rows.");
 }
 
+/* Number of bits set */
+static inline int
+count_bits(uint64 word)
+{
+	word -= (word >> 1) & UINT64CONST(0x5555555555555555);
+	word = (word & UINT64CONST(0x3333333333333333)) +
+		((word >> 2) & UINT64CONST(0x3333333333333333));
+	word = (word + (word >> 4)) & UINT64CONST(0x0F0F0F0F0F0F0F0F);
+	return (int) ((word * UINT64CONST(0x0101010101010101)) >> 56);
+}
+
+/*
+ * Set present from the bitmap, whose bits must be as many as the count says:
+ * count(x) counts bits, and skips the bitmap where nothing is missing.
+ */
+static void
+set_present(const OmenColumn *column, uint32 first, OmenVector *result)
+{
+	const uint8 *present = column->present + (first >> 3);
+	int			bits = 0;
+	int			i;
+
+	result->present = NULL;
+	if (column->all_null || column->present == NULL)
+		return;
+	for (i = 0; i + 64 <= result->nrows; i += 64)
+		bits += count_bits(omen_load64((const char *) present + i / 8));
+	for (; i < result->nrows; i++)
+		bits += (present[i >> 3] >> (i & 7)) & 1;
+	if (bits != result->nrows - result->nnulls)
+		omen_chunk_damaged(column->attno,
+						   "Its null bitmap does not have the counted nulls.");
+	if (result->nnulls > 0 && result->nnulls < result->nrows)
+		result->present = present;
+}
+
+/* The arrays of a column's decoded vectors */
+static void
+make_arrays(OmenSegmentReader *reader, OmenColumn *column, bool pointers)
+{
+	/* One more, for the end of the last value */
+	if (column->vector_ints == NULL)
+		column->vector_ints =
+			MemoryContextAllocZero(reader->mcxt, sizeof(int64) *
+								   (OMEN_VECTOR_ROWS + 1));
+	if (pointers && column->vector_pointers == NULL)
+		column->vector_pointers =
+			MemoryContextAllocZero(reader->mcxt, sizeof(char *) *
+								   OMEN_VECTOR_ROWS);
+}
+
 /*
  * omen_segment_vector: see columnar.h.
  */
@@ -53,17 +104,11 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 	int			i;
 
 	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
-	result->present = NULL;
+	set_present(column, first, result);
 	result->ints = NULL;
 	result->pointers = NULL;
-	if (result->nnulls > 0 && result->nnulls < result->nrows)
-		result->present = column->present + (first >> 3);
 
-	/* One more, for the end of the last value */
-	if (column->vector_ints == NULL)
-		column->vector_ints =
-			MemoryContextAllocZero(reader->mcxt, sizeof(int64) *
-								   (OMEN_VECTOR_ROWS + 1));
+	make_arrays(reader, column, !omen_column_is_int(column));
 	ints = (uint64 *) column->vector_ints;
 
 	if (omen_column_is_int(column))
@@ -75,10 +120,6 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 		return;
 	}
 
-	if (column->vector_pointers == NULL)
-		column->vector_pointers =
-			MemoryContextAlloc(reader->mcxt, sizeof(char *) *
-							   OMEN_VECTOR_ROWS);
 	if (!column->all_null && column->encoding != OMEN_ENC_FIXED)
 		omen_column_decode_ints(reader, column, first,
 								result->nrows +
@@ -100,6 +141,114 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 		column->vector_pointers[i] = value;
 	}
 	result->pointers = column->vector_pointers;
+}
+
+/*
+ * omen_segment_vector_rows: see columnar.h.
+ */
+void
+omen_segment_vector_rows(OmenSegmentReader *reader, int attno, int vector,
+						 const uint16 *rows, int n, OmenVector *result)
+{
+	OmenColumn *column = get_column(reader, attno);
+	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
+	int			i;
+
+	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
+	set_present(column, first, result);
+	make_arrays(reader, column, !omen_column_is_int(column));
+	result->ints = NULL;
+	result->pointers = NULL;
+	if (omen_column_is_int(column))
+		result->ints = column->vector_ints;
+	else
+		result->pointers = column->vector_pointers;
+
+	for (i = 0; i < n; i++)
+	{
+		int			k = rows[i];
+		uint32		row = first + k;
+		uint32		length;
+
+		if (k >= result->nrows)
+			elog(ERROR, "row %u is not in the segment", row);
+		if (!omen_column_present(column, row))
+		{
+			if (result->pointers)
+				column->vector_pointers[k] = NULL;
+		}
+		else if (result->ints)
+			column->vector_ints[k] = (int64) omen_column_int(column, row);
+		else if (column->encoding == OMEN_ENC_FIXED)
+			column->vector_pointers[k] = column->data +
+				(Size) row * column->attlen;
+		else if (column->encoding == OMEN_ENC_VAR)
+			column->vector_pointers[k] =
+				omen_column_bytes(column, omen_ints_get(&column->ints, row),
+								  omen_ints_get(&column->ints, row + 1),
+								  &length);
+		else
+			column->vector_pointers[k] =
+				omen_column_entry(column, omen_ints_get(&column->ints, row),
+								  &length);
+	}
+}
+
+/*
+ * omen_segment_dictionary: see columnar.h.
+ */
+int
+omen_segment_dictionary(OmenSegmentReader *reader, int attno)
+{
+	OmenColumn *column = get_column(reader, attno);
+
+	if (column->all_null || omen_column_is_int(column) ||
+		column->encoding != OMEN_ENC_DICT)
+		return 0;
+	return column->ndict;
+}
+
+/*
+ * omen_segment_dictionary_entries: see columnar.h.
+ */
+void
+omen_segment_dictionary_entries(OmenSegmentReader *reader, int attno,
+								int start, int n, const char **entries)
+{
+	OmenColumn *column = get_column(reader, attno);
+	uint32		length;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		entries[i] = omen_column_entry(column, start + i, &length);
+}
+
+/*
+ * omen_segment_codes: see columnar.h.
+ */
+void
+omen_segment_codes(OmenSegmentReader *reader, int attno, int vector,
+				   OmenVector *result)
+{
+	OmenColumn *column = get_column(reader, attno);
+	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
+	uint64		ndict = column->ndict;
+	bool		bad = false;
+	int			i;
+
+	if (column->encoding != OMEN_ENC_DICT || omen_column_is_int(column))
+		elog(ERROR, "attribute %d has no dictionary", attno);
+	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
+	set_present(column, first, result);
+	make_arrays(reader, column, false);
+	omen_ints_decode(&column->ints, first, result->nrows,
+					 (uint64 *) column->vector_ints);
+	for (i = 0; i < result->nrows; i++)
+		bad |= (uint64) column->vector_ints[i] >= ndict;
+	if (bad)
+		omen_chunk_damaged(attno, "A code is not in its dictionary.");
+	result->ints = column->vector_ints;
+	result->pointers = NULL;
 }
 
 /* Order-preserving image of the float with that numerator */

@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * agg.h
+ *	  Aggregates and groups on vectors.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_AGG_H
+#define OMENDB_AGG_H
+
+#include "exec/expr.h"
+
+/* ---- aggregates (agg.c) ---- */
+
+typedef struct OmenAgg OmenAgg;
+
+/*
+ * Advance states by the selected rows.  groups[k]: the group of the k'th
+ * selected row; NULL: all rows belong to single.  A group's state is at offset
+ * agg->offset of it.
+ */
+typedef void (*OmenAggAdvance) (OmenAgg *agg, OmenProgram *program,
+								OmenBatch *batch, const uint16 *sel, int nsel,
+								char **groups, char *single);
+/* The result of a state, in CurrentMemoryContext */
+typedef Datum (*OmenAggFinal) (OmenAgg *agg, char *state, bool *isnull);
+
+struct OmenAgg
+{
+	OmenAggAdvance advance;
+	OmenAggFinal final;
+	Oid			aggfnoid;
+	int			mode;			/* of advance and final */
+	Size		offset;			/* of the state in a group */
+	Size		size;			/* of the state */
+	OmenExpr   *arg;			/* or NULL */
+	OmenExpr   *filter;			/* or NULL */
+	uint16	   *rows;			/* for filter */
+	char	  **filtered;		/* groups of rows */
+	Oid			collation;
+	FmgrInfo	transfn;		/* min, max of types without a kernel */
+	int16		typlen;
+	bool		typbyval;
+	MemoryContext mcxt;			/* what states point to */
+	struct OmenGroups *distinct;	/* count(DISTINCT x): seen values */
+};
+
+/* Is there a vectorised form of the aggregate? */
+extern bool omen_agg_supported(const Aggref *aggref);
+/*
+ * Set up.  states: the context of what states point to.  The caller fills in
+ * offset.
+ */
+extern OmenAgg *omen_agg_create(OmenProgram *program, Aggref *aggref,
+								MemoryContext states);
+/* Apply the filter, then advance */
+extern void omen_agg_advance(OmenAgg *agg, OmenProgram *program,
+							 OmenBatch *batch, const uint16 *sel, int nsel,
+							 char **groups, char *single);
+
+/* ---- groups (groups.c) ---- */
+
+typedef enum OmenKeyKind
+{
+	OMEN_KEY_INT,				/* passed by value, equal if the bits are */
+	OMEN_KEY_FLOAT,				/* float8: zeros and NaNs are equal */
+	OMEN_KEY_FLOAT4,
+	OMEN_KEY_BYTES,				/* varlena, equal if the bytes are */
+	OMEN_KEY_BPCHAR,			/* the same, but for trailing blanks */
+	OMEN_KEY_FIXED,				/* typlen bytes by reference */
+	OMEN_KEY_OTHER				/* its operators decide */
+} OmenKeyKind;
+
+typedef struct OmenKey
+{
+	OmenKeyKind kind;
+	int16		typlen;
+	bool		typbyval;
+	Oid			collation;
+	FmgrInfo	hash;			/* OMEN_KEY_OTHER */
+	FmgrInfo	equal;
+} OmenKey;
+
+/*
+ * Can values be grouped by this equality operator here?  Fills in key if it is
+ * not NULL.
+ */
+extern bool omen_key_init(OmenKey *key, Oid type, Oid eqop, Oid collation);
+
+/*
+ * A group: key values, their null flags, then room for states, zeroed at first.
+ */
+typedef struct OmenGroups
+{
+	int			nkeys;
+	OmenKey    *keys;
+	Size		states_offset;
+	Size		size;			/* of a group */
+	MemoryContext mcxt;			/* groups and their keys; is reset */
+	MemoryContext scratch;		/* of a batch */
+	Size		limit;			/* bytes of mcxt */
+	Size		table_bytes;	/* of the hash table and the list of groups */
+	bool		full;			/* no new groups */
+
+	int64		ngroups;
+	char	  **groups;			/* in the order of their first row */
+	int64		maxgroups;
+	uint32		mask;			/* of table */
+	struct OmenGroupSlot *table;
+	char	   *block;			/* of groups */
+	Size		block_left;
+
+	/* a single integer key: groups of values near one another */
+	char	  **dense;
+	int64		dense_base;
+
+	uint64	   *hashes;			/* of a batch's rows */
+} OmenGroups;
+
+#define OmenGroupKeys(group)	((Datum *) (group))
+#define OmenGroupNulls(groups, group) \
+	((bool *) ((group) + sizeof(Datum) * (groups)->nkeys))
+
+extern OmenGroups *omen_groups_create(int nkeys, OmenKey *keys,
+									  Size states_size, MemoryContext parent,
+									  Size limit);
+extern void omen_groups_reset(OmenGroups *groups);
+/*
+ * Find or make the groups of the selected rows.  found[k] is NULL where the
+ * group is new and the limit has been reached.  Hashes of the rows are in
+ * groups->hashes[k] then.
+ */
+extern void omen_groups_lookup(OmenGroups *groups, OmenVec **keys,
+							   const uint16 *sel, int nsel, char **found);
+/* Is memory used up? */
+extern void omen_groups_check_limit(OmenGroups *groups, Size others);
+
+#endif							/* OMENDB_AGG_H */

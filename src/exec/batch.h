@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.h
+ *	  Batches of rows as vectors, and the source that makes them of a table.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_BATCH_H
+#define OMENDB_BATCH_H
+
+#include "omendb.h"
+
+#include "access/tupdesc.h"
+#include "columnar/columnar.h"
+#include "nodes/bitmapset.h"
+#include "port/atomics.h"
+#include "utils/rel.h"
+#include "utils/snapshot.h"
+
+#define OMEN_BATCH_ROWS OMEN_VECTOR_MAX_ROWS
+
+/*
+ * A vector of values, one per row of a batch.  values are as in a tuple slot;
+ * where isnull is set, and at rows that are not selected, they are arbitrary
+ * (a pointer there may be NULL).  isnull NULL: no value is null.
+ */
+typedef struct OmenVec
+{
+	Datum	   *values;
+	bool	   *isnull;
+} OmenVec;
+
+/*
+ * Rows of a table.  Columns are made when they are asked for.  Values of types
+ * passed by reference stay where they are until the next batch.
+ */
+typedef struct OmenBatch
+{
+	/*
+	 * Number of rows.  Only in a batch of a source without attributes it may
+	 * be more than OMEN_BATCH_ROWS.
+	 */
+	int64		nrows;
+
+	/* Rows of one segment, unchanged: columns come from there when asked for */
+	OmenSegmentReader *segment; /* NULL: all columns have been made */
+	int			vector;
+	bool		has_short_rows; /* some rows may have missing values */
+
+	struct OmenSource *source;
+	OmenVec    *columns;		/* by attribute number - 1 */
+	uint8	   *loaded;			/* the same: OMEN_COLUMN_* */
+	uint64		segment_number; /* differs between segments of a scan */
+} OmenBatch;
+
+#define OMEN_COLUMN_NOT_LOADED	0
+#define OMEN_COLUMN_SPARSE		1	/* for the rows of one selection */
+#define OMEN_COLUMN_LOADED		2
+
+/*
+ * A condition that a whole segment or vector may turn out not to meet: the
+ * column's value, in the order of its zone map, must be in low .. high.  Rows
+ * that have null do not meet it.
+ */
+typedef struct OmenZoneTest
+{
+	int			attno;
+	bool		empty;			/* no value meets it (a null constant) */
+	bool		large_float;	/* NaN, whose image may be the smallest, does */
+	int64		low;
+	int64		high;
+} OmenZoneTest;
+
+/* What parallel workers share */
+typedef struct OmenSourceShared
+{
+	BlockNumber nblocks;		/* of the table, when the scan began */
+	pg_atomic_uint64 next_block;	/* first block of the next row group */
+} OmenSourceShared;
+
+/* Counters, for EXPLAIN */
+typedef struct OmenSourceCounters
+{
+	uint64		groups;			/* row groups read, sealed ones */
+	uint64		segments;		/* segments read */
+	uint64		segments_skipped;
+	uint64		vectors;
+	uint64		vectors_skipped;
+	uint64		rows_cold;		/* from chunks */
+	uint64		rows_hot;		/* from heap pages */
+} OmenSourceCounters;
+
+typedef struct OmenSource
+{
+	Relation	rel;
+	TupleDesc	tupdesc;
+	Bitmapset  *attrs;			/* attribute numbers that are wanted */
+	int			max_attno;		/* the highest of them */
+	struct OmenSourceState *state;
+	OmenZoneTest *tests;		/* conditions that all rows have to meet */
+	int			ntests;
+	OmenSourceCounters counters;
+} OmenSource;
+
+/*
+ * Begin to read a table.  snapshot: registered, an MVCC one.  attrs: the
+ * attributes that will be asked for, by attribute number.  shared: NULL, or
+ * what omen_source_share() has set up.  Memory comes from CurrentMemoryContext.
+ * AccessShareLock is held at least.  Locks the relation for SSI, as a sequential
+ * scan does.
+ */
+extern OmenSource *omen_source_begin(Relation rel, Snapshot snapshot,
+									 Bitmapset *attrs,
+									 OmenSourceShared *shared);
+extern void omen_source_share(OmenSourceShared *shared, Relation rel);
+/*
+ * The next batch; false at the end.  Rows come in the order of their TIDs.
+ * ERRORs as reads of cold rows do.
+ */
+extern bool omen_source_next(OmenSource *source, OmenBatch *batch);
+/* Begin anew; with a shared state its counter must have been reset */
+extern void omen_source_rescan(OmenSource *source);
+extern void omen_source_end(OmenSource *source);
+
+extern void omen_batch_init(OmenBatch *batch, OmenSource *source);
+
+extern void omen_batch_load(OmenBatch *batch, int attno, const uint16 *sel,
+							int nsel);
+
+/*
+ * A column of the batch.  sel, nsel: the rows that will be looked at; sel NULL
+ * means rows 0 .. nsel - 1.  Later selections of the same batch are subsets.
+ */
+static inline OmenVec *
+omen_batch_column(OmenBatch *batch, int attno, const uint16 *sel, int nsel)
+{
+	if (batch->loaded[attno - 1] == OMEN_COLUMN_NOT_LOADED)
+		omen_batch_load(batch, attno, sel, nsel);
+	return &batch->columns[attno - 1];
+}
+
+#endif							/* OMENDB_BATCH_H */

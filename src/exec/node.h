@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * node.h
+ *	  The custom scan nodes: what planner and executor share.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_NODE_H
+#define OMENDB_NODE_H
+
+#include "exec/batch.h"
+#include "exec/expr.h"
+#include "nodes/extensible.h"
+#include "nodes/pathnodes.h"
+
+/* Settings */
+typedef enum OmenVectorize
+{
+	OMEN_VECTORIZE_OFF,
+	OMEN_VECTORIZE_ON,			/* where it is cheaper */
+	OMEN_VECTORIZE_FORCE		/* wherever it is legal (for tests) */
+} OmenVectorize;
+
+extern int	omen_vectorized_scan;
+extern int	omen_vectorized_agg;
+
+/* How often the nodes have been executed by this backend */
+extern uint64 omen_vector_scans;
+extern uint64 omen_vector_aggs;
+
+/*
+ * vecscan.c: "OmendbVectorScan".  scanrelid is the table's, the scan tuple its
+ * row type, of which only columns that somebody needs are set.  custom_exprs:
+ * the conditions that are evaluated on vectors; all others are in plan.qual.
+ */
+extern const CustomPathMethods omen_vecscan_path_methods;
+extern const CustomScanMethods omen_vecscan_plan_methods;
+
+/*
+ * vecagg.c: "OmendbVectorAgg", a scan with aggregation.  scanrelid is 0.
+ * custom_scan_tlist: group keys, aggregates, then (junk, not in the scan tuple's
+ * rows) conditions on the table's rows.  custom_private: OMEN_AGG_* below.
+ * custom_exprs: parameters of what is in custom_scan_tlist, so that PostgreSQL
+ * knows of them.
+ */
+extern const CustomPathMethods omen_vecagg_path_methods;
+extern const CustomScanMethods omen_vecagg_plan_methods;
+
+enum
+{
+	OMEN_AGG_RELID,				/* Integer: range table index */
+	OMEN_AGG_NKEYS,				/* Integer */
+	OMEN_AGG_NAGGS,				/* Integer */
+	OMEN_AGG_EQOPS				/* OID list, of the keys */
+};
+
+/* Show what a source has done (node.c) */
+struct ExplainState;
+extern void omen_explain_source(OmenSource *source, OmenSourceCounters *total,
+								struct ExplainState *es);
+
+#endif							/* OMENDB_NODE_H */

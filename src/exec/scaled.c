@@ -1,0 +1,507 @@
+/*-------------------------------------------------------------------------
+ *
+ * scaled.c
+ *	  numeric as integers of 1 / 10^scale.
+ *
+ * As long as all values of a vector have the same display scale and fit into 64
+ * bits, sums, products and comparisons of integers give the value and the display
+ * scale that numeric.c gives.  Whatever does not fit (NaN, infinities, mixed
+ * scales, many digits) is left to it.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/expr.h"
+
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+typedef enum ScaledOp
+{
+	SCALED_EQ, SCALED_NE, SCALED_LT, SCALED_LE, SCALED_GT, SCALED_GE
+} ScaledOp;
+
+/* A numeric column of the batch at hand */
+typedef struct OmenScaledColumn
+{
+	uint64		batch_number;
+	const uint16 *sel;
+	int			nsel;
+	bool		fits;
+	int			scale;
+	int64	   *values;
+	bool	   *isnull;			/* the batch's */
+} OmenScaledColumn;
+
+const int64 omen_int_powers_of_ten[OMEN_SCALED_MAX_POWER + 1] = {
+	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
+	INT64CONST(10000000000), INT64CONST(100000000000),
+	INT64CONST(1000000000000), INT64CONST(10000000000000),
+	INT64CONST(100000000000000), INT64CONST(1000000000000000),
+	INT64CONST(10000000000000000), INT64CONST(100000000000000000),
+	INT64CONST(1000000000000000000)
+};
+
+/*
+ * The stored form of a numeric (numeric.c): a header of two bytes with sign,
+ * display scale and weight, or four bytes where these are large; then digits to
+ * the base 10,000, the first one worth 10000^weight.
+ */
+#define NUM_KIND_MASK		0xC000
+#define NUM_NEGATIVE		0x4000
+#define NUM_SHORT			0x8000
+#define NUM_SPECIAL			0xC000
+#define NUM_SHORT_SIGN		0x2000
+#define NUM_SHORT_SCALE(h)	(((h) & 0x1F80) >> 7)
+#define NUM_SHORT_WEIGHT(h) \
+	((((h) & 0x0040) ? ~0x003F : 0) | ((h) & 0x003F))
+#define NUM_LONG_SCALE(h)	((h) & 0x3FFF)
+
+/*
+ * omen_numeric_to_scaled: the value * 10^scale of a numeric, scale being its
+ * display scale.  Returns false if that is not an integer of 64 bits, or the
+ * numeric is toasted.
+ */
+bool
+omen_numeric_to_scaled(Datum numeric, int64 *value, int *scale)
+{
+	struct varlena *p = (struct varlena *) DatumGetPointer(numeric);
+	const char *data;
+	int			length;
+	uint16		header;
+	int			weight;
+	bool		negative;
+	int			ndigits;
+	int			power;
+	int64		result = 0;
+
+	if (VARATT_IS_EXTENDED(p) && !VARATT_IS_SHORT(p))
+		return false;
+	data = VARDATA_ANY(p);
+	length = VARSIZE_ANY_EXHDR(p);
+	if (length < (int) sizeof(uint16))
+		return false;
+	memcpy(&header, data, sizeof(header));
+	data += sizeof(header);
+	length -= sizeof(header);
+	if ((header & NUM_KIND_MASK) == NUM_SPECIAL)
+		return false;
+	if ((header & NUM_KIND_MASK) == NUM_SHORT)
+	{
+		negative = (header & NUM_SHORT_SIGN) != 0;
+		*scale = NUM_SHORT_SCALE(header);
+		weight = NUM_SHORT_WEIGHT(header);
+	}
+	else
+	{
+		int16		long_weight;
+
+		if (length < (int) sizeof(int16))
+			return false;
+		memcpy(&long_weight, data, sizeof(long_weight));
+		data += sizeof(int16);
+		length -= sizeof(int16);
+		negative = (header & NUM_KIND_MASK) == NUM_NEGATIVE;
+		*scale = NUM_LONG_SCALE(header);
+		weight = long_weight;
+	}
+
+	ndigits = length / (int) sizeof(int16);
+	if (*scale > OMEN_SCALED_MAX_POWER || ndigits > 5 || weight > 4)
+		return false;
+	for (int i = 0; i < ndigits; i++)
+	{
+		int16		digit;
+
+		memcpy(&digit, data + i * sizeof(int16), sizeof(digit));
+		if (pg_mul_s64_overflow(result, 10000, &result) ||
+			pg_add_s64_overflow(result, digit, &result))
+			return false;
+	}
+
+	/* the last digit is worth 10000^(weight - ndigits + 1) */
+	power = 4 * (weight - ndigits + 1) + *scale;
+	if (result == 0)
+		 /* whatever the power */ ;
+	else if (power >= 0)
+	{
+		if (power > OMEN_SCALED_MAX_POWER ||
+			pg_mul_s64_overflow(result, omen_int_powers_of_ten[power], &result))
+			return false;
+	}
+	else
+	{
+		if (-power > OMEN_SCALED_MAX_POWER ||
+			result % omen_int_powers_of_ten[-power] != 0)
+			return false;
+		result /= omen_int_powers_of_ten[-power];
+	}
+	*value = negative ? -result : result;
+	return true;
+}
+
+/*
+ * omen_scaled_to_numeric: value / 10^scale, with that display scale; in
+ * CurrentMemoryContext.
+ */
+Datum
+omen_scaled_to_numeric(int128 value, int scale)
+{
+	char		digits[64];
+	char	   *p = digits + sizeof(digits);
+	bool		negative = value < 0;
+	uint128		rest = negative ? -(uint128) value : (uint128) value;
+	int			n = 0;
+
+	if (value >= PG_INT64_MIN && value <= PG_INT64_MAX)
+		return NumericGetDatum(int64_div_fast_to_numeric((int64) value, scale));
+
+	*--p = '\0';
+	while (rest != 0 || n <= scale)
+	{
+		if (n == scale && n > 0)
+			*--p = '.';
+		*--p = '0' + (int) (rest % 10);
+		rest /= 10;
+		n++;
+	}
+	if (negative)
+		*--p = '-';
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(p),
+							   ObjectIdGetDatum(InvalidOid),
+							   Int32GetDatum(-1));
+}
+
+/* See expr.h */
+bool
+omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+				   const uint16 *sel, int nsel, OmenScaled *result)
+{
+	OmenScaledColumn *column;
+	OmenVec    *vec;
+
+	if (program->scaled == NULL)
+		program->scaled =
+			MemoryContextAllocZero(program->mcxt, sizeof(OmenScaledColumn) *
+								   (program->tupdesc->natts + 1));
+	column = &program->scaled[expr->attno - 1];
+	if (column->batch_number != program->batch_number ||
+		column->sel != sel || column->nsel != nsel)
+	{
+		int			scale = -1;
+
+		column->batch_number = program->batch_number;
+		column->sel = sel;
+		column->nsel = nsel;
+		column->fits = false;
+		if (column->values == NULL)
+			column->values = MemoryContextAlloc(program->mcxt, sizeof(int64) *
+												OMEN_BATCH_ROWS);
+		vec = omen_batch_column(batch, expr->attno, sel, nsel);
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
+			int			this_scale;
+
+			column->values[i] = 0;
+			if (vec->isnull && vec->isnull[i])
+				continue;
+			if (!omen_numeric_to_scaled(vec->values[i], &column->values[i],
+										&this_scale))
+				return false;
+			if (this_scale != scale)
+			{
+				if (scale >= 0)
+					return false;
+				scale = this_scale;
+			}
+		}
+		column->isnull = vec->isnull;
+		column->scale = Max(scale, 0);
+		column->fits = true;
+	}
+	if (!column->fits)
+		return false;
+	result->values = column->values;
+	result->isnull = column->isnull;
+	result->scale = column->scale;
+	return true;
+}
+
+/* The arrays of an expression's result */
+static OmenScaled *
+get_scaled(OmenExpr *expr, OmenProgram *program)
+{
+	OmenScaled *scaled = &expr->scaled_result;
+
+	if (scaled->values == NULL)
+	{
+		scaled->values = MemoryContextAlloc(program->mcxt, sizeof(int64) *
+											OMEN_BATCH_ROWS);
+		expr->rest = MemoryContextAlloc(program->mcxt, OMEN_BATCH_ROWS);
+	}
+	return scaled;
+}
+
+/* See expr.h */
+bool
+omen_scaled_constant(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+					 const uint16 *sel, int nsel, OmenScaled *result)
+{
+	OmenScaled *own = get_scaled(expr, program);
+	bool		isnull;
+
+	(void) omen_expr_constant(expr, program, &isnull);
+	if (isnull || expr->const_scale < 0)
+		return false;
+	for (int i = 0; i < OMEN_BATCH_ROWS; i++)
+		own->values[i] = expr->const_scaled;
+	result->values = own->values;
+	result->isnull = NULL;
+	result->scale = expr->const_scale;
+	return true;
+}
+
+/* Null flags of a result: those of both arguments */
+static bool *
+combine_scaled_nulls(OmenExpr *expr, const OmenScaled *a, const OmenScaled *b,
+					 const uint16 *sel, int nsel)
+{
+	bool	   *isnull = (bool *) expr->rest;
+
+	if (a->isnull == NULL)
+		return b->isnull;
+	if (b->isnull == NULL)
+		return a->isnull;
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		isnull[i] = a->isnull[i] || b->isnull[i];
+	}
+	return isnull;
+}
+
+static bool
+get_arguments(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			  const uint16 *sel, int nsel, OmenScaled *a, OmenScaled *b)
+{
+	if (expr->args[0]->scaled == NULL || expr->args[1]->scaled == NULL)
+		return false;
+	return expr->args[0]->scaled(expr->args[0], program, batch, sel, nsel, a) &&
+		expr->args[1]->scaled(expr->args[1], program, batch, sel, nsel, b);
+}
+
+/* Factors that bring two vectors to the same scale; false if too large */
+static bool
+get_factors(const OmenScaled *a, const OmenScaled *b, int64 *fa, int64 *fb)
+{
+	int			diff = a->scale - b->scale;
+
+	*fa = *fb = 1;
+	if (abs(diff) > OMEN_SCALED_MAX_POWER)
+		return false;
+	if (diff > 0)
+		*fb = omen_int_powers_of_ten[diff];
+	else
+		*fa = omen_int_powers_of_ten[-diff];
+	return true;
+}
+
+static bool
+scaled_add_sub(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			   const uint16 *sel, int nsel, OmenScaled *result, bool subtract)
+{
+	OmenScaled	a;
+	OmenScaled	b;
+	OmenScaled *own = get_scaled(expr, program);
+	int64		fa;
+	int64		fb;
+	bool		bad = false;
+
+	if (!get_arguments(expr, program, batch, sel, nsel, &a, &b) ||
+		!get_factors(&a, &b, &fa, &fb))
+		return false;
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		x;
+		int64		y;
+
+		bad |= pg_mul_s64_overflow(a.values[i], fa, &x);
+		bad |= pg_mul_s64_overflow(b.values[i], fb, &y);
+		bad |= subtract ? pg_sub_s64_overflow(x, y, &own->values[i]) :
+			pg_add_s64_overflow(x, y, &own->values[i]);
+	}
+	if (bad)
+		return false;
+	result->values = own->values;
+	result->isnull = combine_scaled_nulls(expr, &a, &b, sel, nsel);
+	result->scale = Max(a.scale, b.scale);
+	return true;
+}
+
+static bool
+scaled_add(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+		   const uint16 *sel, int nsel, OmenScaled *result)
+{
+	return scaled_add_sub(expr, program, batch, sel, nsel, result, false);
+}
+
+static bool
+scaled_sub(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+		   const uint16 *sel, int nsel, OmenScaled *result)
+{
+	return scaled_add_sub(expr, program, batch, sel, nsel, result, true);
+}
+
+static bool
+scaled_mul(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+		   const uint16 *sel, int nsel, OmenScaled *result)
+{
+	OmenScaled	a;
+	OmenScaled	b;
+	OmenScaled *own = get_scaled(expr, program);
+	bool		bad = false;
+
+	if (!get_arguments(expr, program, batch, sel, nsel, &a, &b) ||
+		a.scale + b.scale > OMEN_SCALED_MAX_POWER)
+		return false;
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		bad |= pg_mul_s64_overflow(a.values[i], b.values[i],
+								   &own->values[i]);
+	}
+	if (bad)
+		return false;
+	result->values = own->values;
+	result->isnull = combine_scaled_nulls(expr, &a, &b, sel, nsel);
+	result->scale = a.scale + b.scale;
+	return true;
+}
+
+/* numeric(integer): display scale 0 */
+static bool
+scaled_from_int(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+				const uint16 *sel, int nsel, OmenScaled *result)
+{
+	OmenVec    *vec = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
+	OmenScaled *own = get_scaled(expr, program);
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		own->values[i] = vec->isnull && vec->isnull[i] ? 0 :
+			(int64) vec->values[i];
+	}
+	result->values = own->values;
+	result->isnull = vec->isnull;
+	result->scale = 0;
+	return true;
+}
+
+/*
+ * Comparison; by the function itself if the values do not fit.
+ */
+static OmenVec *
+eval_compare(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			 const uint16 *sel, int nsel)
+{
+	OmenScaled	a;
+	OmenScaled	b;
+	OmenVec    *vec;
+	int64		fa;
+	int64		fb;
+	bool	   *isnull;
+	bool		bad = false;
+
+	if (!get_arguments(expr, program, batch, sel, nsel, &a, &b) ||
+		!get_factors(&a, &b, &fa, &fb))
+		return expr->slow(expr, program, batch, sel, nsel);
+	vec = omen_expr_result(expr, program, true);
+	(void) get_scaled(expr, program);
+	isnull = combine_scaled_nulls(expr, &a, &b, sel, nsel);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		x;
+		int64		y;
+		bool		r;
+
+		bad |= pg_mul_s64_overflow(a.values[i], fa, &x);
+		bad |= pg_mul_s64_overflow(b.values[i], fb, &y);
+		switch ((ScaledOp) expr->op)
+		{
+			case SCALED_EQ:
+				r = x == y;
+				break;
+			case SCALED_NE:
+				r = x != y;
+				break;
+			case SCALED_LT:
+				r = x < y;
+				break;
+			case SCALED_LE:
+				r = x <= y;
+				break;
+			case SCALED_GT:
+				r = x > y;
+				break;
+			default:
+				r = x >= y;
+				break;
+		}
+		vec->values[i] = BoolGetDatum(r);
+		vec->isnull[i] = isnull && isnull[i];
+	}
+	if (bad)
+		return expr->slow(expr, program, batch, sel, nsel);
+	return vec;
+}
+
+/* See expr.h */
+bool
+omen_scaled_find(OmenExpr *expr, Oid funcid)
+{
+	static const Oid comparisons[] = {
+		F_NUMERIC_EQ, F_NUMERIC_NE, F_NUMERIC_LT, F_NUMERIC_LE, F_NUMERIC_GT,
+		F_NUMERIC_GE
+	};
+
+	switch (funcid)
+	{
+		case F_NUMERIC_ADD:
+			expr->scaled = scaled_add;
+			return true;
+		case F_NUMERIC_SUB:
+			expr->scaled = scaled_sub;
+			return true;
+		case F_NUMERIC_MUL:
+			expr->scaled = scaled_mul;
+			return true;
+		case F_NUMERIC_INT2:
+		case F_NUMERIC_INT4:
+		case F_NUMERIC_INT8:
+			expr->scaled = scaled_from_int;
+			return true;
+		default:
+			break;
+	}
+	for (int i = 0; i < lengthof(comparisons); i++)
+		if (comparisons[i] == funcid)
+		{
+			expr->op = i;
+			expr->slow = expr->eval;
+			expr->eval = eval_compare;
+			return true;
+		}
+	return false;
+}

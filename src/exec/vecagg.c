@@ -1,0 +1,524 @@
+/*-------------------------------------------------------------------------
+ *
+ * vecagg.c
+ *	  Custom scan node: aggregates of a table's rows, with or without groups.
+ *
+ * Reads the table itself, filters on vectors, and advances the aggregates'
+ * states.  When the groups outgrow hash_mem, rows of groups that are not in
+ * memory go to files, by their hash, and are aggregated after the others: each
+ * file like a table of its own.  A group's rows are all in memory or all in one
+ * file, in their order.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/agg.h"
+
+#include "access/htup_details.h"
+#include "commands/explain.h"
+#include "exec/node.h"
+#include "exec/spill.h"
+#include "executor/nodeHash.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+typedef struct VectorAggState
+{
+	CustomScanState css;		/* must be first */
+
+	Relation	rel;
+	OmenProgram *program;
+	OmenFilter *filter;			/* NULL if there are no conditions */
+	OmenSource *source;			/* NULL until the first row is asked for */
+	OmenBatch	batch;
+	Bitmapset  *attrs;
+
+	int			nkeys;
+	OmenExpr  **keys;
+	AttrNumber	code_attno;		/* the only key is this column, by reference */
+	int			naggs;
+	OmenAgg   **aggs;
+	MemoryContext states;		/* what states point to */
+	OmenGroups *groups;			/* NULL without keys */
+	char	   *single;			/* the states without keys */
+	Size		states_size;
+	char	  **found;			/* groups of a batch's rows */
+
+	/* the only key is a column with a dictionary: groups of its entries */
+	uint64		code_segment;
+	char	  **code_groups;
+	int			max_codes;
+
+	OmenSpill  *spill;			/* rows of groups not in memory, or NULL */
+
+	bool		filled;			/* the groups at hand are complete */
+	int64		next_group;
+	bool		done;
+
+	OmenSourceCounters counters;
+	uint64		filtered;
+	uint64		total_groups;
+	Size		peak_memory;
+} VectorAggState;
+
+uint64		omen_vector_aggs = 0;
+
+static Node *
+create_agg_state(CustomScan *cscan)
+{
+	VectorAggState *state = (VectorAggState *)
+	newNode(sizeof(VectorAggState), T_CustomScanState);
+
+	state->css.methods = &omen_vecagg_exec_methods;
+	return (Node *) state;
+}
+
+static void
+begin_agg(CustomScanState *node, EState *estate, int eflags)
+{
+	VectorAggState *state = (VectorAggState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+	Index		relid = intVal(list_nth(cscan->custom_private, OMEN_AGG_RELID));
+	List	   *eqops = (List *) list_nth(cscan->custom_private, OMEN_AGG_EQOPS);
+	List	   *quals = NIL;
+	OmenKey    *keys;
+	Size		offset = 0;
+	int			n = 0;
+	ListCell   *lc;
+
+	state->rel = ExecOpenScanRelation(estate, relid, eflags);
+	state->program = omen_program_create(&node->ss.ps,
+										 RelationGetDescr(state->rel));
+	state->states = AllocSetContextCreate(CurrentMemoryContext,
+										  "omendb aggregate states",
+										  ALLOCSET_DEFAULT_SIZES);
+	state->nkeys = intVal(list_nth(cscan->custom_private, OMEN_AGG_NKEYS));
+	state->naggs = intVal(list_nth(cscan->custom_private, OMEN_AGG_NAGGS));
+	state->keys = palloc0(sizeof(OmenExpr *) * (state->nkeys + 1));
+	state->aggs = palloc0(sizeof(OmenAgg *) * (state->naggs + 1));
+	keys = palloc0(sizeof(OmenKey) * (state->nkeys + 1));
+
+	foreach(lc, cscan->custom_scan_tlist)
+	{
+		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
+
+		if (!omen_expr_attrs((Node *) expr, &state->attrs))
+			elog(ERROR, "aggregate on vectors with a column that is none");
+		if (n < state->nkeys)
+		{
+			state->keys[n] = omen_expr_compile(state->program, expr);
+			if (!omen_key_init(&keys[n], exprType((Node *) expr),
+							   list_nth_oid(eqops, n),
+							   exprCollation((Node *) expr)))
+				elog(ERROR, "group key %d cannot be grouped on vectors", n + 1);
+		}
+		else if (n < state->nkeys + state->naggs)
+		{
+			OmenAgg    *agg = omen_agg_create(state->program,
+											  castNode(Aggref, expr),
+											  state->states);
+
+			agg->offset = offset;
+			offset += agg->size;
+			state->aggs[n - state->nkeys] = agg;
+		}
+		else
+			quals = lappend(quals, expr);
+		n++;
+	}
+	if (quals != NIL)
+		state->filter = omen_filter_create(state->program, quals);
+
+	state->states_size = offset;
+	state->found = palloc(sizeof(char *) * OMEN_BATCH_ROWS);
+	if (state->nkeys > 0)
+	{
+		state->groups = omen_groups_create(state->nkeys, keys, offset,
+										   CurrentMemoryContext,
+										   get_hash_memory_limit());
+		for (int i = 0; i < state->naggs; i++)
+			state->aggs[i]->offset += state->groups->states_offset;
+		if (state->nkeys == 1 && state->keys[0]->attno > 0 &&
+			!keys[0].typbyval)
+			state->code_attno = state->keys[0]->attno;
+	}
+	else
+	{
+		char	   *memory = palloc0(offset + 32);
+
+		state->single = (char *) TYPEALIGN(16, memory);
+	}
+	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		omen_vector_aggs++;
+}
+
+/*
+ * Groups of a batch's rows by way of the dictionary of the key's column: each
+ * entry is looked up once a segment.  False if that is not to be had.
+ */
+static bool
+find_groups_by_codes(VectorAggState *state, const uint16 *sel, int nsel)
+{
+	OmenBatch  *batch = &state->batch;
+	AttrNumber	attno = state->code_attno;
+	OmenVector	codes;
+	int			n;
+
+	if (attno == 0 || batch->segment == NULL || batch->has_short_rows ||
+		attno > omen_segment_natts(batch->segment) || state->groups->full)
+		return false;
+	n = omen_segment_dictionary(batch->segment, attno);
+	if (n == 0)
+		return false;
+	if (state->code_segment != batch->segment_number)
+	{
+		if (n > state->max_codes)
+		{
+			if (state->code_groups)
+				pfree(state->code_groups);
+			state->code_groups =
+				MemoryContextAllocHuge(state->program->mcxt,
+									   sizeof(char *) * n);
+			state->max_codes = n;
+		}
+		memset(state->code_groups, 0, sizeof(char *) * n);
+		state->code_segment = batch->segment_number;
+	}
+
+	omen_segment_codes(batch->segment, attno, batch->vector, &codes);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		bool		isnull = codes.nnulls > 0 &&
+			(codes.present == NULL ||
+			 !((codes.present[i >> 3] >> (i & 7)) & 1));
+		char	   *group = isnull ? NULL : state->code_groups[codes.ints[i]];
+
+		if (unlikely(group == NULL))
+		{
+			Datum		value = (Datum) 0;
+			OmenVec		vec = {&value, &isnull};
+			OmenVec    *keys = &vec;
+
+			if (!isnull)
+				omen_segment_dictionary_entries(batch->segment, attno,
+												codes.ints[i], 1,
+												(const char **) &value);
+			omen_groups_lookup(state->groups, &keys, NULL, 1, &group);
+			if (!isnull)
+				state->code_groups[codes.ints[i]] = group;
+		}
+		state->found[k] = group;
+	}
+	return true;
+}
+
+/*
+ * Find the groups of the selected rows, and put rows whose group has no place
+ * in memory aside.  Returns the number of those that are left, in *sel.
+ */
+static int
+find_groups(VectorAggState *state, const uint16 **sel, int nsel,
+			uint16 *rows)
+{
+	OmenGroups *groups = state->groups;
+	OmenVec    *keys[INDEX_MAX_KEYS];
+	int			n = 0;
+
+	if (find_groups_by_codes(state, *sel, nsel))
+		return nsel;
+	for (int c = 0; c < state->nkeys; c++)
+		keys[c] = omen_expr_eval(state->keys[c], state->program, &state->batch,
+								 *sel, nsel);
+	omen_groups_lookup(groups, keys, *sel, nsel, state->found);
+	if (!groups->full)
+		return nsel;
+
+	if (state->spill == NULL)
+		state->spill = omen_spill_create(state->program->tupdesc,
+										 state->attrs);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = *sel ? (*sel)[k] : k;
+
+		if (state->found[k] == NULL)
+			omen_spill_row(state->spill, &state->batch, i,
+						   groups->hashes[k]);
+		else
+		{
+			state->found[n] = state->found[k];
+			rows[n++] = i;
+		}
+	}
+	*sel = rows;
+	return n;
+}
+
+/* Advance all states by the batch's rows; from_file: they passed the filter */
+static void
+advance_batch(VectorAggState *state, bool from_file)
+{
+	OmenBatch  *batch = &state->batch;
+	const uint16 *sel = NULL;
+	uint16		rows[OMEN_BATCH_ROWS];
+	int64		n = batch->nrows;
+
+	omen_program_next_batch(state->program);
+	if (state->filter && !from_file)
+	{
+		n = omen_filter_run(state->filter, state->program, batch, &sel);
+		state->filtered += batch->nrows - n;
+	}
+	if (n == 0)
+		return;
+	if (state->nkeys > 0)
+		n = find_groups(state, &sel, (int) n, rows);
+
+	/* a batch without columns may have more rows than an int can count */
+	while (n > 0)
+	{
+		int			part = (int) Min(n, PG_INT32_MAX);
+
+		for (int a = 0; a < state->naggs; a++)
+			omen_agg_advance(state->aggs[a], state->program, batch, sel, part,
+							 state->nkeys > 0 ? state->found : NULL,
+							 state->single);
+		n -= part;
+	}
+	if (state->nkeys > 0)
+		omen_groups_check_limit(state->groups,
+								MemoryContextMemAllocated(state->states, true));
+}
+
+/* Account for the memory of the groups at hand */
+static void
+note_memory(VectorAggState *state)
+{
+	Size		size = MemoryContextMemAllocated(state->states, true);
+
+	if (state->groups)
+	{
+		size += MemoryContextMemAllocated(state->groups->mcxt, true);
+		state->total_groups += state->groups->ngroups;
+	}
+	state->peak_memory = Max(state->peak_memory, size);
+}
+
+/* Aggregate the table */
+static void
+fill_from_table(VectorAggState *state)
+{
+	EState	   *estate = state->css.ss.ps.state;
+
+	if (state->source == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+
+		state->source = omen_source_begin(state->rel, estate->es_snapshot,
+										  state->attrs, NULL);
+		omen_batch_init(&state->batch, state->source);
+		if (state->filter)
+			omen_filter_zones(state->filter, state->program, state->source);
+		MemoryContextSwitchTo(old);
+	}
+	while (omen_source_next(state->source, &state->batch))
+		advance_batch(state, false);
+	note_memory(state);
+}
+
+/*
+ * Aggregate the next file of rows that were put aside; false if there is none.
+ */
+static bool
+fill_from_file(VectorAggState *state)
+{
+	if (state->spill == NULL || !omen_spill_next_file(state->spill))
+		return false;
+	MemoryContextReset(state->states);
+	omen_groups_reset(state->groups);
+	state->code_segment = 0;
+	while (omen_spill_next_batch(state->spill, &state->batch))
+		advance_batch(state, true);
+	note_memory(state);
+	return true;
+}
+
+/* ExecScanAccessMtd: the next group */
+static TupleTableSlot *
+next_group_row(ScanState *ss)
+{
+	VectorAggState *state = (VectorAggState *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	char	   *group = state->single;
+	MemoryContext old;
+
+	ExecClearTuple(slot);
+	if (state->done)
+		return slot;
+	if (!state->filled)
+	{
+		fill_from_table(state);
+		state->filled = true;
+		state->next_group = 0;
+	}
+	if (state->nkeys > 0)
+	{
+		while (state->next_group >= state->groups->ngroups)
+		{
+			if (!fill_from_file(state))
+			{
+				state->done = true;
+				return slot;
+			}
+			state->next_group = 0;
+		}
+		group = state->groups->groups[state->next_group++];
+	}
+	else
+		state->done = true;
+
+	old = MemoryContextSwitchTo(ss->ps.ps_ExprContext->ecxt_per_tuple_memory);
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts);
+	for (int c = 0; c < state->nkeys; c++)
+	{
+		slot->tts_values[c] = OmenGroupKeys(group)[c];
+		slot->tts_isnull[c] = OmenGroupNulls(state->groups, group)[c];
+	}
+	for (int a = 0; a < state->naggs; a++)
+	{
+		OmenAgg    *agg = state->aggs[a];
+		int			at = state->nkeys + a;
+
+		slot->tts_values[at] = agg->final(agg, group + agg->offset,
+										  &slot->tts_isnull[at]);
+	}
+	MemoryContextSwitchTo(old);
+	return ExecStoreVirtualTuple(slot);
+}
+
+static bool
+recheck_group(ScanState *ss, TupleTableSlot *slot)
+{
+	elog(ERROR, "a vectorised aggregate cannot recheck a row");
+	return false;
+}
+
+static TupleTableSlot *
+exec_agg(CustomScanState *node)
+{
+	return ExecScan(&node->ss, next_group_row, recheck_group);
+}
+
+static void
+take_counters(VectorAggState *state)
+{
+	if (state->source)
+	{
+		omen_add_counters(&state->counters, &state->source->counters);
+		memset(&state->source->counters, 0, sizeof(OmenSourceCounters));
+	}
+}
+
+static void
+end_agg(CustomScanState *node)
+{
+	VectorAggState *state = (VectorAggState *) node;
+
+	if (state->spill)
+		omen_spill_end(state->spill);
+	if (state->source)
+		omen_source_end(state->source);
+	state->spill = NULL;
+	state->source = NULL;
+}
+
+static void
+rescan_agg(CustomScanState *node)
+{
+	VectorAggState *state = (VectorAggState *) node;
+
+	take_counters(state);
+	if (state->spill)
+		omen_spill_end(state->spill);
+	state->spill = NULL;
+	MemoryContextReset(state->states);
+	if (state->groups)
+		omen_groups_reset(state->groups);
+	else
+		memset(state->single, 0, state->states_size);
+	state->code_segment = 0;
+	omen_program_rescan(state->program);
+	if (state->source)
+	{
+		omen_source_rescan(state->source);
+		if (state->filter)
+			omen_filter_zones(state->filter, state->program, state->source);
+	}
+	state->filled = state->done = false;
+	ExecScanReScan(&node->ss);
+}
+
+static void
+explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	VectorAggState *state = (VectorAggState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+	List	   *keys = NIL;
+	List	   *quals = NIL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, cscan->custom_scan_tlist)
+	{
+		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
+
+		if (n < state->nkeys)
+			keys = lappend(keys, expr);
+		else if (n >= state->nkeys + state->naggs)
+			quals = lappend(quals, expr);
+		n++;
+	}
+	ExplainPropertyText("Relation", RelationGetRelationName(state->rel), es);
+	if (keys != NIL)
+		omen_explain_exprs("Group Key", keys, node, ancestors, es);
+	if (quals != NIL)
+	{
+		omen_explain_exprs("Vector Filter", quals, node, ancestors, es);
+		if (es->analyze)
+			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
+									state->filtered, es);
+	}
+	omen_explain_columns(state->rel, state->attrs, es);
+	if (es->analyze)
+	{
+		if (state->nkeys > 0)
+		{
+			ExplainPropertyUInteger("Groups", NULL, state->total_groups, es);
+			ExplainPropertyUInteger("Peak Memory Usage", "kB",
+									(state->peak_memory + 1023) / 1024, es);
+			if (state->spill)
+				ExplainPropertyUInteger("Rows Spilled", NULL,
+										omen_spill_rows(state->spill), es);
+		}
+		take_counters(state);
+		omen_explain_counters(&state->counters, es);
+	}
+}
+
+const CustomExecMethods omen_vecagg_exec_methods = {
+	.CustomName = "OmendbVectorAgg",
+	.BeginCustomScan = begin_agg,
+	.ExecCustomScan = exec_agg,
+	.EndCustomScan = end_agg,
+	.ReScanCustomScan = rescan_agg,
+	.ExplainCustomScan = explain_agg
+};
+
+const CustomScanMethods omen_vecagg_plan_methods = {
+	.CustomName = "OmendbVectorAgg",
+	.CreateCustomScanState = create_agg_state
+};

@@ -1,0 +1,271 @@
+/*-------------------------------------------------------------------------
+ *
+ * vecscan.c
+ *	  Custom scan node: a table by vectors, its rows one by one to the plan
+ *	  above.
+ *
+ * Conditions are evaluated on whole vectors; columns that only the plan above
+ * needs are decoded for the rows that are left.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/node.h"
+
+#include "access/sysattr.h"
+#include "commands/explain.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+typedef struct VectorScanState
+{
+	CustomScanState css;		/* must be first */
+
+	OmenProgram *program;
+	OmenFilter *filter;			/* NULL if there are no conditions */
+	OmenSource *source;			/* NULL until the first row is asked for */
+	OmenBatch	batch;
+	Bitmapset  *attrs;			/* attributes that are needed at all */
+	int			noutput;		/* of them those of the scan tuple */
+	AttrNumber *output;
+
+	const uint16 *sel;			/* rows of the batch that are left */
+	int64		nsel;
+	int64		next;			/* the next of them */
+	bool		done;
+
+	OmenSourceCounters counters;
+	uint64		filtered;		/* rows that conditions removed */
+} VectorScanState;
+
+uint64		omen_vector_scans = 0;
+
+/* Attributes of the table in an expression; all of them for a whole-row Var */
+static Bitmapset *
+needed_attributes(Node *node, Index relid, TupleDesc tupdesc)
+{
+	Bitmapset  *numbers = NULL;
+	Bitmapset  *result = NULL;
+	int			number = -1;
+
+	pull_varattnos(node, relid, &numbers);
+	while ((number = bms_next_member(numbers, number)) >= 0)
+	{
+		int			attno = number + FirstLowInvalidHeapAttributeNumber;
+
+		if (attno > 0)
+			result = bms_add_member(result, attno);
+		else if (attno == 0)
+			for (int i = 1; i <= tupdesc->natts; i++)
+				if (!TupleDescAttr(tupdesc, i - 1)->attisdropped)
+					result = bms_add_member(result, i);
+	}
+	return result;
+}
+
+static Node *
+create_scan_state(CustomScan *cscan)
+{
+	VectorScanState *state = (VectorScanState *)
+	newNode(sizeof(VectorScanState), T_CustomScanState);
+
+	state->css.methods = &omen_vecscan_exec_methods;
+	return (Node *) state;
+}
+
+static void
+begin_scan(CustomScanState *node, EState *estate, int eflags)
+{
+	VectorScanState *state = (VectorScanState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+	Relation	rel = node->ss.ss_currentRelation;
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	Index		relid = cscan->scan.scanrelid;
+	Bitmapset  *output;
+	int			attno = -1;
+
+	output = bms_union(needed_attributes((Node *) cscan->scan.plan.targetlist,
+										 relid, tupdesc),
+					   needed_attributes((Node *) cscan->scan.plan.qual,
+										 relid, tupdesc));
+	state->attrs = bms_union(output,
+							 needed_attributes((Node *) cscan->custom_exprs,
+											   relid, tupdesc));
+	state->noutput = 0;
+	state->output = palloc(sizeof(AttrNumber) * (bms_num_members(output) + 1));
+	while ((attno = bms_next_member(output, attno)) >= 0)
+		state->output[state->noutput++] = attno;
+
+	state->program = omen_program_create(&node->ss.ps, tupdesc);
+	if (cscan->custom_exprs != NIL)
+		state->filter = omen_filter_create(state->program,
+										   cscan->custom_exprs);
+	ExecStoreAllNullTuple(node->ss.ss_ScanTupleSlot);
+	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		omen_vector_scans++;
+}
+
+/* Get a batch with rows that are left; false at the end */
+static bool
+next_batch(VectorScanState *state)
+{
+	EState	   *estate = state->css.ss.ps.state;
+
+	if (state->source == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+
+		state->source = omen_source_begin(state->css.ss.ss_currentRelation,
+										  estate->es_snapshot, state->attrs,
+										  NULL);
+		omen_batch_init(&state->batch, state->source);
+		if (state->filter)
+			omen_filter_zones(state->filter, state->program, state->source);
+		MemoryContextSwitchTo(old);
+	}
+	while (omen_source_next(state->source, &state->batch))
+	{
+		omen_program_next_batch(state->program);
+		state->sel = NULL;
+		state->nsel = state->batch.nrows;
+		state->next = 0;
+		if (state->filter)
+		{
+			state->nsel = omen_filter_run(state->filter, state->program,
+										  &state->batch, &state->sel);
+			state->filtered += state->batch.nrows - state->nsel;
+		}
+		if (state->nsel > 0)
+		{
+			for (int c = 0; c < state->noutput; c++)
+				(void) omen_batch_column(&state->batch, state->output[c],
+										 state->sel, (int) state->nsel);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ExecScanAccessMtd */
+static TupleTableSlot *
+next_row(ScanState *ss)
+{
+	VectorScanState *state = (VectorScanState *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	int64		i;
+
+	if (state->next >= state->nsel &&
+		(state->done || !next_batch(state)))
+	{
+		state->done = true;
+		state->nsel = state->next = 0;
+		return ExecClearTuple(slot);
+	}
+	i = state->sel ? state->sel[state->next] : state->next;
+	state->next++;
+
+	ExecClearTuple(slot);
+	for (int c = 0; c < state->noutput; c++)
+	{
+		int			at = state->output[c] - 1;
+		const OmenVec *vec = &state->batch.columns[at];
+		bool		isnull = vec->isnull && vec->isnull[i];
+
+		slot->tts_isnull[at] = isnull;
+		slot->tts_values[at] = isnull ? (Datum) 0 : vec->values[i];
+	}
+	slot->tts_tableOid = RelationGetRelid(ss->ss_currentRelation);
+	return ExecStoreVirtualTuple(slot);
+}
+
+/* ExecScanRecheckMtd: the planner leaves rows that are locked to others */
+static bool
+recheck_row(ScanState *ss, TupleTableSlot *slot)
+{
+	elog(ERROR, "a vectorised scan cannot recheck a row");
+	return false;
+}
+
+static TupleTableSlot *
+exec_scan(CustomScanState *node)
+{
+	return ExecScan(&node->ss, next_row, recheck_row);
+}
+
+/* Add up what the source has counted */
+static void
+take_counters(VectorScanState *state)
+{
+	if (state->source)
+	{
+		omen_add_counters(&state->counters, &state->source->counters);
+		memset(&state->source->counters, 0, sizeof(OmenSourceCounters));
+	}
+}
+
+static void
+end_scan(CustomScanState *node)
+{
+	VectorScanState *state = (VectorScanState *) node;
+
+	if (state->source)
+		omen_source_end(state->source);
+	state->source = NULL;
+}
+
+static void
+rescan_scan(CustomScanState *node)
+{
+	VectorScanState *state = (VectorScanState *) node;
+
+	take_counters(state);
+	omen_program_rescan(state->program);
+	if (state->source)
+	{
+		omen_source_rescan(state->source);
+		if (state->filter)
+			omen_filter_zones(state->filter, state->program, state->source);
+	}
+	state->nsel = state->next = 0;
+	state->done = false;
+	ExecScanReScan(&node->ss);
+}
+
+static void
+explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	VectorScanState *state = (VectorScanState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+
+	if (cscan->custom_exprs != NIL)
+	{
+		omen_explain_exprs("Vector Filter", cscan->custom_exprs, node,
+						   ancestors, es);
+		if (es->analyze)
+			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
+									state->filtered, es);
+	}
+	omen_explain_columns(node->ss.ss_currentRelation, state->attrs, es);
+	if (es->analyze)
+	{
+		take_counters(state);
+		omen_explain_counters(&state->counters, es);
+	}
+}
+
+const CustomExecMethods omen_vecscan_exec_methods = {
+	.CustomName = "OmendbVectorScan",
+	.BeginCustomScan = begin_scan,
+	.ExecCustomScan = exec_scan,
+	.EndCustomScan = end_scan,
+	.ReScanCustomScan = rescan_scan,
+	.ExplainCustomScan = explain_scan
+};
+
+const CustomScanMethods omen_vecscan_plan_methods = {
+	.CustomName = "OmendbVectorScan",
+	.CreateCustomScanState = create_scan_state
+};
