@@ -240,7 +240,8 @@ find_groups(VectorAggState *state, const uint16 **sel, int nsel,
 
 	if (state->spill == NULL)
 		state->spill = omen_spill_create(state->program->tupdesc,
-										 state->attrs);
+										 state->attrs, state->program->mcxt);
+	omen_spill_prepare(state->spill, &state->batch, *sel, nsel);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = *sel ? (*sel)[k] : k;
@@ -501,8 +502,12 @@ explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
 			ExplainPropertyUInteger("Peak Memory Usage", "kB",
 									(state->peak_memory + 1023) / 1024, es);
 			if (state->spill)
+			{
 				ExplainPropertyUInteger("Rows Spilled", NULL,
 										omen_spill_rows(state->spill), es);
+				ExplainPropertyUInteger("Disk Usage", "kB",
+										omen_spill_disk_kb(state->spill), es);
+			}
 		}
 		take_counters(state);
 		omen_explain_counters(&state->counters, es);
