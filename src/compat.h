@@ -160,6 +160,20 @@ typedef bool TU_UpdateIndexes;
 	 pg_class_ownercheck((objectid), (roleid)) : \
 	 pg_database_ownercheck((objectid), (roleid)))
 
+/* privileges on what is in pg_proc */
+#define object_aclcheck(classid, objectid, roleid, mode) \
+	pg_proc_aclcheck((objectid), (roleid), (mode))
+
+/* pgstat_count_heap_getnext(), n times */
+#define omen_count_heap_getnext(rel, n) \
+	do { \
+		if (pgstat_should_count_relation(rel)) \
+			(rel)->pgstat_info->t_counts.t_tuples_returned += (n); \
+	} while (0)
+
+/* the GROUP BY clause that is left to do */
+#define omen_group_clause(root) ((root)->parse->groupClause)
+
 /* is_catalog: may a logical slot's snapshot look at the table? */
 #define omen_resolve_conflict(xid, is_catalog, locator) \
 	ResolveRecoveryConflictWithSnapshot((xid), (locator))
@@ -174,6 +188,14 @@ typedef bool TU_UpdateIndexes;
 	HeapKeyTest(tuple, desc, nkeys, keys, valid)
 
 #else
+
+#define omen_count_heap_getnext(rel, n) \
+	do { \
+		if (pgstat_should_count_relation(rel)) \
+			(rel)->pgstat_info->counts.tuples_returned += (n); \
+	} while (0)
+
+#define omen_group_clause(root) ((root)->processed_groupClause)
 
 #define omen_resolve_conflict ResolveRecoveryConflictWithSnapshot
 #define omen_resolve_conflict_full ResolveRecoveryConflictWithSnapshotFullXid

@@ -13,6 +13,7 @@
 
 #include "alex/alex_public.h"
 #include "datatype/timestamp.h"
+#include "exec/exec.h"
 #include "fmgr.h"
 #include "portability/instr_time.h"
 #include "storage/ipc.h"
@@ -227,6 +228,7 @@ _PG_init(void)
 
 	define_settings();
 	alex_define_settings();
+	omen_exec_define_settings();
 	MarkGUCPrefixReserved("omendb");
 
 	omen_register_rmgr();
@@ -244,6 +246,7 @@ _PG_init(void)
 	omen_exchange_install_hooks();
 	omen_guard_install_hooks();
 	alex_install_hooks();
+	omen_exec_install_hooks();
 
 	omen_preloaded = true;
 }

@@ -438,8 +438,12 @@ add_scaled(NumericSum *state, int64 value, int scale)
 		else
 			addend *= omen_int_powers_of_ten[-diff];
 	}
+	if (__builtin_add_overflow(state->sum, addend, &state->sum))
+	{
+		state->sum -= addend;	/* wraps back */
+		return false;
+	}
 	state->any = true;
-	state->sum += addend;
 	return true;
 }
 
@@ -486,9 +490,10 @@ advance_sum_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			}
 			if (count == 0)
 				return;
-			if (state->any && state->scale == scaled.scale)
+			if (state->any && state->scale == scaled.scale &&
+				!__builtin_add_overflow(state->sum, sum, &sum))
 			{
-				state->sum += sum;
+				state->sum = sum;
 				state->count += count;
 				return;
 			}
@@ -655,6 +660,18 @@ get_transition_function(Oid aggfnoid)
 	return result;
 }
 
+/* Is it count(1)? */
+static bool
+counts_rows(const Aggref *aggref)
+{
+	Node	   *arg;
+
+	if (aggref->aggfnoid != F_COUNT_ANY)
+		return false;
+	arg = (Node *) linitial_node(TargetEntry, aggref->args)->expr;
+	return IsA(arg, Const) && !((Const *) arg)->constisnull;
+}
+
 /* See agg.h */
 OmenAgg *
 omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
@@ -669,7 +686,7 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 	agg->mcxt = states;
 	agg->collation = aggref->inputcollid;
 	get_typlenbyval(aggref->aggtype, &agg->typlen, &agg->typbyval);
-	if (aggref->args != NIL)
+	if (aggref->args != NIL && !counts_rows(aggref))
 		agg->arg = omen_expr_compile(program,
 									 linitial_node(TargetEntry, aggref->args)->expr);
 	if (aggref->aggfilter)
@@ -686,7 +703,7 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 		agg->size = sizeof(statetype); \
 	} while (0)
 
-	switch ((AggKind) entry->kind)
+	switch (counts_rows(aggref) ? AGG_COUNT_STAR : (AggKind) entry->kind)
 	{
 		case AGG_COUNT_STAR:
 			SET(advance_count_star, final_count, int64);

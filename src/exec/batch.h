@@ -44,6 +44,16 @@ typedef struct OmenBatch
 	 */
 	int64		nrows;
 
+	/*
+	 * The rows that are left of it: NULL, or nsel numbers in ascending order.
+	 * Whoever filters the batch as a whole narrows it down, and it is never
+	 * widened again; what part of an expression looks at fewer rows leaves it
+	 * alone.  So a column that is loaded for these rows will do for all that
+	 * ask for it later.
+	 */
+	const uint16 *sel;
+	int			nsel;
+
 	/* Rows of one segment, unchanged: columns come from there when asked for */
 	OmenSegmentReader *segment; /* NULL: all columns have been made */
 	int			vector;
@@ -56,8 +66,7 @@ typedef struct OmenBatch
 } OmenBatch;
 
 #define OMEN_COLUMN_NOT_LOADED	0
-#define OMEN_COLUMN_SPARSE		1	/* for the rows of one selection */
-#define OMEN_COLUMN_LOADED		2
+#define OMEN_COLUMN_LOADED		1	/* at least for the rows that are left */
 
 /*
  * A condition that a whole segment or vector may turn out not to meet: the
@@ -126,18 +135,14 @@ extern void omen_source_end(OmenSource *source);
 
 extern void omen_batch_init(OmenBatch *batch, OmenSource *source);
 
-extern void omen_batch_load(OmenBatch *batch, int attno, const uint16 *sel,
-							int nsel);
+extern void omen_batch_load(OmenBatch *batch, int attno);
 
-/*
- * A column of the batch.  sel, nsel: the rows that will be looked at; sel NULL
- * means rows 0 .. nsel - 1.  Later selections of the same batch are subsets.
- */
+/* A column of the batch, for the rows that are left of it */
 static inline OmenVec *
-omen_batch_column(OmenBatch *batch, int attno, const uint16 *sel, int nsel)
+omen_batch_column(OmenBatch *batch, int attno)
 {
 	if (batch->loaded[attno - 1] == OMEN_COLUMN_NOT_LOADED)
-		omen_batch_load(batch, attno, sel, nsel);
+		omen_batch_load(batch, attno);
 	return &batch->columns[attno - 1];
 }
 

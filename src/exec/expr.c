@@ -30,7 +30,8 @@ static OmenExpr *compile(OmenProgram *program, Expr *node);
 static void
 check_function_privilege(Oid funcid)
 {
-	AclResult	aclresult = omen_proc_aclcheck(funcid, GetUserId());
+	AclResult	aclresult = object_aclcheck(ProcedureRelationId, funcid,
+											GetUserId(), ACL_EXECUTE);
 
 	if (aclresult != ACLCHECK_OK)
 		aclcheck_error(aclresult, OBJECT_FUNCTION, get_func_name(funcid));
@@ -110,7 +111,7 @@ static OmenVec *
 eval_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			const uint16 *sel, int nsel)
 {
-	return omen_batch_column(batch, expr->attno, sel, nsel);
+	return omen_batch_column(batch, expr->attno);
 }
 
 /* See expr.h */
@@ -238,7 +239,7 @@ eval_rows(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	int			attno = -1;
 
 	while ((attno = bms_next_member(expr->attrs, attno)) >= 0)
-		(void) omen_batch_column(batch, attno, sel, nsel);
+		(void) omen_batch_column(batch, attno);
 	program->econtext->ecxt_scantuple = slot;
 
 	for (int k = 0; k < nsel; k++)

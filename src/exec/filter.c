@@ -176,6 +176,7 @@ omen_filter_create(OmenProgram *program, List *quals)
 	filter->rows[1] = palloc(sizeof(uint16) * OMEN_BATCH_ROWS);
 	filter->entries.columns = palloc0(sizeof(OmenVec) *
 									  (program->tupdesc->natts + 1));
+	filter->entries.sel = NULL;
 	filter->entries.loaded = palloc0(program->tupdesc->natts + 1);
 
 	foreach(lc, quals)
@@ -343,7 +344,8 @@ omen_filter_run(OmenFilter *filter, OmenProgram *program, OmenBatch *batch,
 			left = omen_expr_select(qual->expr, program, batch, *sel, n, out);
 		if (left == n)
 			continue;			/* all of them: as they were */
-		*sel = out;
+		batch->sel = *sel = out;
+		batch->nsel = left;
 		n = left;
 		which = 1 - which;
 	}

@@ -163,9 +163,11 @@ combine_nulls(OmenExpr *expr, OmenProgram *program, const OmenVec *a,
  * ------------------------------------------------------------------------
  */
 
-#define FLOAT_EQ(a, b)	(isnan(a) ? isnan(b) : (a) == (b))
-#define FLOAT_LT(a, b)	(!isnan(a) & (isnan(b) | ((a) < (b))))
-#define FLOAT_LE(a, b)	(isnan(b) | (!isnan(a) & ((a) <= (b))))
+/* 1 or 0, unlike isnan() */
+#define IS_NAN(a)		((a) != (a))
+#define FLOAT_EQ(a, b)	((IS_NAN(a) & IS_NAN(b)) | ((a) == (b)))
+#define FLOAT_LT(a, b)	(((a) < (b)) | (((a) == (a)) & IS_NAN(b)))
+#define FLOAT_LE(a, b)	(((a) <= (b)) | IS_NAN(b))
 
 #define COMPARE_OPS(load_a, load_b, eq, lt, le, out) \
 	switch (expr->op) \

@@ -40,25 +40,40 @@ extern const CustomScanMethods omen_vecscan_plan_methods;
 
 /*
  * vecagg.c: "OmendbVectorAgg", a scan with aggregation.  scanrelid is 0.
- * custom_scan_tlist: group keys, aggregates, then (junk, not in the scan tuple's
- * rows) conditions on the table's rows.  custom_private: OMEN_AGG_* below.
- * custom_exprs: parameters of what is in custom_scan_tlist, so that PostgreSQL
- * knows of them.
+ * custom_scan_tlist: group keys, aggregates, and at the end a row of
+ * tableoid, which tells the table, and the conditions on the table's rows.  (As
+ * expressions of their own, setrefs.c would take them for columns of the scan
+ * tuple wherever the query has the same condition above the aggregation.)  plan.qual
+ * is HAVING.  custom_private: OMEN_AGG_* below.  custom_exprs: parameters of
+ * what is in custom_scan_tlist, so that PostgreSQL knows of them.
  */
 extern const CustomPathMethods omen_vecagg_path_methods;
 extern const CustomScanMethods omen_vecagg_plan_methods;
 
 enum
 {
-	OMEN_AGG_RELID,				/* Integer: range table index */
 	OMEN_AGG_NKEYS,				/* Integer */
 	OMEN_AGG_NAGGS,				/* Integer */
 	OMEN_AGG_EQOPS				/* OID list, of the keys */
 };
 
-/* Show what a source has done (node.c) */
+/* plan.c */
+extern void omen_plan_install_hooks(void);
+
+/* For EXPLAIN (node.c) */
 struct ExplainState;
-extern void omen_explain_source(OmenSource *source, OmenSourceCounters *total,
-								struct ExplainState *es);
+/* exprs: conditions, all of which have to be met, or a list of keys */
+extern void omen_explain_quals(const char *label, List *quals,
+							   CustomScanState *node, List *ancestors,
+							   struct ExplainState *es);
+extern void omen_explain_keys(const char *label, List *keys,
+							  CustomScanState *node, List *ancestors,
+							  struct ExplainState *es);
+extern void omen_explain_columns(Relation rel, Bitmapset *attrs,
+								 struct ExplainState *es);
+extern void omen_explain_counters(const OmenSourceCounters *counters,
+								  struct ExplainState *es);
+extern void omen_add_counters(OmenSourceCounters *total,
+							  const OmenSourceCounters *counters);
 
 #endif							/* OMENDB_NODE_H */

@@ -30,8 +30,6 @@ typedef enum ScaledOp
 typedef struct OmenScaledColumn
 {
 	uint64		batch_number;
-	const uint16 *sel;
-	int			nsel;
 	bool		fits;
 	int			scale;
 	int64	   *values;
@@ -190,22 +188,22 @@ omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			MemoryContextAllocZero(program->mcxt, sizeof(OmenScaledColumn) *
 								   (program->tupdesc->natts + 1));
 	column = &program->scaled[expr->attno - 1];
-	if (column->batch_number != program->batch_number ||
-		column->sel != sel || column->nsel != nsel)
+	if (column->batch_number != program->batch_number)
 	{
+		/* for all rows that are left, as the column itself */
+		const uint16 *left = batch->sel;
+		int			n = left ? batch->nsel : (int) batch->nrows;
 		int			scale = -1;
 
 		column->batch_number = program->batch_number;
-		column->sel = sel;
-		column->nsel = nsel;
 		column->fits = false;
 		if (column->values == NULL)
 			column->values = MemoryContextAlloc(program->mcxt, sizeof(int64) *
 												OMEN_BATCH_ROWS);
-		vec = omen_batch_column(batch, expr->attno, sel, nsel);
-		for (int k = 0; k < nsel; k++)
+		vec = omen_batch_column(batch, expr->attno);
+		for (int k = 0; k < n; k++)
 		{
-			int			i = sel ? sel[k] : k;
+			int			i = left ? left[k] : k;
 			int			this_scale;
 
 			column->values[i] = 0;

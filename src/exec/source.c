@@ -127,7 +127,6 @@ omen_source_begin(Relation rel, Snapshot snapshot, Bitmapset *attrs,
 	state->null_flags = MemoryContextAllocZero(state->mcxt,
 											   sizeof(bool *) * (natts + 1));
 	omen_source_rescan(source);
-	pgstat_count_heap_scan(rel);
 	return source;
 }
 
@@ -324,7 +323,7 @@ fill_missing(OmenSource *source, OmenSegmentReader *segment, int vector,
  * omen_batch_load: make a column; see omen_batch_column().
  */
 void
-omen_batch_load(OmenBatch *batch, int attno, const uint16 *sel, int nsel)
+omen_batch_load(OmenBatch *batch, int attno)
 {
 	OmenSource *source = batch->source;
 	OmenSourceState *state = source->state;
@@ -338,7 +337,8 @@ omen_batch_load(OmenBatch *batch, int attno, const uint16 *sel, int nsel)
 
 	short_rows = attno > omen_segment_natts(batch->segment) ||
 		(state->has_missing && state->min_natts < attno);
-	sparse = sel != NULL && nsel * SPARSE_SHARE < batch->nrows && !short_rows;
+	sparse = batch->sel != NULL && !short_rows &&
+		batch->nsel * SPARSE_SHARE < batch->nrows;
 
 	if (attno > omen_segment_natts(batch->segment))
 	{
@@ -349,7 +349,7 @@ omen_batch_load(OmenBatch *batch, int attno, const uint16 *sel, int nsel)
 	{
 		if (sparse)
 			omen_segment_vector_rows(batch->segment, attno, batch->vector,
-									 sel, nsel, &vector);
+									 batch->sel, batch->nsel, &vector);
 		else
 			omen_segment_vector(batch->segment, attno, batch->vector, &vector);
 		vec->values = vector_datums(source, attno, &vector);
@@ -370,8 +370,7 @@ omen_batch_load(OmenBatch *batch, int attno, const uint16 *sel, int nsel)
 		fill_missing(source, batch->segment, batch->vector, attno,
 					 batch->nrows, vec);
 	}
-	batch->loaded[attno - 1] = sparse ? OMEN_COLUMN_SPARSE :
-		OMEN_COLUMN_LOADED;
+	batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
 }
 
 /* Can no row of the vector (-1: of the segment) meet one of the conditions? */
@@ -587,7 +586,7 @@ append_page(OmenSource *source, OmenBatch *batch)
 	}
 	batch->nrows += hscan->rs_ntuples;
 	source->counters.rows_hot += hscan->rs_ntuples;
-	pgstat_count_heap_getnext_n(source->rel, hscan->rs_ntuples);
+	omen_count_heap_getnext(source->rel, hscan->rs_ntuples);
 }
 
 /* ------------------------------------------------------------------------
@@ -722,10 +721,11 @@ use_vector(OmenSource *source, OmenBatch *batch, int vector)
 		state->min_natts < source->max_attno;
 	batch->nrows = Min(omen_segment_rows(state->segment) - first,
 					   OMEN_VECTOR_MAX_ROWS);
+	batch->sel = NULL;
 	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, source->tupdesc->natts);
 	source->counters.vectors++;
 	source->counters.rows_cold += batch->nrows;
-	pgstat_count_heap_getnext_n(source->rel, batch->nrows);
+	omen_count_heap_getnext(source->rel, batch->nrows);
 }
 
 /* Begin a batch that is put together */
@@ -735,6 +735,7 @@ begin_arrays(OmenSource *source, OmenBatch *batch)
 	int			attno = -1;
 
 	batch->segment = NULL;
+	batch->sel = NULL;
 	batch->nrows = 0;
 	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, source->tupdesc->natts);
 	while ((attno = bms_next_member(source->attrs, attno)) >= 0)
@@ -753,6 +754,7 @@ next_count(OmenSource *source, OmenBatch *batch)
 	OmenSourceState *state = source->state;
 
 	batch->segment = NULL;
+	batch->sel = NULL;
 	batch->nrows = 0;
 	for (;;)
 	{
@@ -766,7 +768,7 @@ next_count(OmenSource *source, OmenBatch *batch)
 			{
 				batch->nrows += state->copy.cold_rows;
 				source->counters.rows_cold += state->copy.cold_rows;
-				pgstat_count_heap_getnext_n(source->rel,
+				omen_count_heap_getnext(source->rel,
 											state->copy.cold_rows);
 			}
 		}
@@ -777,7 +779,7 @@ next_count(OmenSource *source, OmenBatch *batch)
 			omen_scan_load_page(state->scan, state->blk);
 			batch->nrows += state->scan->heap.rs_ntuples;
 			source->counters.rows_hot += state->scan->heap.rs_ntuples;
-			pgstat_count_heap_getnext_n(source->rel,
+			omen_count_heap_getnext(source->rel,
 										state->scan->heap.rs_ntuples);
 		}
 	}
@@ -846,7 +848,7 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 				append_cold(source, batch,
 							omen_segment_first_row(state->segment, block), n);
 				source->counters.rows_cold += n;
-				pgstat_count_heap_getnext_n(source->rel, n);
+				omen_count_heap_getnext(source->rel, n);
 			}
 			else
 			{

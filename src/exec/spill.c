@@ -128,12 +128,11 @@ omen_spill_create(TupleDesc tupdesc, Bitmapset *attrs, MemoryContext parent)
 
 /* See spill.h */
 void
-omen_spill_prepare(OmenSpill *spill, OmenBatch *batch, const uint16 *sel,
-				   int nsel)
+omen_spill_prepare(OmenSpill *spill, OmenBatch *batch)
 {
 	CHECK_FOR_INTERRUPTS();
 	for (int c = 0; c < spill->nattrs; c++)
-		(void) omen_batch_column(batch, spill->attnos[c], sel, nsel);
+		(void) omen_batch_column(batch, spill->attnos[c]);
 }
 
 /* Room for size bytes in the row's buffer, of which used are taken */

@@ -22,12 +22,10 @@ typedef struct OmenSpill OmenSpill;
 extern OmenSpill *omen_spill_create(TupleDesc tupdesc, Bitmapset *attrs,
 									MemoryContext parent);
 /*
- * Before rows of a batch are put aside: makes their columns.  sel, nsel: rows
- * among which they are, and also those that will be looked at later, as for
- * omen_batch_column().
+ * Before rows of a batch are put aside, which are among those that are left of
+ * it: makes their columns.
  */
-extern void omen_spill_prepare(OmenSpill *spill, OmenBatch *batch,
-							   const uint16 *sel, int nsel);
+extern void omen_spill_prepare(OmenSpill *spill, OmenBatch *batch);
 /*
  * Put row i of the batch aside.  Rows of the same hash end up in one file, in
  * the order in which they came.

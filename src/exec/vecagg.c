@@ -46,6 +46,7 @@ typedef struct VectorAggState
 	OmenGroups *groups;			/* NULL without keys */
 	char	   *single;			/* the states without keys */
 	Size		states_size;
+	int			max_part;		/* rows that may be advanced at once */
 	char	  **found;			/* groups of a batch's rows */
 
 	/* the only key is a column with a dictionary: groups of its entries */
@@ -67,14 +68,45 @@ typedef struct VectorAggState
 
 uint64		omen_vector_aggs = 0;
 
+static const CustomExecMethods vecagg_exec_methods;
+
 static Node *
 create_agg_state(CustomScan *cscan)
 {
 	VectorAggState *state = (VectorAggState *)
 	newNode(sizeof(VectorAggState), T_CustomScanState);
 
-	state->css.methods = &omen_vecagg_exec_methods;
+	state->css.methods = &vecagg_exec_methods;
 	return (Node *) state;
+}
+
+/*
+ * Take custom_scan_tlist apart.  Returns the range table index of the table.
+ */
+static Index
+get_expressions(CustomScan *cscan, List **keys, List **aggs, List **quals)
+{
+	int			nkeys = intVal(list_nth(cscan->custom_private, OMEN_AGG_NKEYS));
+	int			naggs = intVal(list_nth(cscan->custom_private, OMEN_AGG_NAGGS));
+	RowExpr    *row = NULL;
+	int			n = 0;
+	ListCell   *lc;
+
+	*keys = *aggs = NIL;
+	foreach(lc, cscan->custom_scan_tlist)
+	{
+		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
+
+		if (n < nkeys)
+			*keys = lappend(*keys, expr);
+		else if (n < nkeys + naggs)
+			*aggs = lappend(*aggs, expr);
+		else
+			row = castNode(RowExpr, expr);
+		n++;
+	}
+	*quals = list_copy_tail(row->args, 1);
+	return linitial_node(Var, row->args)->varno;
 }
 
 static void
@@ -82,56 +114,58 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 {
 	VectorAggState *state = (VectorAggState *) node;
 	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
-	Index		relid = intVal(list_nth(cscan->custom_private, OMEN_AGG_RELID));
 	List	   *eqops = (List *) list_nth(cscan->custom_private, OMEN_AGG_EQOPS);
-	List	   *quals = NIL;
+	List	   *key_exprs;
+	List	   *aggrefs;
+	List	   *quals;
+	Index		relid = get_expressions(cscan, &key_exprs, &aggrefs, &quals);
 	OmenKey    *keys;
 	Size		offset = 0;
-	int			n = 0;
 	ListCell   *lc;
 
+	if (!omen_expr_attrs((Node *) key_exprs, &state->attrs) ||
+		!omen_expr_attrs((Node *) aggrefs, &state->attrs) ||
+		!omen_expr_attrs((Node *) quals, &state->attrs))
+		elog(ERROR, "aggregate on vectors with a column that is none");
 	state->rel = ExecOpenScanRelation(estate, relid, eflags);
 	state->program = omen_program_create(&node->ss.ps,
 										 RelationGetDescr(state->rel));
 	state->states = AllocSetContextCreate(CurrentMemoryContext,
 										  "omendb aggregate states",
 										  ALLOCSET_DEFAULT_SIZES);
-	state->nkeys = intVal(list_nth(cscan->custom_private, OMEN_AGG_NKEYS));
-	state->naggs = intVal(list_nth(cscan->custom_private, OMEN_AGG_NAGGS));
-	state->keys = palloc0(sizeof(OmenExpr *) * (state->nkeys + 1));
-	state->aggs = palloc0(sizeof(OmenAgg *) * (state->naggs + 1));
-	keys = palloc0(sizeof(OmenKey) * (state->nkeys + 1));
+	state->keys = palloc0(sizeof(OmenExpr *) * (list_length(key_exprs) + 1));
+	state->aggs = palloc0(sizeof(OmenAgg *) * (list_length(aggrefs) + 1));
+	keys = palloc0(sizeof(OmenKey) * (list_length(key_exprs) + 1));
 
-	foreach(lc, cscan->custom_scan_tlist)
+	foreach(lc, key_exprs)
 	{
-		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
+		Expr	   *expr = (Expr *) lfirst(lc);
+		int			n = state->nkeys++;
 
-		if (!omen_expr_attrs((Node *) expr, &state->attrs))
-			elog(ERROR, "aggregate on vectors with a column that is none");
-		if (n < state->nkeys)
-		{
-			state->keys[n] = omen_expr_compile(state->program, expr);
-			if (!omen_key_init(&keys[n], exprType((Node *) expr),
-							   list_nth_oid(eqops, n),
-							   exprCollation((Node *) expr)))
-				elog(ERROR, "group key %d cannot be grouped on vectors", n + 1);
-		}
-		else if (n < state->nkeys + state->naggs)
-		{
-			OmenAgg    *agg = omen_agg_create(state->program,
-											  castNode(Aggref, expr),
-											  state->states);
+		state->keys[n] = omen_expr_compile(state->program, expr);
+		if (!omen_key_init(&keys[n], exprType((Node *) expr),
+						   list_nth_oid(eqops, n),
+						   exprCollation((Node *) expr)))
+			elog(ERROR, "group key %d cannot be grouped on vectors", n + 1);
+	}
+	foreach(lc, aggrefs)
+	{
+		OmenAgg    *agg = omen_agg_create(state->program,
+										  lfirst_node(Aggref, lc),
+										  state->states);
 
-			agg->offset = offset;
-			offset += agg->size;
-			state->aggs[n - state->nkeys] = agg;
-		}
-		else
-			quals = lappend(quals, expr);
-		n++;
+		agg->offset = offset;
+		offset += agg->size;
+		state->aggs[state->naggs++] = agg;
 	}
 	if (quals != NIL)
 		state->filter = omen_filter_create(state->program, quals);
+
+	/* count(*) only counts: it needs no arrays of rows */
+	state->max_part = PG_INT32_MAX;
+	for (int i = 0; i < state->naggs; i++)
+		if (state->aggs[i]->arg || state->aggs[i]->filter)
+			state->max_part = OMEN_BATCH_ROWS;
 
 	state->states_size = offset;
 	state->found = palloc(sizeof(char *) * OMEN_BATCH_ROWS);
@@ -241,7 +275,7 @@ find_groups(VectorAggState *state, const uint16 **sel, int nsel,
 	if (state->spill == NULL)
 		state->spill = omen_spill_create(state->program->tupdesc,
 										 state->attrs, state->program->mcxt);
-	omen_spill_prepare(state->spill, &state->batch, *sel, nsel);
+	omen_spill_prepare(state->spill, &state->batch);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = *sel ? (*sel)[k] : k;
@@ -279,10 +313,10 @@ advance_batch(VectorAggState *state, bool from_file)
 	if (state->nkeys > 0)
 		n = find_groups(state, &sel, (int) n, rows);
 
-	/* a batch without columns may have more rows than an int can count */
+	/* a batch without columns may have more rows than arrays have room for */
 	while (n > 0)
 	{
-		int			part = (int) Min(n, PG_INT32_MAX);
+		int			part = (int) Min(n, state->max_part);
 
 		for (int a = 0; a < state->naggs; a++)
 			omen_agg_advance(state->aggs[a], state->program, batch, sel, part,
@@ -348,7 +382,7 @@ fill_from_file(VectorAggState *state)
 	return true;
 }
 
-/* ExecScanAccessMtd: the next group */
+/* The next group, in the scan tuple's slot; empty at the end */
 static TupleTableSlot *
 next_group_row(ScanState *ss)
 {
@@ -401,17 +435,32 @@ next_group_row(ScanState *ss)
 	return ExecStoreVirtualTuple(slot);
 }
 
-static bool
-recheck_group(ScanState *ss, TupleTableSlot *slot)
-{
-	elog(ERROR, "a vectorised aggregate cannot recheck a row");
-	return false;
-}
-
+/*
+ * Not by way of ExecScan(): inside of EvalPlanQual it would recheck what it
+ * takes for a join.  Groups are never rechecked.
+ */
 static TupleTableSlot *
 exec_agg(CustomScanState *node)
 {
-	return ExecScan(&node->ss, next_group_row, recheck_group);
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+
+	for (;;)
+	{
+		TupleTableSlot *slot;
+
+		CHECK_FOR_INTERRUPTS();
+		ResetExprContext(econtext);
+		slot = next_group_row(&node->ss);
+		if (TupIsNull(slot))
+			return node->ss.ps.ps_ProjInfo ?
+				ExecClearTuple(node->ss.ps.ps_ProjInfo->pi_state.resultslot) :
+				slot;
+		econtext->ecxt_scantuple = slot;
+		if (ExecQual(node->ss.ps.qual, econtext))
+			return node->ss.ps.ps_ProjInfo ?
+				ExecProject(node->ss.ps.ps_ProjInfo) : slot;
+		InstrCountFiltered1(node, 1);
+	}
 }
 
 static void
@@ -468,27 +517,17 @@ explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	VectorAggState *state = (VectorAggState *) node;
 	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
-	List	   *keys = NIL;
-	List	   *quals = NIL;
-	int			n = 0;
-	ListCell   *lc;
+	List	   *keys;
+	List	   *aggrefs;
+	List	   *quals;
 
-	foreach(lc, cscan->custom_scan_tlist)
-	{
-		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
-
-		if (n < state->nkeys)
-			keys = lappend(keys, expr);
-		else if (n >= state->nkeys + state->naggs)
-			quals = lappend(quals, expr);
-		n++;
-	}
+	(void) get_expressions(cscan, &keys, &aggrefs, &quals);
 	ExplainPropertyText("Relation", RelationGetRelationName(state->rel), es);
 	if (keys != NIL)
-		omen_explain_exprs("Group Key", keys, node, ancestors, es);
+		omen_explain_keys("Group Key", keys, node, ancestors, es);
 	if (quals != NIL)
 	{
-		omen_explain_exprs("Vector Filter", quals, node, ancestors, es);
+		omen_explain_quals("Vector Filter", quals, node, ancestors, es);
 		if (es->analyze)
 			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
 									state->filtered, es);
@@ -514,7 +553,7 @@ explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
 	}
 }
 
-const CustomExecMethods omen_vecagg_exec_methods = {
+static const CustomExecMethods vecagg_exec_methods = {
 	.CustomName = "OmendbVectorAgg",
 	.BeginCustomScan = begin_agg,
 	.ExecCustomScan = exec_agg,

@@ -43,6 +43,8 @@ typedef struct VectorScanState
 
 uint64		omen_vector_scans = 0;
 
+static const CustomExecMethods vecscan_exec_methods;
+
 /* Attributes of the table in an expression; all of them for a whole-row Var */
 static Bitmapset *
 needed_attributes(Node *node, Index relid, TupleDesc tupdesc)
@@ -72,7 +74,7 @@ create_scan_state(CustomScan *cscan)
 	VectorScanState *state = (VectorScanState *)
 	newNode(sizeof(VectorScanState), T_CustomScanState);
 
-	state->css.methods = &omen_vecscan_exec_methods;
+	state->css.methods = &vecscan_exec_methods;
 	return (Node *) state;
 }
 
@@ -141,8 +143,7 @@ next_batch(VectorScanState *state)
 		if (state->nsel > 0)
 		{
 			for (int c = 0; c < state->noutput; c++)
-				(void) omen_batch_column(&state->batch, state->output[c],
-										 state->sel, (int) state->nsel);
+				(void) omen_batch_column(&state->batch, state->output[c]);
 			return true;
 		}
 	}
@@ -242,7 +243,7 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 
 	if (cscan->custom_exprs != NIL)
 	{
-		omen_explain_exprs("Vector Filter", cscan->custom_exprs, node,
+		omen_explain_quals("Vector Filter", cscan->custom_exprs, node,
 						   ancestors, es);
 		if (es->analyze)
 			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
@@ -256,7 +257,7 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	}
 }
 
-const CustomExecMethods omen_vecscan_exec_methods = {
+static const CustomExecMethods vecscan_exec_methods = {
 	.CustomName = "OmendbVectorScan",
 	.BeginCustomScan = begin_scan,
 	.ExecCustomScan = exec_scan,

@@ -1,0 +1,683 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  When to use the custom scan nodes: planner hooks, costs, plans.
+ *
+ * Both nodes read one table, which may be a partition.  Whatever they do not know
+ * to give exactly what the row path gives is left to the row path:
+ *
+ * - The scan evaluates a condition on vectors only if that can raise no error,
+ *	 because a LIMIT above it may end the scan before the row path would have come
+ *	 to a row; other conditions are evaluated row by row, on what is left.
+ * - The aggregation reads all rows, so it evaluates all conditions on vectors,
+ *	 in the planner's order but for those that can raise no error.
+ * - Where rows may be locked or rechecked (EvalPlanQual), neither is used.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/agg.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "exec/node.h"
+#include "executor/nodeHash.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/planner.h"
+#include "optimizer/prep.h"
+#include "optimizer/restrictinfo.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "storage/bufmgr.h"
+#include "table/table.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/selfuncs.h"
+
+/* Row groups whose headers are looked at to learn how much of a table is cold */
+#define SAMPLED_GROUPS		8
+
+/* Costs, as shares of PostgreSQL's own: measured, see bench/ */
+#define DECODE_SHARE		0.2 /* of cpu_operator_cost: a value of a chunk */
+#define CHUNK_PAGE_SHARE	0.1 /* of seq_page_cost: chunks of a page's rows */
+#define QUAL_SHARE			0.1 /* of a condition's cost, on vectors */
+#define AGG_SHARE			0.15	/* of a transition's cost */
+#define HOT_ROW_SHARE		0.7 /* of cpu_tuple_cost */
+
+static set_rel_pathlist_hook_type prev_set_rel_pathlist = NULL;
+static create_upper_paths_hook_type prev_create_upper_paths = NULL;
+
+/* ------------------------------------------------------------------------
+ * Which tables, and what they cost
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Can the relation be read by our nodes in this query, and is it worth a look?
+ */
+static bool
+is_candidate(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, int mode)
+{
+	Relation	table;
+	bool		result;
+
+	if (mode == OMEN_VECTORIZE_OFF || rte->rtekind != RTE_RELATION ||
+		(rte->relkind != RELKIND_RELATION && rte->relkind != RELKIND_MATVIEW) ||
+		rte->inh || rte->tablesample != NULL ||
+		(rel->reloptkind != RELOPT_BASEREL &&
+		 rel->reloptkind != RELOPT_OTHER_MEMBER_REL) ||
+		IS_DUMMY_REL(rel) || rel->lateral_relids != NULL)
+		return false;
+
+	/* rows that are locked, or rechecked after another's update */
+	if ((root->parse->commandType != CMD_SELECT &&
+		 root->parse->commandType != CMD_INSERT) ||
+		root->rowMarks != NIL)
+		return false;
+
+	/* nothing of a smaller table is sealed */
+	if (mode == OMEN_VECTORIZE_ON && rel->pages < omen_row_group_blocks)
+		return false;
+
+	/* the planner holds a lock */
+	table = table_open(rte->relid, NoLock);
+	result = omen_is_omendb_table(table);
+	table_close(table, NoLock);
+	return result;
+}
+
+/*
+ * Cold pages of the row group that begins at first, 0 .. 1.  Damage is not for
+ * the planner to complain of.
+ */
+static double
+cold_share_of_group(Relation rel, BlockNumber first)
+{
+	BlockNumber at[2] = {first, first + OMEN_LATE_HEADER};
+	double		share = 0;
+
+	for (int i = 0; i < lengthof(at); i++)
+	{
+		Buffer		buf;
+		Page		page;
+		bool		found;
+
+		if (at[i] >= RelationGetNumberOfBlocks(rel) ||
+			(i > 0 && omen_row_group_blocks < OMEN_MIN_RESERVING_GROUP))
+			break;
+		buf = ReadBuffer(rel, at[i]);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buf);
+		found = omen_page_is_header(page) && omen_page_is_sound(page, at[i]);
+		if (found && OmenPageGetGroupHeader(page)->nblocks > 0)
+			share = (double) OmenPageGetGroupHeader(page)->cold_pages /
+				omen_row_group_blocks;
+		UnlockReleaseBuffer(buf);
+		if (found)
+			break;
+	}
+	return Min(share, 1.0);
+}
+
+/* Share of the table's pages that are cold, from a sample of row groups */
+static double
+cold_share(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	BlockNumber ngroups = nblocks / omen_row_group_blocks +
+		(nblocks % omen_row_group_blocks != 0);
+	int			n = Min(ngroups, SAMPLED_GROUPS);
+	double		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += cold_share_of_group(rel, (BlockNumber)
+								   ((uint64) ngroups * i / n) *
+								   omen_row_group_blocks);
+	table_close(rel, NoLock);
+	return n > 0 ? sum / n : 0;
+}
+
+/*
+ * Cost of reading columns of a table, and of conditions on vectors.
+ */
+static Cost
+read_cost(PlannerInfo *root, RelOptInfo *rel, int ncolumns, List *quals,
+		  double cold)
+{
+	double		tuples = Max(rel->tuples, 1);
+	double		columns = Max(rel->max_attr, 1);
+	QualCost	qual_cost;
+	Cost		cost;
+
+	cost_qual_eval(&qual_cost, quals, root);
+	cost = qual_cost.startup + qual_cost.per_tuple * tuples * QUAL_SHARE;
+	cost += cold * rel->pages * seq_page_cost * CHUNK_PAGE_SHARE *
+		ncolumns / columns;
+	cost += cold * tuples * ncolumns * cpu_operator_cost * DECODE_SHARE;
+	cost += (1 - cold) * rel->pages * seq_page_cost;
+	cost += (1 - cold) * tuples * cpu_tuple_cost * HOT_ROW_SHARE;
+	return cost;
+}
+
+/* ------------------------------------------------------------------------
+ * Expressions
+ * ------------------------------------------------------------------------
+ */
+
+static bool
+unusable_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_SubLink:
+		case T_SubPlan:
+		case T_AlternativeSubPlan:
+		case T_PlaceHolderVar:
+		case T_CurrentOfExpr:
+		case T_GroupingFunc:
+		case T_WindowFunc:
+			return true;
+		case T_Var:
+			if (((Var *) node)->varattno <= 0 ||
+				((Var *) node)->varlevelsup != 0)
+				return true;
+			break;
+		default:
+			break;
+	}
+	return expression_tree_walker(node, unusable_walker, context);
+}
+
+/*
+ * Can an expression over a table's columns be evaluated on vectors?
+ */
+static bool
+is_usable(Node *node)
+{
+	return !unusable_walker(node, NULL) &&
+		!contain_volatile_functions(node) && !expression_returns_set(node);
+}
+
+/*
+ * Conditions (RestrictInfos) for the scan: to be evaluated on vectors, and the
+ * rest.  The order of what is volatile stays.
+ */
+static void
+split_quals(List *clauses, List **vector_quals, List **rest)
+{
+	bool		any_volatile = false;
+	ListCell   *lc;
+
+	*vector_quals = *rest = NIL;
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		Node	   *clause = (Node *) rinfo->clause;
+
+		if (rinfo->pseudoconstant)
+			continue;			/* a gating node sees to them */
+		any_volatile |= contain_volatile_functions(clause);
+		if (!any_volatile && is_usable(clause) && omen_expr_is_safe(clause))
+			*vector_quals = lappend(*vector_quals, clause);
+		else
+			*rest = lappend(*rest, clause);
+	}
+}
+
+/*
+ * Put conditions into the order in which the planner has them evaluated:
+ * order_qual_clauses() of createplan.c, which is not to be had.  clauses may be
+ * RestrictInfos; bare conditions are returned.
+ */
+static List *
+order_quals(PlannerInfo *root, List *clauses)
+{
+	typedef struct
+	{
+		Node	   *clause;
+		Cost		cost;
+		Index		security_level;
+	} QualItem;
+	QualItem   *items = palloc(sizeof(QualItem) * (list_length(clauses) + 1));
+	int			n = 0;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		QualItem	item;
+		QualCost	cost;
+		int			at = n;
+
+		item.clause = (Node *) lfirst(lc);
+		cost_qual_eval_node(&cost, item.clause, root);
+		item.cost = cost.per_tuple;
+		item.security_level = 0;
+		if (IsA(item.clause, RestrictInfo))
+		{
+			RestrictInfo *rinfo = (RestrictInfo *) item.clause;
+
+			if (rinfo->pseudoconstant)
+				continue;
+			if (!rinfo->leakproof || item.cost >= 10 * cpu_operator_cost)
+				item.security_level = rinfo->security_level;
+			item.clause = (Node *) rinfo->clause;
+		}
+		while (at > 0 &&
+			   (items[at - 1].security_level > item.security_level ||
+				(items[at - 1].security_level == item.security_level &&
+				 items[at - 1].cost > item.cost)))
+		{
+			items[at] = items[at - 1];
+			at--;
+		}
+		items[at] = item;
+		n++;
+	}
+	for (int i = 0; i < n; i++)
+		result = lappend(result, items[i].clause);
+	return result;
+}
+
+/* Number of columns that expressions need */
+static int
+count_columns(Node *node, Index relid)
+{
+	Bitmapset  *attrs = NULL;
+
+	pull_varattnos(node, relid, &attrs);
+	return bms_num_members(attrs);
+}
+
+/* ------------------------------------------------------------------------
+ * The scan
+ * ------------------------------------------------------------------------
+ */
+
+static Plan *
+plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
+		  List *clauses, List *custom_plans)
+{
+	CustomScan *scan = makeNode(CustomScan);
+
+	split_quals(clauses, &scan->custom_exprs, &scan->scan.plan.qual);
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.scanrelid = rel->relid;
+	scan->flags = path->flags;
+	scan->methods = &omen_vecscan_plan_methods;
+	return &scan->scan.plan;
+}
+
+const CustomPathMethods omen_vecscan_path_methods = {
+	.CustomName = "OmendbVectorScan",
+	.PlanCustomPath = plan_scan
+};
+
+/*
+ * Does anything above the scan ask for a system column other than tableoid?
+ */
+static bool
+needs_system_columns(RelOptInfo *rel)
+{
+	Bitmapset  *attrs = NULL;
+	ListCell   *lc;
+	int			attno = -1;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attrs);
+	foreach(lc, rel->baserestrictinfo)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause,
+					   rel->relid, &attrs);
+	while ((attno = bms_next_member(attrs, attno)) >= 0)
+	{
+		int			n = attno + FirstLowInvalidHeapAttributeNumber;
+
+		if (n < 0 && n != TableOidAttributeNumber)
+			return true;
+	}
+	return false;
+}
+
+/* set_rel_pathlist_hook */
+static void
+add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
+			  RangeTblEntry *rte)
+{
+	CustomPath *path;
+	List	   *quals;
+	List	   *rest;
+	QualCost	rest_cost;
+	double		left;
+	int			ncolumns;
+	Cost		above;
+	Cost		cheapest = -1;
+	ListCell   *lc;
+
+	if (prev_set_rel_pathlist)
+		prev_set_rel_pathlist(root, rel, rti, rte);
+
+	if (!is_candidate(root, rel, rte, omen_vectorized_scan) ||
+		needs_system_columns(rel))
+		return;
+
+	split_quals(rel->baserestrictinfo, &quals, &rest);
+	ncolumns = count_columns((Node *) rel->reltarget->exprs, rti) +
+		count_columns((Node *) quals, rti) + count_columns((Node *) rest, rti);
+
+	/* rows that the row by row conditions are evaluated for */
+	left = clamp_row_est(rel->tuples *
+						 clauselist_selectivity(root, quals, rti, JOIN_INNER,
+												NULL));
+	cost_qual_eval(&rest_cost, rest, root);
+	above = rest_cost.startup + rest_cost.per_tuple * left +
+		cpu_tuple_cost * left +
+		rel->reltarget->cost.startup +
+		rel->reltarget->cost.per_tuple * rel->rows;
+
+	path = makeNode(CustomPath);
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.parallel_safe = rel->consider_parallel;
+	path->path.rows = rel->rows;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->methods = &omen_vecscan_path_methods;
+
+	if (omen_vectorized_scan != OMEN_VECTORIZE_FORCE)
+	{
+		/*
+		 * Pages are looked at only if there is something to be gained: not
+		 * for the few rows that an index finds.
+		 */
+		foreach(lc, rel->pathlist)
+		{
+			Path	   *other = (Path *) lfirst(lc);
+
+			if (other->param_info == NULL &&
+				(cheapest < 0 || other->total_cost < cheapest))
+				cheapest = other->total_cost;
+		}
+		if (cheapest >= 0 &&
+			cheapest < above + read_cost(root, rel, ncolumns, quals, 1.0))
+			return;
+		path->path.total_cost = above +
+			read_cost(root, rel, ncolumns, quals, cold_share(rte->relid));
+		path->path.startup_cost = rest_cost.startup +
+			rel->reltarget->cost.startup;
+	}
+	add_path(rel, &path->path);
+}
+
+/* ------------------------------------------------------------------------
+ * The aggregation
+ * ------------------------------------------------------------------------
+ */
+
+/* What an aggregation consists of */
+typedef struct AggPlan
+{
+	List	   *keys;			/* expressions */
+	List	   *eqops;
+	List	   *aggrefs;
+} AggPlan;
+
+/* Are there columns other than keys and arguments of aggregates? */
+static bool
+other_columns_walker(Node *node, void *context)
+{
+	AggPlan    *plan = (AggPlan *) context;
+
+	if (node == NULL)
+		return false;
+	if (list_member(plan->keys, node) || IsA(node, Aggref))
+		return false;
+	if (IsA(node, Var) || IsA(node, PlaceHolderVar) ||
+		IsA(node, GroupingFunc) || IsA(node, WindowFunc))
+		return true;
+	return expression_tree_walker(node, other_columns_walker, context);
+}
+
+/*
+ * Find the keys and the aggregates of a grouped relation; false if they have
+ * no vectorised form.
+ */
+static bool
+analyze_agg(PlannerInfo *root, RelOptInfo *output_rel,
+			GroupPathExtraData *extra, AggPlan *plan)
+{
+	List	   *exprs = list_concat_copy(output_rel->reltarget->exprs,
+										 (List *) extra->havingQual);
+	List	   *aggs;
+	ListCell   *lc;
+
+	memset(plan, 0, sizeof(*plan));
+	foreach(lc, omen_group_clause(root))
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+		Node	   *key = get_sortgroupclause_expr(clause, extra->targetList);
+
+		if (!clause->hashable || !is_usable(key) ||
+			!omen_key_init(NULL, exprType(key), clause->eqop,
+						   exprCollation(key)))
+			return false;
+		plan->keys = lappend(plan->keys, key);
+		plan->eqops = lappend_oid(plan->eqops, clause->eqop);
+	}
+	if (list_length(plan->keys) > INDEX_MAX_KEYS)
+		return false;
+
+	aggs = pull_var_clause((Node *) exprs, PVC_INCLUDE_AGGREGATES |
+						   PVC_RECURSE_WINDOWFUNCS |
+						   PVC_INCLUDE_PLACEHOLDERS);
+	foreach(lc, aggs)
+	{
+		Aggref	   *aggref = (Aggref *) lfirst(lc);
+
+		if (IsA(aggref, Var))
+			continue;			/* see below */
+		if (!IsA(aggref, Aggref) || !omen_agg_supported(aggref) ||
+			!is_usable((Node *) aggref->args) ||
+			!is_usable((Node *) aggref->aggfilter))
+			return false;
+		if (!list_member(plan->aggrefs, aggref))
+			plan->aggrefs = lappend(plan->aggrefs, aggref);
+	}
+	return !other_columns_walker((Node *) exprs, plan);
+}
+
+static bool
+collect_params_walker(Node *node, void *context)
+{
+	List	  **params = (List **) context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+	{
+		*params = list_append_unique(*params, node);
+		return false;
+	}
+	return expression_tree_walker(node, collect_params_walker, context);
+}
+
+static Plan *
+plan_agg(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
+		 List *clauses, List *custom_plans)
+{
+	CustomScan *scan = makeNode(CustomScan);
+	List	   *keys = (List *) linitial(path->custom_private);
+	List	   *eqops = (List *) lsecond(path->custom_private);
+	List	   *aggrefs = (List *) lthird(path->custom_private);
+	List	   *having = (List *) lfourth(path->custom_private);
+	RelOptInfo *table = (RelOptInfo *) list_nth(path->custom_private, 4);
+	List	   *scan_tlist = NIL;
+	RowExpr    *row = makeNode(RowExpr);
+	AttrNumber	n = 1;
+	ListCell   *lc;
+
+	foreach(lc, keys)
+		scan_tlist = lappend(scan_tlist,
+							 makeTargetEntry((Expr *) copyObject(lfirst(lc)),
+											 n++, NULL, false));
+	foreach(lc, aggrefs)
+		scan_tlist = lappend(scan_tlist,
+							 makeTargetEntry((Expr *) copyObject(lfirst(lc)),
+											 n++, NULL, false));
+	row->args = lcons(makeVar(table->relid, TableOidAttributeNumber, OIDOID,
+							  -1, InvalidOid, 0),
+					  (List *) copyObject(order_quals(root,
+													  table->baserestrictinfo)));
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_EXPLICIT_CALL;
+	row->location = -1;
+	for (int i = 1; i <= list_length(row->args); i++)
+		row->colnames = lappend(row->colnames,
+								makeString(psprintf("f%d", i)));
+	scan_tlist = lappend(scan_tlist,
+						 makeTargetEntry((Expr *) row, n++, NULL, true));
+
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.plan.qual = order_quals(root, having);
+	scan->scan.scanrelid = 0;
+	scan->flags = path->flags;
+	scan->custom_scan_tlist = scan_tlist;
+	(void) collect_params_walker((Node *) scan_tlist, &scan->custom_exprs);
+	scan->custom_private = list_make3(makeInteger(list_length(keys)),
+									  makeInteger(list_length(aggrefs)),
+									  eqops);
+	scan->methods = &omen_vecagg_plan_methods;
+	return &scan->scan.plan;
+}
+
+const CustomPathMethods omen_vecagg_path_methods = {
+	.CustomName = "OmendbVectorAgg",
+	.PlanCustomPath = plan_agg
+};
+
+/* create_upper_paths_hook */
+static void
+add_agg_path(PlannerInfo *root, UpperRelationKind stage,
+			 RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra_arg)
+{
+	GroupPathExtraData *extra = (GroupPathExtraData *) extra_arg;
+	CustomPath *path;
+	AggPlan		plan;
+	AggClauseCosts agg_costs;
+	QualCost	having_cost;
+	List	   *quals = NIL;
+	double		groups = 1;
+	double		rows;
+	int			ncolumns;
+	Cost		cost;
+	ListCell   *lc;
+
+	if (prev_create_upper_paths)
+		prev_create_upper_paths(root, stage, input_rel, output_rel, extra_arg);
+
+	if (stage != UPPERREL_GROUP_AGG || input_rel->relid == 0 ||
+		root->parse->groupingSets != NIL ||
+		!is_candidate(root, input_rel,
+					  planner_rt_fetch(input_rel->relid, root),
+					  omen_vectorized_agg))
+		return;
+	foreach(lc, input_rel->baserestrictinfo)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		/* one that is the same for all rows would need a node above */
+		if (rinfo->pseudoconstant || !is_usable((Node *) rinfo->clause))
+			return;
+		quals = lappend(quals, rinfo->clause);
+	}
+	if (!analyze_agg(root, output_rel, extra, &plan))
+		return;
+	ncolumns = count_columns((Node *) plan.keys, input_rel->relid) +
+		count_columns((Node *) plan.aggrefs, input_rel->relid) +
+		count_columns((Node *) quals, input_rel->relid);
+	/* batches without columns are of any size: groups need arrays */
+	if (plan.keys != NIL && ncolumns == 0)
+		return;
+
+	path = makeNode(CustomPath);
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = output_rel;
+	path->path.pathtarget = output_rel->reltarget;
+	path->path.parallel_safe = output_rel->consider_parallel;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_private = list_make5(plan.keys, plan.eqops, plan.aggrefs,
+									  extra->havingQual, input_rel);
+	path->methods = &omen_vecagg_path_methods;
+
+	rows = clamp_row_est(input_rel->rows);
+	if (plan.keys != NIL)
+		groups = estimate_num_groups(root, plan.keys, rows, NULL, NULL);
+	path->path.rows = groups;
+	if (extra->havingQual)
+		path->path.rows =
+			clamp_row_est(groups *
+						  clauselist_selectivity(root,
+												 (List *) extra->havingQual,
+												 0, JOIN_INNER, NULL));
+
+	if (omen_vectorized_agg != OMEN_VECTORIZE_FORCE)
+	{
+		Cost		cheapest = -1;
+
+		memset(&agg_costs, 0, sizeof(agg_costs));
+		get_agg_clause_costs(root, AGGSPLIT_SIMPLE, &agg_costs);
+		cost_qual_eval(&having_cost, (List *) extra->havingQual, root);
+		cost = agg_costs.transCost.startup + agg_costs.finalCost.startup +
+			having_cost.startup + output_rel->reltarget->cost.startup;
+		cost += rows * agg_costs.transCost.per_tuple * AGG_SHARE;
+		cost += rows * list_length(plan.keys) * cpu_operator_cost;
+		cost += groups * (agg_costs.finalCost.per_tuple +
+						  having_cost.per_tuple + cpu_tuple_cost);
+		cost += path->path.rows * output_rel->reltarget->cost.per_tuple;
+		/* what does not fit is written and read again */
+		if (groups * (64 + 32.0 * list_length(plan.aggrefs)) >
+			get_hash_memory_limit())
+			cost += rows * 2 * cpu_tuple_cost;
+
+		foreach(lc, output_rel->pathlist)
+		{
+			Path	   *other = (Path *) lfirst(lc);
+
+			if (cheapest < 0 || other->total_cost < cheapest)
+				cheapest = other->total_cost;
+		}
+		if (cheapest >= 0 &&
+			cheapest < cost + read_cost(root, input_rel, ncolumns, quals, 1.0))
+			return;
+		cost += read_cost(root, input_rel, ncolumns, quals,
+						  cold_share(planner_rt_fetch(input_rel->relid,
+													  root)->relid));
+		path->path.startup_cost = path->path.total_cost = cost;
+	}
+	add_path(output_rel, &path->path);
+}
+
+/* See node.h */
+void
+omen_plan_install_hooks(void)
+{
+	prev_set_rel_pathlist = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = add_scan_path;
+	prev_create_upper_paths = create_upper_paths_hook;
+	create_upper_paths_hook = add_agg_path;
+}
