@@ -66,8 +66,9 @@ COMMENT ON FUNCTION omendb.gc() IS
 	'drop row groups that no table refers to any more; returns how many';
 
 -- blocks with rows that scans of omendb tables have read since the start or last
--- reset
-CREATE FUNCTION omendb.scan_stats(OUT cold_blocks bigint, OUT hot_blocks bigint)
+-- reset, and how often vectorised nodes were executed
+CREATE FUNCTION omendb.scan_stats(OUT cold_blocks bigint, OUT hot_blocks bigint,
+	OUT vector_scans bigint, OUT vector_aggs bigint)
 AS 'MODULE_PATHNAME', 'omen_scan_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 CREATE FUNCTION omendb.scan_stats_reset() RETURNS void

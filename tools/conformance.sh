@@ -3,7 +3,8 @@
 # conformance.sh: PostgreSQL's own regression and isolation suites on tables
 # of omendb.
 #
-#   conformance.sh [mode ...]      modes: normal, stress, stress1, alex (default: all)
+#   conformance.sh [mode ...]      modes: normal, stress, stress1, alex, vector,
+#                                  vector-stress (default: all)
 #
 # Each suite runs once with heap as the default table access method, then in
 # each mode with omendb, on private servers.  Every result file must be the
@@ -20,6 +21,10 @@
 #             sealable tables read must have been sealed ones.
 #   stress1   row groups of a single block, and a worker that freezes and seals
 #             all the time, while the tests run side by side
+#   vector, vector-stress
+#             normal and stress with vectorised scans and aggregations wherever
+#             they are possible.  Plans and the order of rows that no ORDER BY
+#             orders are not compared.
 #   alex      heap tables, and an alex index in place of each plain btree index
 #             on one column of a type that alex supports
 #
@@ -29,7 +34,7 @@
 #
 . "$(dirname "$0")/lib.sh"
 
-MODES=${*:-normal stress stress1 alex}
+MODES=${*:-normal stress stress1 alex vector vector-stress}
 SUITES=${SUITES:-regress isolation}
 COLD_PERCENT=${COLD_PERCENT:-90}
 CACHE=${OMENDB_CACHE:-/var/tmp/omendb-conformance-$(id -u)}
@@ -107,13 +112,19 @@ server_for() {
 		*) lines+=("default_table_access_method = omendb") ;;
 	esac
 	case $2 in
-		stress)
+		stress | vector-stress)
 			lines+=("omendb.row_group_blocks = 4" "omendb.seal = off"
 				"omendb.seal_before_scan = on")
 			;;
 		stress1)
 			lines+=("omendb.row_group_blocks = 1" "omendb.eager_seal = on"
 				"max_worker_processes = 24")
+			;;
+	esac
+	case $2 in
+		vector*)
+			lines+=("omendb.enable_vectorized_scan = force"
+				"omendb.enable_vectorized_agg = force")
 			;;
 	esac
 	new_server "$1-$2" "${lines[@]}" && start_server "$1-$2"
@@ -128,7 +139,7 @@ run_suite() {
 	[ "$mode" = heap ] || extra="--load-extension=omendb"
 	if [ "$suite" = regress ]; then
 		program=$PGXS_TEST/regress/pg_regress
-		[ "$mode" != stress ] || extra="$extra --max-connections=1"
+		case $mode in *stress) extra="$extra --max-connections=1" ;; esac
 		extra="$extra --max-concurrent-tests=20 --schedule=$SRC/src/test/regress/parallel_schedule"
 	else
 		program=$PGXS_TEST/isolation/pg_isolation_regress
@@ -139,9 +150,9 @@ run_suite() {
 		--bindir="$BINDIR" --dlpath="$LIBRARY" --host="$WORK/$name.s" \
 		--port=5432 --user=postgres ${extra} >"$WORK/$name.run.log" 2>&1
 	case $mode in
-		stress | stress1)
+		*stress | stress1 | vector)
 			sql "$name" -At -F ' ' -d "$([ "$suite" = regress ] && echo regression || echo isolation_regression)" \
-				-c "SELECT cold_blocks, hot_blocks FROM omendb.scan_stats()" \
+				-c "SELECT cold_blocks, hot_blocks, vector_scans, vector_aggs FROM omendb.scan_stats()" \
 				>"$WORK/$name.scans" 2>&1
 			;;
 		alex)
@@ -187,7 +198,7 @@ comparable() {
 # judge SUITE MODE
 judge() {
 	local suite=$1 mode=$2 name=$1-$2
-	local passed=0 failed=0 pinned=0 file test pin pins crashes cold hot percent reordered="" plans="" pinfile
+	local passed=0 failed=0 pinned=0 file test pin pins crashes cold hot scans aggs percent reordered="" plans="" pinfile
 	for file in "$WORK/$suite-heap.out/results"/*.out; do
 		test=$(basename "$file" .out)
 		result=$WORK/$name.out/results/$test.out
@@ -209,13 +220,31 @@ judge() {
 				continue
 			fi
 		else
-			comparable "$file" >"$WORK/heap.txt"
-			comparable "$result" >"$WORK/omendb.txt"
-			diff "$WORK/heap.txt" "$WORK/omendb.txt" | grep '^[<>]' >"$WORK/diff"
+			case $mode in
+				vector*)
+					without_plans "$file" >"$WORK/heap.plain"
+					without_plans "$result" >"$WORK/omendb.plain"
+					comparable "$WORK/heap.plain" >"$WORK/heap.txt"
+					comparable "$WORK/omendb.plain" >"$WORK/omendb.txt"
+					if same_but_for_order "$WORK/heap.txt" "$WORK/omendb.txt"; then
+						passed=$((passed + 1))
+						reordered="$reordered $test"
+						continue
+					fi
+					diff "$WORK/heap.txt.sorted" "$WORK/omendb.txt.sorted" |
+						grep '^[<>]' >"$WORK/diff"
+					;;
+			esac
+			if [ "${mode#vector}" = "$mode" ]; then
+				comparable "$file" >"$WORK/heap.txt"
+				comparable "$result" >"$WORK/omendb.txt"
+				diff "$WORK/heap.txt" "$WORK/omendb.txt" | grep '^[<>]' >"$WORK/diff"
+			fi
 		fi
 		# in a stress mode the stress may show, or not
 		case $mode in
 			alex) pins=$suite-$test.alex ;;
+			vector*) pins="$suite-$test.$mode $suite-$test.vector" ;;
 			stress*) pins="$suite-$test.stress $suite-$test" ;;
 			*) pins=$suite-$test ;;
 		esac
@@ -256,12 +285,21 @@ judge() {
 		grep -E 'terminated by signal|PANIC|TRAP:' "$WORK/$name.log" | head -n 5
 	fi
 	if [ -e "$WORK/$name.scans" ]; then
-		if ! read -r cold hot <"$WORK/$name.scans" || ! [ "$cold" -ge 0 ] 2>/dev/null; then
+		if ! read -r cold hot scans aggs <"$WORK/$name.scans" || ! [ "$cold" -ge 0 ] 2>/dev/null; then
 			failed=$((failed + 1))
 			say "  not ok: no scan counters: $(head -n 1 "$WORK/$name.scans")"
 		else
+			say "  $suite ($mode): $scans vectorised scans and $aggs aggregations"
 			percent=$((cold * 100 / (cold + hot + (cold + hot == 0))))
 			say "  $suite ($mode): scans read $cold sealed and $hot hot blocks: $percent % sealed"
+			if [ "$mode" = vector ] || [ "$mode" = vector-stress ]; then
+				if [ "$scans" -ge 1000 ] && [ "$aggs" -ge 100 ] || [ "$suite" != regress ]; then
+					passed=$((passed + 1))
+				else
+					failed=$((failed + 1))
+					say "  not ok: vectorised nodes were hardly used"
+				fi
+			fi
 			if [ "$suite $mode" = "regress stress" ]; then
 				if [ "$percent" -ge "$COLD_PERCENT" ]; then
 					passed=$((passed + 1))

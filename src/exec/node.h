@@ -26,10 +26,6 @@ typedef enum OmenVectorize
 extern int	omen_vectorized_scan;
 extern int	omen_vectorized_agg;
 
-/* How often the nodes have been executed by this backend */
-extern uint64 omen_vector_scans;
-extern uint64 omen_vector_aggs;
-
 /*
  * vecscan.c: "OmendbVectorScan".  scanrelid is the table's, the scan tuple its
  * row type, of which only columns that somebody needs are set.  custom_exprs:

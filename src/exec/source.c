@@ -17,6 +17,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "table/damage.h"
 #include "table/scan.h"
 
 #include "access/htup_details.h"
@@ -624,6 +625,7 @@ next_group(OmenSource *source)
 
 	omen_group_copy_load(&state->copy, source->rel, first,
 						 state->scan->heap.rs_strategy);
+	omen_check_copy_end(source->rel, &state->copy, state->nblocks);
 	state->group_end = first + Min(state->nblocks - first,
 								   (BlockNumber) omen_row_group_blocks);
 	state->blk = first;
@@ -697,6 +699,7 @@ begin_segment(OmenSource *source)
 	{
 		state->vector = 0;
 		state->blk = state->segment_end;
+		state->scan->ncold += n;
 		if (source->ntests > 0 && zone_excludes(source, state->segment, -1))
 		{
 			source->counters.segments_skipped++;
@@ -775,7 +778,10 @@ next_count(OmenSource *source, OmenBatch *batch)
 		for (; state->blk < state->group_end; state->blk++)
 		{
 			if (omen_group_copy_is_cold(&state->copy, state->blk))
+			{
+				state->scan->ncold++;
 				continue;
+			}
 			omen_scan_load_page(state->scan, state->blk);
 			batch->nrows += state->scan->heap.rs_ntuples;
 			source->counters.rows_hot += state->scan->heap.rs_ntuples;
@@ -847,6 +853,7 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 													&state->copy, blk, &block);
 				append_cold(source, batch,
 							omen_segment_first_row(state->segment, block), n);
+				state->scan->ncold++;
 				source->counters.rows_cold += n;
 				omen_count_heap_getnext(source->rel, n);
 			}

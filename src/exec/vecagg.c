@@ -22,6 +22,7 @@
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "table/table.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -65,8 +66,6 @@ typedef struct VectorAggState
 	uint64		total_groups;
 	Size		peak_memory;
 } VectorAggState;
-
-uint64		omen_vector_aggs = 0;
 
 static const CustomExecMethods vecagg_exec_methods;
 
@@ -187,7 +186,7 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 		state->single = (char *) TYPEALIGN(16, memory);
 	}
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
-		omen_vector_aggs++;
+		omen_count_vector_node(true);
 }
 
 /*

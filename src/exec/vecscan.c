@@ -17,6 +17,7 @@
 #include "commands/explain.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "table/table.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -40,8 +41,6 @@ typedef struct VectorScanState
 	OmenSourceCounters counters;
 	uint64		filtered;		/* rows that conditions removed */
 } VectorScanState;
-
-uint64		omen_vector_scans = 0;
 
 static const CustomExecMethods vecscan_exec_methods;
 
@@ -107,7 +106,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 										   cscan->custom_exprs);
 	ExecStoreAllNullTuple(node->ss.ss_ScanTupleSlot);
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
-		omen_vector_scans++;
+		omen_count_vector_node(false);
 }
 
 /* Get a batch with rows that are left; false at the end */

@@ -338,6 +338,8 @@ extern void omen_cold_reader_page(OmenColdReader *reader,
  * ------------------------------------------------------------------------
  */
 extern void omen_count_scan_blocks(uint64 cold, uint64 hot);
+/* A vectorised scan, or aggregation, is executed */
+extern void omen_count_vector_node(bool aggregates);
 
 /* ------------------------------------------------------------------------
  * Thaw (thaw.c)

@@ -33,6 +33,8 @@ typedef struct ScanCounters
 {
 	pg_atomic_uint64 cold_blocks;
 	pg_atomic_uint64 hot_blocks;
+	pg_atomic_uint64 vector_scans;
+	pg_atomic_uint64 vector_aggs;
 } ScanCounters;
 
 static ScanCounters *scan_counters = NULL;
@@ -72,6 +74,8 @@ omen_table_shmem_init(void)
 	{
 		pg_atomic_init_u64(&scan_counters->cold_blocks, 0);
 		pg_atomic_init_u64(&scan_counters->hot_blocks, 0);
+		pg_atomic_init_u64(&scan_counters->vector_scans, 0);
+		pg_atomic_init_u64(&scan_counters->vector_aggs, 0);
 	}
 }
 
@@ -89,6 +93,14 @@ omen_count_scan_blocks(uint64 cold, uint64 hot)
 		pg_atomic_fetch_add_u64(&scan_counters->cold_blocks, cold);
 	if (hot > 0)
 		pg_atomic_fetch_add_u64(&scan_counters->hot_blocks, hot);
+}
+
+/* See table.h */
+void
+omen_count_vector_node(bool aggregates)
+{
+	pg_atomic_fetch_add_u64(aggregates ? &scan_counters->vector_aggs :
+							&scan_counters->vector_scans, 1);
 }
 
 /* ------------------------------------------------------------------------
@@ -370,12 +382,14 @@ omen_gc(PG_FUNCTION_ARGS)
 Datum
 omen_scan_stats(PG_FUNCTION_ARGS)
 {
-	Datum		values[2];
-	bool		nulls[2] = {false, false};
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
 
 	omen_require_preload();
 	values[0] = Int64GetDatum(pg_atomic_read_u64(&scan_counters->cold_blocks));
 	values[1] = Int64GetDatum(pg_atomic_read_u64(&scan_counters->hot_blocks));
+	values[2] = Int64GetDatum(pg_atomic_read_u64(&scan_counters->vector_scans));
+	values[3] = Int64GetDatum(pg_atomic_read_u64(&scan_counters->vector_aggs));
 	PG_RETURN_DATUM(make_row(fcinfo, values, nulls));
 }
 
@@ -385,5 +399,7 @@ omen_scan_stats_reset(PG_FUNCTION_ARGS)
 	omen_require_preload();
 	pg_atomic_write_u64(&scan_counters->cold_blocks, 0);
 	pg_atomic_write_u64(&scan_counters->hot_blocks, 0);
+	pg_atomic_write_u64(&scan_counters->vector_scans, 0);
+	pg_atomic_write_u64(&scan_counters->vector_aggs, 0);
 	PG_RETURN_VOID();
 }
