@@ -77,6 +77,8 @@ get_array_state(OmenExpr *expr, OmenProgram *program)
 			qsort(values, state->n, sizeof(Datum), compare_int64);
 			state->values = values;
 			pfree(nulls);
+			if ((Pointer) arr != DatumGetPointer(array))
+				pfree(arr);
 			MemoryContextSwitchTo(old);
 		}
 		state->scan_number = program->scan_number;

@@ -102,6 +102,27 @@ make_expr(OmenProgram *program, Expr *node, OmenEval eval, int nargs)
 	return expr;
 }
 
+/*
+ * What a function returns, or a constant has, for a type of less than 8 bytes may
+ * be anything above them; kernels rely on the sign there, as fetchatt() leaves
+ * it.
+ */
+static inline Datum
+normalize(Datum value, int16 typlen)
+{
+	switch (typlen)
+	{
+		case 1:
+			return (Datum) (int64) (int8) value;
+		case 2:
+			return Int16GetDatum(DatumGetInt16(value));
+		case 4:
+			return Int32GetDatum(DatumGetInt32(value));
+		default:
+			return value;
+	}
+}
+
 /* ------------------------------------------------------------------------
  * Columns and constants
  * ------------------------------------------------------------------------
@@ -125,6 +146,10 @@ omen_expr_constant(OmenExpr *expr, OmenProgram *program, bool *isnull)
 			MemoryContext old = MemoryContextSwitchTo(program->mcxt);
 			Datum		value;
 
+			if (expr->scan_number != 0 && !expr->is_null && !expr->typbyval)
+				pfree(DatumGetPointer(expr->value));
+			expr->is_null = true;
+
 			/* by way of per-tuple memory, and kept for the scan */
 			value = ExecEvalExprSwitchContext(expr->state, program->econtext,
 											  &expr->is_null);
@@ -132,6 +157,8 @@ omen_expr_constant(OmenExpr *expr, OmenProgram *program, bool *isnull)
 				datumCopy(value, expr->typbyval, expr->typlen);
 			MemoryContextSwitchTo(old);
 		}
+		if (expr->typbyval)
+			expr->value = normalize(expr->value, expr->typlen);
 		expr->scan_number = program->scan_number;
 		expr->const_filled = 0;
 		expr->const_scale = -1;
@@ -165,26 +192,6 @@ eval_constant(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
  * Function calls and rows
  * ------------------------------------------------------------------------
  */
-
-/*
- * What a function returns for a type of less than 8 bytes may be anything above
- * them; kernels rely on the sign there, as fetchatt() leaves it.
- */
-static inline Datum
-normalize(Datum value, int16 typlen)
-{
-	switch (typlen)
-	{
-		case 1:
-			return CharGetDatum(DatumGetChar(value));
-		case 2:
-			return Int16GetDatum(DatumGetInt16(value));
-		case 4:
-			return Int32GetDatum(DatumGetInt32(value));
-		default:
-			return value;
-	}
-}
 
 static OmenVec *
 eval_function(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,

@@ -14,6 +14,7 @@
  */
 #include "exec/expr.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
@@ -89,6 +90,12 @@ is_safe_like(Node *node)
 	if (!IsA(node, OpExpr) || list_length(op->args) != 2)
 		return false;
 	set_opfuncid(op);
+	/* others refuse collations that are not deterministic */
+	if (op->inputcollid != C_COLLATION_OID &&
+		op->inputcollid != DEFAULT_COLLATION_OID &&
+		(!OidIsValid(op->inputcollid) ||
+		 !get_collation_isdeterministic(op->inputcollid)))
+		return false;
 	if (op->opfuncid != F_TEXTLIKE && op->opfuncid != F_TEXTNLIKE &&
 		op->opfuncid != F_BPCHARLIKE && op->opfuncid != F_BPCHARNLIKE)
 		return false;

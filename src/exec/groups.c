@@ -59,7 +59,9 @@ omen_key_init(OmenKey *key, Oid type, Oid eqop, Oid collation)
 		case F_INT8EQ:
 		case F_OIDEQ:
 		case F_BOOLEQ:
+#ifndef __CHAR_UNSIGNED__			/* else chunks have other Datums of it */
 		case F_CHAREQ:
+#endif
 		case F_DATE_EQ:
 		case F_TIME_EQ:
 		case F_TIMESTAMP_EQ:

@@ -131,6 +131,8 @@ omen_explain_columns(Relation rel, Bitmapset *attrs, ExplainState *es)
 	List	   *names = NIL;
 	int			attno = -1;
 
+	if (!es->analyze && !es->verbose)
+		return;
 	while ((attno = bms_next_member(attrs, attno)) >= 0)
 		names = lappend(names,
 						(char *) quote_identifier(NameStr(TupleDescAttr(tupdesc,
@@ -145,13 +147,16 @@ omen_explain_counters(const OmenSourceCounters *counters, ExplainState *es)
 {
 	if (es->format == EXPLAIN_FORMAT_TEXT)
 	{
-		appendStringInfoSpaces(es->str, es->indent * 2);
-		appendStringInfo(es->str,
-						 "Row Groups: " UINT64_FORMAT "  Segments: read=" UINT64_FORMAT " skipped=" UINT64_FORMAT "  Vectors: read=" UINT64_FORMAT " skipped=" UINT64_FORMAT "\n",
-						 counters->groups,
-						 counters->segments - counters->segments_skipped,
-						 counters->segments_skipped,
-						 counters->vectors, counters->vectors_skipped);
+		if (counters->groups > 0)
+		{
+			appendStringInfoSpaces(es->str, es->indent * 2);
+			appendStringInfo(es->str,
+							 "Row Groups: " UINT64_FORMAT "  Segments: read=" UINT64_FORMAT " skipped=" UINT64_FORMAT "  Vectors: read=" UINT64_FORMAT " skipped=" UINT64_FORMAT "\n",
+							 counters->groups,
+							 counters->segments - counters->segments_skipped,
+							 counters->segments_skipped,
+							 counters->vectors, counters->vectors_skipped);
+		}
 		appendStringInfoSpaces(es->str, es->indent * 2);
 		appendStringInfo(es->str,
 						 "Rows: cold=" UINT64_FORMAT " hot=" UINT64_FORMAT "\n",

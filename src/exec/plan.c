@@ -58,8 +58,12 @@
 #define AGG_SHARE			0.15	/* of a transition's cost */
 #define HOT_ROW_SHARE		0.7 /* of cpu_tuple_cost */
 
+static planner_hook_type prev_planner = NULL;
 static set_rel_pathlist_hook_type prev_set_rel_pathlist = NULL;
 static create_upper_paths_hook_type prev_create_upper_paths = NULL;
+
+/* Is the query at hand that of DECLARE CURSOR, or of a PL/pgSQL cursor? */
+static bool for_cursor = false;
 
 /* ------------------------------------------------------------------------
  * Which tables, and what they cost
@@ -372,6 +376,9 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (prev_set_rel_pathlist)
 		prev_set_rel_pathlist(root, rel, rti, rte);
 
+	/* it may be read backwards, or update its current row */
+	if (for_cursor)
+		return;
 	if (!is_candidate(root, rel, rte, omen_vectorized_scan) ||
 		needs_system_columns(rel))
 		return;
@@ -399,28 +406,44 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->methods = &omen_vecscan_path_methods;
 
-	if (omen_vectorized_scan != OMEN_VECTORIZE_FORCE)
+	if (omen_vectorized_scan == OMEN_VECTORIZE_FORCE)
 	{
-		/*
-		 * Pages are looked at only if there is something to be gained: not
-		 * for the few rows that an index finds.
-		 */
+		/* in place of a sequential scan, whatever it costs */
 		foreach(lc, rel->pathlist)
 		{
 			Path	   *other = (Path *) lfirst(lc);
 
-			if (other->param_info == NULL &&
-				(cheapest < 0 || other->total_cost < cheapest))
-				cheapest = other->total_cost;
+			if (other->pathtype == T_SeqScan && other->param_info == NULL)
+			{
+				path->path.startup_cost = other->startup_cost;
+				path->path.total_cost = other->total_cost;
+				rel->pathlist = foreach_delete_current(rel->pathlist, lc);
+				add_path(rel, &path->path);
+				break;
+			}
 		}
-		if (cheapest >= 0 &&
-			cheapest < above + read_cost(root, rel, ncolumns, quals, 1.0))
-			return;
-		path->path.total_cost = above +
-			read_cost(root, rel, ncolumns, quals, cold_share(rte->relid));
-		path->path.startup_cost = rest_cost.startup +
-			rel->reltarget->cost.startup;
+		return;
 	}
+
+	/*
+	 * Pages are looked at only if there is something to be gained: not for the
+	 * few rows that an index finds.
+	 */
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *other = (Path *) lfirst(lc);
+
+		if (other->param_info == NULL &&
+			(cheapest < 0 || other->total_cost < cheapest))
+			cheapest = other->total_cost;
+	}
+	if (cheapest >= 0 &&
+		cheapest < above + read_cost(root, rel, ncolumns, quals, 1.0))
+		return;
+	path->path.total_cost = above +
+		read_cost(root, rel, ncolumns, quals, cold_share(rte->relid));
+	path->path.startup_cost = rest_cost.startup +
+		rel->reltarget->cost.startup;
 	add_path(rel, &path->path);
 }
 
@@ -672,10 +695,35 @@ add_agg_path(PlannerInfo *root, UpperRelationKind stage,
 	add_path(output_rel, &path->path);
 }
 
+/* planner_hook: note what the query is for */
+static PlannedStmt *
+plan_query(Query *parse, const char *query_string, int cursor_options,
+		   ParamListInfo params)
+{
+	bool		saved = for_cursor;
+	PlannedStmt *result;
+
+	for_cursor = (cursor_options & (CURSOR_OPT_FAST_PLAN |
+									CURSOR_OPT_SCROLL)) != 0;
+	PG_TRY();
+	{
+		result = (prev_planner ? prev_planner : standard_planner)
+			(parse, query_string, cursor_options, params);
+	}
+	PG_FINALLY();
+	{
+		for_cursor = saved;
+	}
+	PG_END_TRY();
+	return result;
+}
+
 /* See node.h */
 void
 omen_plan_install_hooks(void)
 {
+	prev_planner = planner_hook;
+	planner_hook = plan_query;
 	prev_set_rel_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = add_scan_path;
 	prev_create_upper_paths = create_upper_paths_hook;

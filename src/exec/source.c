@@ -28,6 +28,12 @@
 #include "utils/float.h"
 #include "utils/memutils.h"
 
+/*
+ * Hot pages that a batch keeps pinned.  More of them, which then have few rows
+ * each, are copied: buffers may be scarce.
+ */
+#define MAX_PINS		16
+
 /* Below this share of a vector's rows, values are fetched one by one */
 #define SPARSE_SHARE	12
 
@@ -67,9 +73,8 @@ typedef struct OmenSourceState
 	bool	  **null_flags;
 
 	/* pins that the values of the current batch need */
-	Buffer	   *pins;
+	Buffer		pins[MAX_PINS];
 	int			npins;
-	int			maxpins;
 	MemoryContext page_mcxt;	/* copies of pages, the same */
 } OmenSourceState;
 
@@ -557,7 +562,7 @@ append_page(OmenSource *source, OmenBatch *batch)
 
 	if (hscan->rs_ntuples == 0)
 		return;
-	if (state->scan->cold)
+	if (state->scan->cold || state->npins >= MAX_PINS)
 	{
 		char	   *copy = MemoryContextAlloc(state->page_mcxt, BLCKSZ);
 
@@ -566,14 +571,6 @@ append_page(OmenSource *source, OmenBatch *batch)
 	}
 	else
 	{
-		if (state->npins >= state->maxpins)
-		{
-			state->maxpins = Max(32, state->maxpins * 2);
-			state->pins = state->pins ?
-				repalloc(state->pins, sizeof(Buffer) * state->maxpins) :
-				MemoryContextAlloc(state->mcxt,
-								   sizeof(Buffer) * state->maxpins);
-		}
 		IncrBufferRefCount(hscan->rs_cbuf);
 		state->pins[state->npins++] = hscan->rs_cbuf;
 	}
