@@ -10,6 +10,7 @@
 #   isolation    test/isolation: concurrent sessions on sealed rows
 #   tap          test/t: crashes, standbys, backups, bad input, DDL
 #   differential random statements on a heap table and its omendb twin
+#   vector       random queries with and without the vectorised nodes
 #   fuzz         test/fuzz: damaged chunks and pages
 #   conformance  PostgreSQL's own suites on omendb tables, normal and stress
 #                (CONFORMANCE_MODES for others)
@@ -24,7 +25,7 @@
 #
 . "$(dirname "$0")/lib.sh"
 
-SUITES=${*:-regress isolation tap differential fuzz conformance}
+SUITES=${*:-regress isolation tap differential vector fuzz conformance}
 LOGS=${LOGS:-}
 if [ -z "$LOGS" ]; then
 	LOGS=$(mktemp -d "${OMENDB_TMP:-/tmp}/omendb-logs.XXXXXX")
@@ -192,6 +193,10 @@ suite_differential() {
 	[ -e "$SOURCES/test/differential/heap_omendb.pl" ] || return
 	DIFF_STATEMENTS=${DIFF_STATEMENTS:-1500} \
 		prove_tap differential "$SOURCES"/test/differential/*.pl
+}
+
+suite_vector() {
+	prove_tap vector "$SOURCES"/test/vector/*.pl
 }
 
 suite_fuzz() {
