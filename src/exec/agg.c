@@ -373,8 +373,23 @@ advance_stats_float8(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 {
 	OmenVec    *vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
 
-	FOR_VALUES(vec, FloatStats,
-			   accumulate(state, DatumGetFloat8(vec->values[i])));
+	if (groups == NULL)
+	{
+		FloatStats *stats = (FloatStats *) (single + agg->offset);
+		FloatStats	local = *stats;
+
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
+
+			if (!(vec->isnull && vec->isnull[i]))
+				accumulate(&local, DatumGetFloat8(vec->values[i]));
+		}
+		*stats = local;
+	}
+	else
+		FOR_VALUES(vec, FloatStats,
+				   accumulate(state, DatumGetFloat8(vec->values[i])));
 }
 
 static void
@@ -759,10 +774,28 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 }
 
 /* See agg.h */
+bool
+omen_agg_share(OmenAgg *agg, const Aggref *aggref, const OmenAgg *other,
+			   const Aggref *other_aggref)
+{
+	if (agg->advance != other->advance || agg->collation != other->collation ||
+		(agg->final == final_extreme && agg->mode != other->mode) ||
+		(agg->arg == NULL) != (other->arg == NULL) ||
+		(agg->arg && !equal(aggref->args, other_aggref->args)) ||
+		!equal(aggref->aggfilter, other_aggref->aggfilter))
+		return false;
+	agg->advance = NULL;
+	agg->offset = other->offset;
+	return true;
+}
+
+/* See agg.h */
 void
 omen_agg_advance(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 				 const uint16 *sel, int nsel, char **groups, char *single)
 {
+	if (agg->advance == NULL)
+		return;					/* another one's state is ours, too */
 	if (agg->filter)
 	{
 		int			n = omen_expr_select(agg->filter, program, batch, sel, nsel,

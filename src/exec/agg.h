@@ -29,7 +29,7 @@ typedef Datum (*OmenAggFinal) (OmenAgg *agg, char *state, bool *isnull);
 
 struct OmenAgg
 {
-	OmenAggAdvance advance;
+	OmenAggAdvance advance;		/* NULL: shares a state */
 	OmenAggFinal final;
 	Oid			aggfnoid;
 	int			mode;			/* of advance and final */
@@ -55,6 +55,12 @@ extern bool omen_agg_supported(const Aggref *aggref);
  */
 extern OmenAgg *omen_agg_create(OmenProgram *program, Aggref *aggref,
 								MemoryContext states);
+/*
+ * If the state of other, which is advanced before, is the state of agg (avg and
+ * sum of the same), make it that, and return true.
+ */
+extern bool omen_agg_share(OmenAgg *agg, const Aggref *aggref,
+						   const OmenAgg *other, const Aggref *other_aggref);
 /* Apply the filter, then advance */
 extern void omen_agg_advance(OmenAgg *agg, OmenProgram *program,
 							 OmenBatch *batch, const uint16 *sel, int nsel,
@@ -101,16 +107,17 @@ typedef struct OmenGroups
 	MemoryContext mcxt;			/* groups and their keys; is reset */
 	MemoryContext scratch;		/* of a batch */
 	Size		limit;			/* bytes of mcxt */
-	Size		table_bytes;	/* of the hash table and the list of groups */
 	bool		full;			/* no new groups */
 
+	/* in the order of their first row: omen_group() */
 	int64		ngroups;
-	char	  **groups;			/* in the order of their first row */
-	int64		maxgroups;
+	char	  **blocks;			/* of 1 << block_shift groups each */
+	int64		maxblocks;
+	int			block_shift;
+	int64		block_mask;
+
 	uint32		mask;			/* of table */
 	struct OmenGroupSlot *table;
-	char	   *block;			/* of groups */
-	Size		block_left;
 
 	/* a single integer key: groups of values near one another */
 	char	  **dense;
@@ -122,6 +129,13 @@ typedef struct OmenGroups
 #define OmenGroupKeys(group)	((Datum *) (group))
 #define OmenGroupNulls(groups, group) \
 	((bool *) ((group) + sizeof(Datum) * (groups)->nkeys))
+
+static inline char *
+omen_group(const OmenGroups *groups, int64 n)
+{
+	return groups->blocks[n >> groups->block_shift] +
+		(n & groups->block_mask) * groups->size;
+}
 
 extern OmenGroups *omen_groups_create(int nkeys, OmenKey *keys,
 									  Size states_size, MemoryContext parent,

@@ -641,8 +641,9 @@ compile_function(OmenProgram *program, Expr *node, Oid funcid, Oid collation,
 	expr->fcinfo = palloc0(SizeForFunctionCallInfo(expr->nargs));
 	InitFunctionCallInfoData(*expr->fcinfo, flinfo, expr->nargs, collation,
 							 NULL, NULL);
-	(void) omen_kernel_find(expr, funcid, collation);
-	(void) omen_scaled_find(expr, funcid);
+	if (!omen_kernel_find(expr, funcid) &&
+		!omen_text_find(expr, funcid, collation))
+		(void) omen_scaled_find(expr, funcid);
 	return expr;
 }
 

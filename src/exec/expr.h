@@ -143,13 +143,16 @@ extern OmenExpr *omen_array_compile(OmenProgram *program,
 									ScalarArrayOpExpr *node);
 
 /* kernels.c: sets expr->eval etc. if there is a kernel for the function */
-extern bool omen_kernel_find(OmenExpr *expr, Oid funcid, Oid collation);
+extern bool omen_kernel_find(OmenExpr *expr, Oid funcid);
 /*
  * The interval in which a column must be for column op constant to be true, in
  * the order of its zone maps.  False if the expression is none of that kind.
  */
 extern bool omen_kernel_zone(OmenExpr *expr, OmenProgram *program,
 							 OmenZoneTest *test);
+
+/* texts.c: the same for texts */
+extern bool omen_text_find(OmenExpr *expr, Oid funcid, Oid collation);
 
 /* scaled.c */
 extern bool omen_scaled_find(OmenExpr *expr, Oid funcid);

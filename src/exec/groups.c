@@ -30,7 +30,11 @@ typedef struct OmenGroupSlot
 } OmenGroupSlot;
 
 #define FIRST_TABLE_SIZE	1024
-#define GROUP_BLOCK_SIZE	(64 * 1024)
+#define GROUP_BLOCK_SIZE	(32 * 1024)
+
+/* From this number of groups on, memory is asked for ahead of its use */
+#define PREFETCH_GROUPS		2048
+#define PREFETCH_AHEAD		8
 
 /* A single integer key: values base .. base + DENSE_VALUES - 1 need no hash */
 #define DENSE_VALUES		65536
@@ -133,6 +137,9 @@ omen_groups_create(int nkeys, OmenKey *keys, Size states_size,
 	groups->keys = keys;
 	groups->states_offset = TYPEALIGN(16, (sizeof(Datum) + sizeof(bool)) * nkeys);
 	groups->size = TYPEALIGN(16, groups->states_offset + states_size);
+	while ((groups->size << (groups->block_shift + 1)) <= GROUP_BLOCK_SIZE)
+		groups->block_shift++;
+	groups->block_mask = ((int64) 1 << groups->block_shift) - 1;
 	groups->mcxt = AllocSetContextCreate(parent, "omendb groups",
 										 ALLOCSET_DEFAULT_SIZES);
 	groups->scratch = AllocSetContextCreate(parent, "omendb group keys",
@@ -150,13 +157,10 @@ omen_groups_reset(OmenGroups *groups)
 	MemoryContextReset(groups->mcxt);
 	groups->full = false;
 	groups->ngroups = 0;
-	groups->groups = NULL;
-	groups->maxgroups = 0;
+	groups->blocks = NULL;
+	groups->maxblocks = 0;
 	groups->table = NULL;
 	groups->mask = 0;
-	groups->table_bytes = 0;
-	groups->block = NULL;
-	groups->block_left = 0;
 	groups->dense = NULL;
 }
 
@@ -174,39 +178,67 @@ omen_groups_check_limit(OmenGroups *groups, Size others)
  * ------------------------------------------------------------------------
  */
 
+#define HASH_SEED	UINT64CONST(0x9E3779B97F4A7C15)
+#define HASH_1		UINT64CONST(0xA0761D6478BD642F)
+#define HASH_2		UINT64CONST(0xE7037ED1A0B428DB)
+#define HASH_NULL	UINT64CONST(0x2545F4914F6CDD1D)
+
+/* Both halves of the product: each bit of the result depends on all bits */
+static inline uint64
+fold(uint64 a, uint64 b)
+{
+	uint128		product = (uint128) a * b;
+
+	return (uint64) product ^ (uint64) (product >> 64);
+}
+
 static inline uint64
 mix(uint64 h)
 {
-	h ^= h >> 32;
-	h *= UINT64CONST(0xD6E8FEB86659FD93);
-	h ^= h >> 32;
-	h *= UINT64CONST(0xD6E8FEB86659FD93);
-	h ^= h >> 32;
-	return h;
+	return fold(h ^ HASH_1, HASH_2);
+}
+
+static inline uint64
+load8(const char *p)
+{
+	uint64		word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static inline uint64
+load4(const char *p)
+{
+	uint32		word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
 }
 
 static inline uint64
 hash_bytes_fast(const char *p, Size n)
 {
-	uint64		h = UINT64CONST(0x9E3779B97F4A7C15) ^ n;
+	uint64		h = HASH_SEED ^ n;
+	uint64		a = 0;
+	uint64		b = 0;
 
-	while (n >= 8)
+	for (; n > 16; p += 16, n -= 16)
+		h = fold(load8(p) ^ HASH_1, load8(p + 8) ^ h);
+	if (n >= 8)
 	{
-		uint64		word;
-
-		memcpy(&word, p, 8);
-		h = mix(h ^ word);
-		p += 8;
-		n -= 8;
+		a = load8(p);
+		b = load8(p + n - 8);
 	}
-	if (n > 0)
+	else if (n >= 4)
 	{
-		uint64		word = 0;
-
-		memcpy(&word, p, n);
-		h = mix(h ^ word);
+		a = load4(p);
+		b = load4(p + n - 4);
 	}
-	return h;
+	else if (n > 0)
+		a = (uint64) (uint8) p[0] << 16 | (uint64) (uint8) p[n / 2] << 8 |
+			(uint64) (uint8) p[n - 1];
+	return fold(a ^ HASH_1, b ^ h ^ HASH_2);
 }
 
 /* The bits that equal floats share */
@@ -239,50 +271,56 @@ get_bytes(const OmenKey *key, Datum value, Size *length)
 	return data;
 }
 
+/* Hashes of a column's values, body computes h of value */
+#define HASH_ROWS(body) \
+	do { \
+		for (int k = 0; k < nsel; k++) \
+		{ \
+			int			i = sel ? sel[k] : k; \
+			uint64		h = HASH_NULL; \
+			if (!(isnull && isnull[i])) \
+			{ \
+				Datum		value = values[i]; \
+				body; \
+			} \
+			hashes[k] = first ? h : mix(hashes[k] ^ h); \
+		} \
+	} while (0)
+
 static void
 hash_column(const OmenKey *key, const OmenVec *vec, const uint16 *sel,
 			int nsel, uint64 *hashes, bool first)
 {
-	for (int k = 0; k < nsel; k++)
+	const Datum *values = vec->values;
+	const bool *isnull = vec->isnull;
+	Size		length;
+	const char *bytes;
+
+	switch (key->kind)
 	{
-		int			i = sel ? sel[k] : k;
-		uint64		h;
-
-		if (vec->isnull && vec->isnull[i])
-			h = UINT64CONST(0x2545F4914F6CDD1D);
-		else
-		{
-			Datum		value = vec->values[i];
-			const char *bytes;
-			Size		length;
-
-			switch (key->kind)
-			{
-				case OMEN_KEY_INT:
-					h = mix((uint64) value);
-					break;
-				case OMEN_KEY_FLOAT:
-					h = mix((uint64) float_bits(DatumGetFloat8(value)));
-					break;
-				case OMEN_KEY_FLOAT4:
-					h = mix((uint64) float_bits(DatumGetFloat4(value)));
-					break;
-				case OMEN_KEY_BYTES:
-				case OMEN_KEY_BPCHAR:
-					bytes = get_bytes(key, value, &length);
-					h = hash_bytes_fast(bytes, length);
-					break;
-				case OMEN_KEY_FIXED:
-					h = hash_bytes_fast(DatumGetPointer(value), key->typlen);
-					break;
-				default:
-					h = mix(DatumGetUInt32(FunctionCall1Coll((FmgrInfo *) &key->hash,
-															 key->collation,
-															 value)));
-					break;
-			}
-		}
-		hashes[k] = first ? h : mix(hashes[k] ^ h);
+		case OMEN_KEY_INT:
+			HASH_ROWS(h = mix((uint64) value));
+			break;
+		case OMEN_KEY_FLOAT:
+			HASH_ROWS(h = mix((uint64) float_bits(DatumGetFloat8(value))));
+			break;
+		case OMEN_KEY_FLOAT4:
+			HASH_ROWS(h = mix((uint64) float_bits(DatumGetFloat4(value))));
+			break;
+		case OMEN_KEY_BYTES:
+		case OMEN_KEY_BPCHAR:
+			HASH_ROWS(bytes = get_bytes(key, value, &length);
+					  h = hash_bytes_fast(bytes, length));
+			break;
+		case OMEN_KEY_FIXED:
+			HASH_ROWS(h = hash_bytes_fast(DatumGetPointer(value),
+										  key->typlen));
+			break;
+		case OMEN_KEY_OTHER:
+			HASH_ROWS(h = mix(DatumGetUInt32(FunctionCall1Coll((FmgrInfo *) &key->hash,
+															   key->collation,
+															   value))));
+			break;
 	}
 }
 
@@ -376,16 +414,22 @@ new_group(OmenGroups *groups, OmenVec **keys, int i)
 	char	   *group;
 	MemoryContext old = MemoryContextSwitchTo(groups->mcxt);
 
-	if (groups->block_left < groups->size)
+	if ((groups->ngroups & groups->block_mask) == 0)
 	{
-		Size		size = Max(GROUP_BLOCK_SIZE, groups->size);
+		int64		block = groups->ngroups >> groups->block_shift;
 
-		groups->block = (char *) TYPEALIGN(16, palloc0(size + 16));
-		groups->block_left = size;
+		if (block >= groups->maxblocks)
+		{
+			groups->maxblocks = Max(16, groups->maxblocks * 2);
+			groups->blocks = groups->blocks ?
+				repalloc_huge(groups->blocks,
+							  sizeof(char *) * groups->maxblocks) :
+				palloc(sizeof(char *) * groups->maxblocks);
+		}
+		groups->blocks[block] = (char *)
+			TYPEALIGN(16, palloc0((groups->size << groups->block_shift) + 16));
 	}
-	group = groups->block;
-	groups->block += groups->size;
-	groups->block_left -= groups->size;
+	group = omen_group(groups, groups->ngroups);
 
 	for (int c = 0; c < groups->nkeys; c++)
 	{
@@ -403,14 +447,7 @@ new_group(OmenGroups *groups, OmenVec **keys, int i)
 												key->typbyval, key->typlen);
 	}
 
-	if (groups->ngroups >= groups->maxgroups)
-	{
-		groups->maxgroups = Max(256, groups->maxgroups * 2);
-		groups->groups = groups->groups ?
-			repalloc_huge(groups->groups, sizeof(char *) * groups->maxgroups) :
-			palloc(sizeof(char *) * groups->maxgroups);
-	}
-	groups->groups[groups->ngroups++] = group;
+	groups->ngroups++;
 	MemoryContextSwitchTo(old);
 	return group;
 }
@@ -433,7 +470,7 @@ lookup(OmenGroups *groups, OmenVec **keys, int i, uint32 hash)
 	{
 		if (groups->table[at].hash == hash)
 		{
-			group = groups->groups[groups->table[at].index - 1];
+			group = omen_group(groups, groups->table[at].index - 1);
 			if (group_matches(groups, group, keys, i))
 				return group;
 		}
@@ -445,6 +482,21 @@ lookup(OmenGroups *groups, OmenVec **keys, int i, uint32 hash)
 	groups->table[at].hash = hash;
 	groups->table[at].index = (uint32) groups->ngroups;
 	return group;
+}
+
+static inline void
+prefetch_slot(const OmenGroups *groups, uint32 hash)
+{
+	__builtin_prefetch(&groups->table[hash & groups->mask]);
+}
+
+static inline void
+prefetch_group(const OmenGroups *groups, uint32 hash)
+{
+	uint32		index = groups->table[hash & groups->mask].index;
+
+	if (index != 0)
+		__builtin_prefetch(omen_group(groups, index - 1));
 }
 
 /* See agg.h */
@@ -496,7 +548,7 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 				else
 				{
 					hashes[k] = vec->isnull && vec->isnull[i] ?
-						UINT64CONST(0x2545F4914F6CDD1D) :
+						HASH_NULL :
 						mix((uint64) vec->values[i]);
 					group = lookup(groups, keys, i, (uint32) hashes[k]);
 				}
@@ -510,7 +562,23 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 	old = MemoryContextSwitchTo(groups->scratch);
 	for (int c = 0; c < groups->nkeys; c++)
 		hash_column(&groups->keys[c], keys[c], sel, nsel, hashes, c == 0);
-	for (int k = 0; k < nsel; k++)
-		found[k] = lookup(groups, keys, sel ? sel[k] : k, (uint32) hashes[k]);
+	if (groups->ngroups < PREFETCH_GROUPS)
+		for (int k = 0; k < nsel; k++)
+			found[k] = lookup(groups, keys, sel ? sel[k] : k,
+							  (uint32) hashes[k]);
+	else
+	{
+		for (int k = 0; k < Min(nsel, 2 * PREFETCH_AHEAD); k++)
+			prefetch_slot(groups, (uint32) hashes[k]);
+		for (int k = 0; k < nsel; k++)
+		{
+			if (k + 2 * PREFETCH_AHEAD < nsel)
+				prefetch_slot(groups, (uint32) hashes[k + 2 * PREFETCH_AHEAD]);
+			if (k + PREFETCH_AHEAD < nsel)
+				prefetch_group(groups, (uint32) hashes[k + PREFETCH_AHEAD]);
+			found[k] = lookup(groups, keys, sel ? sel[k] : k,
+							  (uint32) hashes[k]);
+		}
+	}
 	MemoryContextSwitchTo(old);
 }

@@ -19,22 +19,18 @@
 
 #include <math.h>
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
-#include "access/detoast.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/date.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
-#include "utils/pg_locale.h"
 #include "utils/timestamp.h"
 
 typedef enum KernelOp
 {
 	OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE,
-	OP_ADD, OP_SUB, OP_MUL, OP_DIV
+	OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MOD
 } KernelOp;
 
 typedef enum KernelKind
@@ -46,9 +42,10 @@ typedef enum KernelKind
 	KIND_FLOAT4,
 	KIND_FLOAT84,
 	KIND_FLOAT48,
-	KIND_TEXT,					/* equality of bytes */
 	KIND_ARITH4,				/* int4 arithmetic */
 	KIND_ARITH8,
+	KIND_DIVIDE4,				/* int4 division */
+	KIND_DIVIDE8,
 	KIND_ARITHF,				/* float8 arithmetic */
 	KIND_TO_FLOAT8,				/* casts of one argument */
 	KIND_TO_INT8
@@ -91,7 +88,6 @@ static const Kernel kernels[] = {
 			 F_FLOAT48GT, F_FLOAT48GE),
 	COMPARE6(KIND_FLOAT84, F_FLOAT84EQ, F_FLOAT84NE, F_FLOAT84LT, F_FLOAT84LE,
 			 F_FLOAT84GT, F_FLOAT84GE),
-	{F_TEXTEQ, KIND_TEXT, OP_EQ}, {F_TEXTNE, KIND_TEXT, OP_NE},
 	{F_INT4PL, KIND_ARITH4, OP_ADD}, {F_INT4MI, KIND_ARITH4, OP_SUB},
 	{F_INT4MUL, KIND_ARITH4, OP_MUL},
 	{F_INT8PL, KIND_ARITH8, OP_ADD}, {F_INT8MI, KIND_ARITH8, OP_SUB},
@@ -108,6 +104,11 @@ static const Kernel kernels[] = {
 	{F_INT24MUL, KIND_ARITH4, OP_MUL},
 	{F_INT42PL, KIND_ARITH4, OP_ADD}, {F_INT42MI, KIND_ARITH4, OP_SUB},
 	{F_INT42MUL, KIND_ARITH4, OP_MUL},
+	{F_INT4DIV, KIND_DIVIDE4, OP_DIV}, {F_INT4MOD, KIND_DIVIDE4, OP_MOD},
+	{F_INT24DIV, KIND_DIVIDE4, OP_DIV}, {F_INT42DIV, KIND_DIVIDE4, OP_DIV},
+	{F_INT8DIV, KIND_DIVIDE8, OP_DIV}, {F_INT8MOD, KIND_DIVIDE8, OP_MOD},
+	{F_INT48DIV, KIND_DIVIDE8, OP_DIV}, {F_INT84DIV, KIND_DIVIDE8, OP_DIV},
+	{F_INT28DIV, KIND_DIVIDE8, OP_DIV}, {F_INT82DIV, KIND_DIVIDE8, OP_DIV},
 	{F_FLOAT8PL, KIND_ARITHF, OP_ADD}, {F_FLOAT8MI, KIND_ARITHF, OP_SUB},
 	{F_FLOAT8MUL, KIND_ARITHF, OP_MUL}, {F_FLOAT8DIV, KIND_ARITHF, OP_DIV},
 	{F_FLOAT8_INT2, KIND_TO_FLOAT8, 0}, {F_FLOAT8_INT4, KIND_TO_FLOAT8, 0},
@@ -247,49 +248,6 @@ COMPARISON(float4, AS_FLOAT4, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
 COMPARISON(float48, AS_FLOAT4, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
 COMPARISON(float84, AS_FLOAT8, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
 
-/*
- * Equality of texts is equality of bytes with every deterministic collation.
- * As texteq(), looks at the lengths of toasted values first.
- */
-static OmenVec *
-eval_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
-		  const uint16 *sel, int nsel)
-{
-	OmenVec    *va = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
-	OmenVec    *vb = omen_expr_eval(expr->args[1], program, batch, sel, nsel);
-	OmenVec    *vec = omen_expr_result(expr, program, false);
-	bool		negate = expr->op == OP_NE;
-	MemoryContext old;
-
-	vec->isnull = combine_nulls(expr, program, va, vb, sel, nsel);
-	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
-	for (int k = 0; k < nsel; k++)
-	{
-		int			i = sel ? sel[k] : k;
-		struct varlena *a;
-		struct varlena *b;
-		bool		equal;
-
-		if (vec->isnull && vec->isnull[i])
-			continue;
-		a = (struct varlena *) DatumGetPointer(va->values[i]);
-		b = (struct varlena *) DatumGetPointer(vb->values[i]);
-		if (toast_raw_datum_size(PointerGetDatum(a)) !=
-			toast_raw_datum_size(PointerGetDatum(b)))
-			equal = false;
-		else
-		{
-			a = PG_DETOAST_DATUM_PACKED(PointerGetDatum(a));
-			b = PG_DETOAST_DATUM_PACKED(PointerGetDatum(b));
-			equal = memcmp(VARDATA_ANY(a), VARDATA_ANY(b),
-						   VARSIZE_ANY_EXHDR(a)) == 0;
-		}
-		vec->values[i] = BoolGetDatum(equal != negate);
-	}
-	MemoryContextSwitchTo(old);
-	return vec;
-}
-
 /* ------------------------------------------------------------------------
  * Arithmetic
  * ------------------------------------------------------------------------
@@ -343,6 +301,58 @@ eval_##name(OmenExpr *expr, OmenProgram *program, OmenBatch *batch, \
 
 ARITH_INT(arith4, int32, s32, "integer")
 ARITH_INT(arith8, int64, s64, "bigint")
+
+static void
+division_by_zero(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DIVISION_BY_ZERO),
+			 errmsg("division by zero")));
+}
+
+/*
+ * Quotient and remainder.  Divisors 0 and -1 are looked at one by one: the first
+ * is an error, if the row counts, and so is the smallest integer by -1.
+ */
+#define DIVIDE_INT(name, ctype, smallest, type) \
+static OmenVec * \
+eval_##name(OmenExpr *expr, OmenProgram *program, OmenBatch *batch, \
+			const uint16 *sel, int nsel) \
+{ \
+	OmenVec    *va = omen_expr_eval(expr->args[0], program, batch, sel, nsel); \
+	OmenVec    *vb = omen_expr_eval(expr->args[1], program, batch, sel, nsel); \
+	OmenVec    *vec = omen_expr_result(expr, program, false); \
+	const Datum *a = va->values; \
+	const Datum *b = vb->values; \
+	const bool *isnull; \
+	bool		special = false; \
+	isnull = vec->isnull = combine_nulls(expr, program, va, vb, sel, nsel); \
+	if (expr->op == OP_DIV) \
+		FOR_ROWS(ctype y = (ctype) b[i]; \
+				 special |= (y == 0) | (y == -1); \
+				 vec->values[i] = (Datum) (int64) ((ctype) a[i] / (y == 0 || y == -1 ? 1 : y))); \
+	else \
+		FOR_ROWS(ctype y = (ctype) b[i]; \
+				 special |= y == 0; \
+				 vec->values[i] = (Datum) (int64) ((ctype) a[i] % (y == 0 || y == -1 ? 1 : y))); \
+	if (unlikely(special)) \
+		FOR_ROWS(ctype x = (ctype) a[i]; \
+				 ctype y = (ctype) b[i]; \
+				 if (isnull && isnull[i]) \
+				 continue; \
+				 if (y == 0) \
+				 division_by_zero(); \
+				 if (y == -1 && expr->op == OP_DIV) \
+				 { \
+					 if (x == smallest) \
+						 out_of_range(type); \
+					 vec->values[i] = (Datum) (int64) -x; \
+				 }); \
+	return vec; \
+}
+
+DIVIDE_INT(divide4, int32, PG_INT32_MIN, "integer")
+DIVIDE_INT(divide8, int64, PG_INT64_MIN, "bigint")
 
 static OmenVec *
 eval_arithf(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
@@ -411,7 +421,7 @@ eval_to_int8(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 
 /* See expr.h */
 bool
-omen_kernel_find(OmenExpr *expr, Oid funcid, Oid collation)
+omen_kernel_find(OmenExpr *expr, Oid funcid)
 {
 	const Kernel *kernel = NULL;
 
@@ -455,20 +465,17 @@ omen_kernel_find(OmenExpr *expr, Oid funcid, Oid collation)
 			expr->eval = eval_float84;
 			expr->select = select_float84;
 			break;
-		case KIND_TEXT:
-			/* others, and no collation at all, are texteq()'s to judge */
-			if (!OidIsValid(collation) ||
-				!(collation == C_COLLATION_OID ||
-				  collation == DEFAULT_COLLATION_OID ||
-				  get_collation_isdeterministic(collation)))
-				return false;
-			expr->eval = eval_text;
-			break;
 		case KIND_ARITH4:
 			expr->eval = eval_arith4;
 			break;
 		case KIND_ARITH8:
 			expr->eval = eval_arith8;
+			break;
+		case KIND_DIVIDE4:
+			expr->eval = eval_divide4;
+			break;
+		case KIND_DIVIDE8:
+			expr->eval = eval_divide8;
 			break;
 		case KIND_ARITHF:
 			expr->eval = eval_arithf;

@@ -153,8 +153,17 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 										  lfirst_node(Aggref, lc),
 										  state->states);
 
-		agg->offset = offset;
-		offset += agg->size;
+		bool		shared = false;
+
+		for (int i = 0; i < state->naggs && !shared; i++)
+			shared = state->aggs[i]->advance != NULL &&
+				omen_agg_share(agg, lfirst_node(Aggref, lc), state->aggs[i],
+							   list_nth_node(Aggref, aggrefs, i));
+		if (!shared)
+		{
+			agg->offset = offset;
+			offset += agg->size;
+		}
 		state->aggs[state->naggs++] = agg;
 	}
 	if (quals != NIL)
@@ -410,7 +419,7 @@ next_group_row(ScanState *ss)
 			}
 			state->next_group = 0;
 		}
-		group = state->groups->groups[state->next_group++];
+		group = omen_group(state->groups, state->next_group++);
 	}
 	else
 		state->done = true;

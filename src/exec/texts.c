@@ -1,0 +1,326 @@
+/*-------------------------------------------------------------------------
+ *
+ * texts.c
+ *	  Texts on vectors: equality, and LIKE with patterns that bytes decide.
+ *
+ * Equality of texts is equality of bytes with every deterministic collation.  A
+ * pattern that has no wildcard but % is a sequence of byte strings; in UTF-8 and
+ * in encodings of one byte a character there is no place where one of them
+ * could match but at the beginning of a character.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/expr.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+typedef struct Piece
+{
+	const char *data;
+	int			length;
+} Piece;
+
+/* What the constant argument is, for the scan at hand */
+typedef struct TextState
+{
+	bool		negate;
+	bool		is_like;
+	uint64		scan_number;
+	bool		usable;			/* else the function itself is called */
+	Piece		whole;			/* not LIKE, or a pattern without wildcards */
+	bool		has_wildcard;
+	bool		fixed_start;	/* the first piece must be at the start */
+	bool		fixed_end;
+	int			npieces;
+	Piece	   *pieces;
+	struct varlena *detoasted;	/* a copy of the constant, or NULL */
+} TextState;
+
+/* The bytes of a text */
+static inline const char *
+get_text(Datum datum, int *length)
+{
+	struct varlena *p = (struct varlena *) DatumGetPointer(datum);
+
+	if (unlikely(VARATT_IS_EXTENDED(p) && !VARATT_IS_SHORT(p)))
+		p = PG_DETOAST_DATUM_PACKED(datum);
+	*length = VARSIZE_ANY_EXHDR(p);
+	return VARDATA_ANY(p);
+}
+
+/* Take a LIKE pattern apart; false if bytes do not decide */
+static bool
+parse_pattern(TextState *state, MemoryContext mcxt)
+{
+	const char *p = state->whole.data;
+	const char *end = p + state->whole.length;
+	const char *start = p;
+
+	state->has_wildcard = false;
+	state->npieces = 0;
+	if (memchr(p, '_', end - p) || memchr(p, '\\', end - p) ||
+		(GetDatabaseEncoding() != PG_UTF8 &&
+		 pg_database_encoding_max_length() > 1))
+		return false;
+	if (memchr(p, '%', end - p) == NULL)
+		return true;
+
+	state->has_wildcard = true;
+	state->fixed_start = *p != '%';
+	state->fixed_end = end[-1] != '%';
+	state->pieces = MemoryContextAlloc(mcxt, sizeof(Piece) * (end - p + 1));
+	for (; p <= end; p++)
+		if (p == end || *p == '%')
+		{
+			if (p > start)
+			{
+				state->pieces[state->npieces].data = start;
+				state->pieces[state->npieces++].length = p - start;
+			}
+			start = p + 1;
+		}
+	return true;
+}
+
+/* The constant, once a scan.  False if it is null or of no use here. */
+static bool
+get_state(OmenExpr *expr, OmenProgram *program)
+{
+	TextState  *state = (TextState *) expr->extra;
+	bool		isnull;
+	Datum		datum;
+	MemoryContext old;
+
+	if (state->scan_number == program->scan_number)
+		return state->usable;
+	state->usable = false;
+	datum = omen_expr_constant(expr->args[1], program, &isnull);
+	if (state->detoasted)
+		pfree(state->detoasted);
+	state->detoasted = NULL;
+	if (state->pieces)
+		pfree(state->pieces);
+	state->pieces = NULL;
+	if (!isnull)
+	{
+		old = MemoryContextSwitchTo(program->mcxt);
+		state->detoasted = PG_DETOAST_DATUM_PACKED(datum);
+		MemoryContextSwitchTo(old);
+		state->whole.data = VARDATA_ANY(state->detoasted);
+		state->whole.length = VARSIZE_ANY_EXHDR(state->detoasted);
+		if (state->detoasted == (struct varlena *) DatumGetPointer(datum))
+			state->detoasted = NULL;
+		state->usable = !state->is_like ||
+			parse_pattern(state, program->mcxt);
+	}
+	state->scan_number = program->scan_number;
+	return state->usable;
+}
+
+static inline bool
+piece_is_at(const Piece *piece, const char *data)
+{
+	return memcmp(piece->data, data, piece->length) == 0;
+}
+
+static inline bool
+matches(const TextState *state, const char *data, int length)
+{
+	const char *end = data + length;
+	int			first = 0;
+	int			last = state->npieces;
+
+	if (!state->has_wildcard)
+		return length == state->whole.length &&
+			piece_is_at(&state->whole, data);
+
+	if (state->fixed_start)
+	{
+		const Piece *piece = &state->pieces[first++];
+
+		if (length < piece->length || !piece_is_at(piece, data))
+			return false;
+		data += piece->length;
+	}
+	if (state->fixed_end)
+	{
+		const Piece *piece = &state->pieces[--last];
+
+		if (end - data < piece->length ||
+			!piece_is_at(piece, end - piece->length))
+			return false;
+		end -= piece->length;
+	}
+	for (; first < last; first++)
+	{
+		const Piece *piece = &state->pieces[first];
+		const char *at = memmem(data, end - data, piece->data, piece->length);
+
+		if (at == NULL)
+			return false;
+		data = at + piece->length;
+	}
+	return true;
+}
+
+static OmenVec *
+eval_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+				   const uint16 *sel, int nsel)
+{
+	TextState  *state = (TextState *) expr->extra;
+	OmenVec    *arg;
+	OmenVec    *vec;
+	MemoryContext old;
+
+	if (!get_state(expr, program))
+		return expr->slow(expr, program, batch, sel, nsel);
+	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
+	vec = omen_expr_result(expr, program, true);
+	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		const char *data;
+		int			length;
+
+		vec->isnull[i] = arg->isnull && arg->isnull[i];
+		if (vec->isnull[i])
+			continue;
+		data = get_text(arg->values[i], &length);
+		vec->values[i] = BoolGetDatum(matches(state, data, length) !=
+									  state->negate);
+	}
+	MemoryContextSwitchTo(old);
+	return vec;
+}
+
+static int
+select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+					 const uint16 *sel, int nsel, uint16 *out)
+{
+	TextState  *state = (TextState *) expr->extra;
+	OmenVec    *arg;
+	MemoryContext old;
+	int			n = 0;
+
+	if (!get_state(expr, program))
+	{
+		OmenVec    *vec = expr->slow(expr, program, batch, sel, nsel);
+
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
+
+			out[n] = i;
+			n += DatumGetBool(vec->values[i]) &&
+				!(vec->isnull && vec->isnull[i]);
+		}
+		return n;
+	}
+
+	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
+	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		const char *data;
+		int			length;
+
+		if (arg->isnull && arg->isnull[i])
+			continue;
+		data = get_text(arg->values[i], &length);
+		out[n] = i;
+		n += matches(state, data, length) != state->negate;
+	}
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/*
+ * Of two expressions, as texteq() or textne().
+ */
+static OmenVec *
+eval_texts(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+		   const uint16 *sel, int nsel)
+{
+	TextState  *state = (TextState *) expr->extra;
+	OmenVec    *va = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
+	OmenVec    *vb = omen_expr_eval(expr->args[1], program, batch, sel, nsel);
+	OmenVec    *vec = omen_expr_result(expr, program, true);
+	MemoryContext old;
+
+	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		bool		equal = false;
+
+		vec->isnull[i] = (va->isnull && va->isnull[i]) ||
+			(vb->isnull && vb->isnull[i]);
+		if (vec->isnull[i])
+			continue;
+		/* as texteq(), which looks at the lengths of toasted values first */
+		if (toast_raw_datum_size(va->values[i]) ==
+			toast_raw_datum_size(vb->values[i]))
+		{
+			int			na;
+			int			nb;
+			const char *a = get_text(va->values[i], &na);
+			const char *b = get_text(vb->values[i], &nb);
+
+			equal = na == nb && memcmp(a, b, na) == 0;
+		}
+		vec->values[i] = BoolGetDatum(equal != state->negate);
+	}
+	MemoryContextSwitchTo(old);
+	return vec;
+}
+
+/* See expr.h */
+bool
+omen_text_find(OmenExpr *expr, Oid funcid, Oid collation)
+{
+	TextState  *state;
+	bool		is_like = funcid == F_TEXTLIKE || funcid == F_TEXTNLIKE;
+
+	if (!is_like && funcid != F_TEXTEQ && funcid != F_TEXTNE)
+		return false;
+
+	/* others, and no collation at all, are the function's to judge */
+	if (!OidIsValid(collation) ||
+		!(collation == C_COLLATION_OID ||
+		  collation == DEFAULT_COLLATION_OID ||
+		  get_collation_isdeterministic(collation)))
+		return false;
+	if (is_like && !expr->args[1]->is_constant)
+		return false;
+
+	if (!is_like && expr->args[0]->is_constant)
+	{
+		OmenExpr   *constant = expr->args[0];
+
+		expr->args[0] = expr->args[1];
+		expr->args[1] = constant;
+	}
+	state = palloc0(sizeof(TextState));
+	state->is_like = is_like;
+	state->negate = funcid == F_TEXTNE || funcid == F_TEXTNLIKE;
+	expr->extra = state;
+	if (expr->args[1]->is_constant)
+	{
+		expr->slow = expr->eval;
+		expr->eval = eval_constant_text;
+		expr->select = select_constant_text;
+	}
+	else
+		expr->eval = eval_texts;
+	return true;
+}
