@@ -137,6 +137,13 @@ extern void omen_batch_init(OmenBatch *batch, OmenSource *source);
 
 extern void omen_batch_load(OmenBatch *batch, int attno);
 
+/*
+ * Values of the dictionary of a column of batch->segment: as
+ * omen_segment_dictionary_entries(), but aligned.  They last as long as the batch.
+ */
+extern void omen_batch_dictionary_entries(OmenBatch *batch, int attno,
+										  int start, int n, Datum *values);
+
 /* A column of the batch, for the rows that are left of it */
 static inline OmenVec *
 omen_batch_column(OmenBatch *batch, int attno)

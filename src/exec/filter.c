@@ -266,8 +266,8 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 		column->isnull = NULL;
 		entries->nrows = part;
 		program->batch_number++;	/* these are other rows */
-		omen_segment_dictionary_entries(batch->segment, qual->attno, start,
-										part, (const char **) column->values);
+		omen_batch_dictionary_entries(batch, qual->attno, start, part,
+									  column->values);
 		result = omen_expr_eval(qual->expr, program, entries, NULL, part);
 		for (int i = 0; i < part; i++)
 			qual->entries[start + i] = DatumGetBool(result->values[i]) &&

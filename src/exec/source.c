@@ -22,6 +22,7 @@
 
 #include "access/htup_details.h"
 #include "access/tupmacs.h"
+#include "catalog/pg_type.h"
 #include "exec/batch.h"
 #include "pgstat.h"
 #include "port/pg_bitutils.h"
@@ -69,6 +70,9 @@ typedef struct OmenSourceState
 	OmenVector *decoded;		/* vectors that rows are copied from, by attno - 1 */
 	int			decoded_vector; /* their number, -1 = none */
 
+	/* what the addresses of values must not have set, by attno - 1 */
+	uint8	   *misaligned;
+
 	/* null flags of vectors that are used as they are */
 	bool	  **null_flags;
 
@@ -86,6 +90,32 @@ omen_source_share(OmenSourceShared *shared, Relation rel)
 {
 	shared->nblocks = RelationGetNumberOfBlocks(rel);
 	pg_atomic_init_u64(&shared->next_block, 0);
+}
+
+/*
+ * Chunks have values that are passed by reference at any address.  Functions of
+ * most types rely on the alignment that a value has in a tuple: those of arrays
+ * look for elements at aligned addresses.  Of these types they do not:
+ */
+static bool
+is_free_of_alignment(Oid type)
+{
+#if defined(__x86_64__) || defined(__aarch64__)
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case BYTEAOID:
+		case JSONOID:
+		case XMLOID:
+		case NUMERICOID:
+			return true;
+		default:
+			break;
+	}
+#endif
+	return false;
 }
 
 /*
@@ -130,6 +160,14 @@ omen_source_begin(Relation rel, Snapshot snapshot, Bitmapset *attrs,
 
 	state->arrays = MemoryContextAllocZero(state->mcxt,
 										   sizeof(OmenVec) * (natts + 1));
+	state->misaligned = MemoryContextAllocZero(state->mcxt, natts + 1);
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(source->tupdesc, i);
+
+		if (!att->attbyval && !is_free_of_alignment(att->atttypid))
+			state->misaligned[i] = omen_alignment_bytes(att->attalign) - 1;
+	}
 	state->null_flags = MemoryContextAllocZero(state->mcxt,
 											   sizeof(bool *) * (natts + 1));
 	omen_source_rescan(source);
@@ -275,18 +313,48 @@ get_array(OmenSource *source, int attno)
 	return vec;
 }
 
+/* The value at p, or an aligned copy of it, which lasts as long as the batch */
+static inline Datum
+get_aligned(OmenSourceState *state, Form_pg_attribute att, const char *p)
+{
+	Size		length;
+	char	   *copy;
+
+	if (likely(((uintptr_t) p & state->misaligned[att->attnum - 1]) == 0) ||
+		p == NULL || (att->attlen == -1 && VARATT_IS_1B(p)))
+		return PointerGetDatum(p);
+	length = att->attlen == -1 ? VARSIZE_ANY(p) :
+		att->attlen == -2 ? strlen(p) + 1 : att->attlen;
+	copy = MemoryContextAlloc(state->page_mcxt, length);
+	memcpy(copy, p, length);
+	return PointerGetDatum(copy);
+}
+
 /*
- * Datums of a decoded vector: a by-value type's integers are they already, a
+ * Datums of a decoded vector, of which only the rows of sel are valid if that is
+ * not NULL: a by-value type's integers are they already, a
  * by-reference type of 1, 2, 4 or 8 bytes needs pointers to them.
  */
 static Datum *
-vector_datums(OmenSource *source, int attno, const OmenVector *vector)
+vector_datums(OmenSource *source, int attno, const OmenVector *vector,
+			  const uint16 *sel, int nsel)
 {
 	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
 	Datum	   *values;
 
-	if (vector->pointers)
+	if (vector->pointers && source->state->misaligned[attno - 1] == 0)
 		return (Datum *) vector->pointers;
+	if (vector->pointers)
+	{
+		values = get_array(source, attno)->values;
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
+
+			values[i] = get_aligned(source->state, att, vector->pointers[i]);
+		}
+		return values;
+	}
 	if (att->attbyval)
 		return (Datum *) vector->ints;
 
@@ -358,7 +426,9 @@ omen_batch_load(OmenBatch *batch, int attno)
 									 batch->sel, batch->nsel, &vector);
 		else
 			omen_segment_vector(batch->segment, attno, batch->vector, &vector);
-		vec->values = vector_datums(source, attno, &vector);
+		vec->values = vector_datums(source, attno, &vector,
+									sparse ? batch->sel : NULL,
+									sparse ? batch->nsel : vector.nrows);
 		vec->isnull = get_null_flags(state, attno);
 		if (!vector_flags(&vector, vec->isnull))
 			vec->isnull = NULL;
@@ -377,6 +447,24 @@ omen_batch_load(OmenBatch *batch, int attno)
 					 batch->nrows, vec);
 	}
 	batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
+}
+
+/*
+ * omen_batch_dictionary_entries: see batch.h.
+ */
+void
+omen_batch_dictionary_entries(OmenBatch *batch, int attno, int start, int n,
+							  Datum *values)
+{
+	OmenSource *source = batch->source;
+	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
+
+	omen_segment_dictionary_entries(batch->segment, attno, start, n,
+									(const char **) values);
+	if (source->state->misaligned[attno - 1] != 0)
+		for (int i = 0; i < n; i++)
+			values[i] = get_aligned(source->state, att,
+									DatumGetPointer(values[i]));
 }
 
 /* Can no row of the vector (-1: of the segment) meet one of the conditions? */
@@ -444,7 +532,11 @@ append_cold(OmenSource *source, OmenBatch *batch, uint32 first, int n)
 			{
 				if (vector != state->decoded_vector)
 					omen_segment_vector(state->segment, attno, vector, from);
-				if (from->pointers)
+				if (from->pointers && state->misaligned[attno - 1] != 0)
+					for (int i = 0; i < part; i++)
+						values[i] = get_aligned(state, att,
+												from->pointers[start + i]);
+				else if (from->pointers)
 					memcpy(values, from->pointers + start,
 						   sizeof(Datum) * part);
 				else if (att->attbyval)

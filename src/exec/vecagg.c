@@ -247,9 +247,8 @@ find_groups_by_codes(VectorAggState *state, const uint16 *sel, int nsel)
 			OmenVec    *keys = &vec;
 
 			if (!isnull)
-				omen_segment_dictionary_entries(batch->segment, attno,
-												codes.ints[i], 1,
-												(const char **) &value);
+				omen_batch_dictionary_entries(batch, attno, codes.ints[i], 1,
+											  &value);
 			omen_groups_lookup(state->groups, &keys, NULL, 1, &group);
 			if (!isnull)
 				state->code_groups[codes.ints[i]] = group;
