@@ -17,10 +17,14 @@
 
 #include <math.h>
 
+#include "catalog/objectaccess.h"
 #include "catalog/pg_aggregate.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/float.h"
@@ -592,9 +596,9 @@ advance_extreme_other(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 					  const uint16 *sel, int nsel, char **groups, char *single)
 {
 	OmenVec    *vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
-	MemoryContext old;
+	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
+	MemoryContext old = MemoryContextSwitchTo(scratch);
 
-	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
 	FOR_VALUES(vec, Extreme,
 			   Datum value = vec->values[i];
 			   if (state->any)
@@ -607,8 +611,9 @@ advance_extreme_other(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 				   pfree(DatumGetPointer(state->value));
 				   state->value = datumCopy(value, agg->typbyval, agg->typlen);
 				   state->any = true;
-				   MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
-			   });
+				   MemoryContextSwitchTo(scratch);
+			   }
+			   MemoryContextReset(scratch));
 	MemoryContextSwitchTo(old);
 }
 
@@ -693,9 +698,18 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 {
 	const AggEntry *entry = find_entry(aggref->aggfnoid);
 	OmenAgg    *agg = palloc0(sizeof(OmenAgg));
+	AclResult	aclresult;
 
 	if (entry == NULL)
 		elog(ERROR, "aggregate %u has no vectorised form", aggref->aggfnoid);
+
+	/* as ExecInitAgg() */
+	aclresult = object_aclcheck(ProcedureRelationId, aggref->aggfnoid,
+								GetUserId(), ACL_EXECUTE);
+	if (aclresult != ACLCHECK_OK)
+		aclcheck_error(aclresult, OBJECT_AGGREGATE,
+					   get_func_name(aggref->aggfnoid));
+	InvokeFunctionExecuteHook(aggref->aggfnoid);
 	agg->aggfnoid = aggref->aggfnoid;
 	agg->mode = entry->mode;
 	agg->mcxt = states;

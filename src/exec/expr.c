@@ -48,6 +48,7 @@ omen_program_create(PlanState *parent, TupleDesc tupdesc)
 
 	program->parent = parent;
 	program->econtext = CreateExprContext(parent->state);
+	program->row_econtext = CreateExprContext(parent->state);
 	program->slot = ExecInitExtraTupleSlot(parent->state, tupdesc,
 										   &TTSOpsVirtual);
 	program->tupdesc = tupdesc;
@@ -200,12 +201,17 @@ eval_function(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	OmenVec    *vec = omen_expr_result(expr, program, true);
 	FunctionCallInfo fcinfo = expr->fcinfo;
 	OmenVec    *args[FUNC_MAX_ARGS];
+	MemoryContext scratch = NULL;
 	MemoryContext old;
 
 	for (int a = 0; a < expr->nargs; a++)
 		args[a] = omen_expr_eval(expr->args[a], program, batch, sel, nsel);
 
-	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	/* what is left behind by a call must not wait for the end of the batch */
+	if (expr->typbyval)
+		scratch = program->row_econtext->ecxt_per_tuple_memory;
+	old = MemoryContextSwitchTo(scratch ? scratch :
+								program->econtext->ecxt_per_tuple_memory);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
@@ -227,8 +233,11 @@ eval_function(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		fcinfo->isnull = false;
 		vec->values[i] = FunctionCallInvoke(fcinfo);
 		vec->isnull[i] = fcinfo->isnull;
-		if (expr->typbyval)
+		if (scratch)
+		{
 			vec->values[i] = normalize(vec->values[i], expr->typlen);
+			MemoryContextReset(scratch);
+		}
 	}
 	MemoryContextSwitchTo(old);
 	return vec;
@@ -243,11 +252,13 @@ eval_rows(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 {
 	OmenVec    *vec = omen_expr_result(expr, program, true);
 	TupleTableSlot *slot = program->slot;
+	ExprContext *econtext = expr->typbyval ? program->row_econtext :
+		program->econtext;
 	int			attno = -1;
 
 	while ((attno = bms_next_member(expr->attrs, attno)) >= 0)
 		(void) omen_batch_column(batch, attno);
-	program->econtext->ecxt_scantuple = slot;
+	econtext->ecxt_scantuple = slot;
 
 	for (int k = 0; k < nsel; k++)
 	{
@@ -264,11 +275,13 @@ eval_rows(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			slot->tts_values[attno - 1] = isnull ? (Datum) 0 :
 				column->values[i];
 		}
-		vec->values[i] = ExecEvalExprSwitchContext(expr->state,
-												   program->econtext,
+		vec->values[i] = ExecEvalExprSwitchContext(expr->state, econtext,
 												   &vec->isnull[i]);
 		if (expr->typbyval)
+		{
 			vec->values[i] = normalize(vec->values[i], expr->typlen);
+			ResetExprContext(econtext);
+		}
 	}
 	return vec;
 }

@@ -37,6 +37,7 @@ typedef struct OmenProgram
 	PlanState  *parent;
 	ExprContext *econtext;		/* its per-tuple memory lives as long as a
 								 * batch */
+	ExprContext *row_econtext;	/* its memory lives as long as a row */
 	TupleTableSlot *slot;		/* of the table's row type, for rows */
 	TupleDesc	tupdesc;
 	MemoryContext mcxt;			/* as long as the node */

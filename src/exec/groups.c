@@ -198,6 +198,13 @@ mix(uint64 h)
 	return fold(h ^ HASH_1, HASH_2);
 }
 
+/* Two keys of equal values must not cancel each other out */
+static inline uint64
+combine(uint64 a, uint64 b)
+{
+	return mix((a << 29 | a >> 35) ^ b);
+}
+
 static inline uint64
 load8(const char *p)
 {
@@ -283,7 +290,7 @@ get_bytes(const OmenKey *key, Datum value, Size *length)
 				Datum		value = values[i]; \
 				body; \
 			} \
-			hashes[k] = first ? h : mix(hashes[k] ^ h); \
+			hashes[k] = first ? h : combine(hashes[k], h); \
 		} \
 	} while (0)
 

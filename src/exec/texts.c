@@ -56,6 +56,11 @@ get_text(Datum datum, int *length)
 	return VARDATA_ANY(p);
 }
 
+/* Does the value, if it is not null, have to be detoasted? */
+#define IS_TOASTED(d) \
+	(VARATT_IS_EXTENDED(DatumGetPointer(d)) && \
+	 !VARATT_IS_SHORT(DatumGetPointer(d)))
+
 /* Take a LIKE pattern apart; false if bytes do not decide */
 static bool
 parse_pattern(TextState *state, MemoryContext mcxt)
@@ -178,13 +183,14 @@ eval_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	TextState  *state = (TextState *) expr->extra;
 	OmenVec    *arg;
 	OmenVec    *vec;
+	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
 	MemoryContext old;
 
 	if (!get_state(expr, program))
 		return expr->slow(expr, program, batch, sel, nsel);
 	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
 	vec = omen_expr_result(expr, program, true);
-	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	old = MemoryContextSwitchTo(scratch);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
@@ -197,6 +203,8 @@ eval_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		data = get_text(arg->values[i], &length);
 		vec->values[i] = BoolGetDatum(matches(state, data, length) !=
 									  state->negate);
+		if (unlikely(IS_TOASTED(arg->values[i])))
+			MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
 	return vec;
@@ -208,6 +216,7 @@ select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 {
 	TextState  *state = (TextState *) expr->extra;
 	OmenVec    *arg;
+	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
 	MemoryContext old;
 	int			n = 0;
 
@@ -227,7 +236,7 @@ select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	}
 
 	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
-	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	old = MemoryContextSwitchTo(scratch);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
@@ -239,6 +248,8 @@ select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		data = get_text(arg->values[i], &length);
 		out[n] = i;
 		n += matches(state, data, length) != state->negate;
+		if (unlikely(IS_TOASTED(arg->values[i])))
+			MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
 	return n;
@@ -255,9 +266,10 @@ eval_texts(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	OmenVec    *va = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
 	OmenVec    *vb = omen_expr_eval(expr->args[1], program, batch, sel, nsel);
 	OmenVec    *vec = omen_expr_result(expr, program, true);
+	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
 	MemoryContext old;
 
-	old = MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	old = MemoryContextSwitchTo(scratch);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
@@ -277,6 +289,9 @@ eval_texts(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			const char *b = get_text(vb->values[i], &nb);
 
 			equal = na == nb && memcmp(a, b, na) == 0;
+			if (unlikely(IS_TOASTED(va->values[i]) ||
+						 IS_TOASTED(vb->values[i])))
+				MemoryContextReset(scratch);
 		}
 		vec->values[i] = BoolGetDatum(equal != state->negate);
 	}
