@@ -104,6 +104,20 @@ SELECT * FROM pg_temp.both('SELECT count(*) FILTER (WHERE f > 100), count(*) FIL
 SELECT * FROM pg_temp.both('SELECT sum(a) FILTER (WHERE id = 77), sum(a), sum(CASE WHEN id % 97 = 0 THEN n ELSE n + 1 END) FROM vec WHERE n <> ''NaN''');
 SELECT * FROM pg_temp.both('SELECT sum(id) FROM vec WHERE (id = 5 OR f = 3) AND f < 10');
 
+-- a column that was there when the rows were sealed, and is not any more
+BEGIN;
+ALTER TABLE vec ADD COLUMN undone int;
+SELECT 1 FROM omendb.unseal('vec');
+SELECT count(*) FROM omendb.seal('vec', true);
+ROLLBACK;
+SELECT sum(cold_rows) > 2000 FROM omendb.row_groups('vec');
+SELECT * FROM pg_temp.both('SELECT v FROM vec v WHERE id = 20');
+ALTER TABLE vec ADD COLUMN undone text;
+SELECT * FROM pg_temp.both('SELECT count(undone), max(undone) FROM vec');
+ALTER TABLE vec DROP COLUMN undone;
+ALTER TABLE vec ADD COLUMN redone text DEFAULT 'again';
+SELECT * FROM pg_temp.both('SELECT v FROM vec v WHERE id = 20 AND redone = ''again''');
+
 --
 -- Plans around them
 --

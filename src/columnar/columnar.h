@@ -77,12 +77,15 @@ extern OmenSegmentReader *omen_segment_reader_open(OmenChunkFetch fetch,
 extern void omen_segment_reader_close(OmenSegmentReader *reader);
 
 /*
- * Do the segment's attributes have the physical form (attlen, attalign) which
- * tupdesc gives them?  Decoding needs no tupdesc.  (Mind that while ALTER TABLE
- * rewrites a table, the relation's tuple descriptor is already the new one.)
+ * Number of the segment's first attributes that have the physical form (attlen,
+ * attalign) which tupdesc gives them; -1 if one behind them has values.  Columns
+ * may have been added since, or may have been there only for a transaction that
+ * was undone later: no row has values of those.  Decoding needs no tupdesc.
+ * (Mind that while ALTER TABLE rewrites a table, the relation's tuple descriptor
+ * is already the new one.)
  */
-extern bool omen_segment_fits_tupdesc(OmenSegmentReader *reader,
-									  TupleDesc tupdesc);
+extern int	omen_segment_fitting_natts(OmenSegmentReader *reader,
+									   TupleDesc tupdesc);
 
 /* Does the segment hold this block's rows? */
 extern bool omen_segment_has_block(OmenSegmentReader *reader, int block);

@@ -232,25 +232,24 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 }
 
 /*
- * omen_segment_fits_tupdesc: see columnar.h.
+ * omen_segment_fitting_natts: see columnar.h.
  */
-bool
-omen_segment_fits_tupdesc(OmenSegmentReader *reader, TupleDesc tupdesc)
+int
+omen_segment_fitting_natts(OmenSegmentReader *reader, TupleDesc tupdesc)
 {
+	int			natts = 0;
 	int			i;
 
-	/* Columns may have been added since, never taken away */
-	if (reader->natts > tupdesc->natts)
-		return false;
-	for (i = 0; i < reader->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-
-		if (reader->columns[i].attlen != att->attlen ||
-			reader->columns[i].attalign != omen_alignment_bytes(att->attalign))
-			return false;
-	}
-	return true;
+	while (natts < Min(reader->natts, tupdesc->natts) &&
+		   reader->columns[natts].attlen ==
+		   TupleDescAttr(tupdesc, natts)->attlen &&
+		   reader->columns[natts].attalign ==
+		   omen_alignment_bytes(TupleDescAttr(tupdesc, natts)->attalign))
+		natts++;
+	for (i = natts; i < reader->natts; i++)
+		if (!reader->columns[i].all_null)
+			return -1;
+	return natts;
 }
 
 /*

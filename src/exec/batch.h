@@ -56,6 +56,7 @@ typedef struct OmenBatch
 
 	/* Rows of one segment, unchanged: columns come from there when asked for */
 	OmenSegmentReader *segment; /* NULL: all columns have been made */
+	int			natts;			/* its attributes that are the table's */
 	int			vector;
 	bool		has_short_rows; /* some rows may have missing values */
 

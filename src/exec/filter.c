@@ -299,7 +299,7 @@ select_by_dictionary(OmenFilter *filter, FilterQual *qual,
 	int			found = 0;
 
 	if (!qual->safe || qual->attno <= 0 || batch->segment == NULL ||
-		qual->attno > omen_segment_natts(batch->segment) ||
+		qual->attno > batch->natts ||
 		batch->has_short_rows)
 		return false;
 	if (qual->segment_number != batch->segment_number ||

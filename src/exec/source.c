@@ -61,6 +61,7 @@ typedef struct OmenSourceState
 	int			nvectors;
 	uint64		segment_number;
 	int			min_natts;
+	int			natts;			/* as OmenBatch's */
 
 	/* a page that is half read because the batch was full */
 	bool		page_pending;
@@ -374,7 +375,7 @@ vector_datums(OmenSource *source, int attno, const OmenVector *vector,
 /* Put the missing value of an attribute where rows are too short to have it */
 static void
 fill_missing(OmenSource *source, OmenSegmentReader *segment, int vector,
-			 int attno, int nrows, OmenVec *vec)
+			 int natts, int attno, int nrows, OmenVec *vec)
 {
 	uint32		first = (uint32) vector * OMEN_VECTOR_MAX_ROWS;
 	bool		isnull;
@@ -384,7 +385,7 @@ fill_missing(OmenSource *source, OmenSegmentReader *segment, int vector,
 		return;
 	for (int i = 0; i < nrows; i++)
 	{
-		if (attno > omen_segment_natts(segment) ||
+		if (attno > natts ||
 			omen_segment_row_natts(segment, first + i) < attno)
 		{
 			vec->values[i] = value;
@@ -409,12 +410,12 @@ omen_batch_load(OmenBatch *batch, int attno)
 	if (batch->segment == NULL)
 		elog(ERROR, "attribute %d is not in the batch", attno);
 
-	short_rows = attno > omen_segment_natts(batch->segment) ||
+	short_rows = attno > batch->natts ||
 		(state->has_missing && state->min_natts < attno);
 	sparse = batch->sel != NULL && !short_rows &&
 		batch->nsel * SPARSE_SHARE < batch->nrows;
 
-	if (attno > omen_segment_natts(batch->segment))
+	if (attno > batch->natts)
 	{
 		*vec = *get_array(source, attno);
 		memset(vec->isnull, true, batch->nrows);
@@ -443,8 +444,8 @@ omen_batch_load(OmenBatch *batch, int attno)
 		if (own->isnull != vec->isnull)
 			memcpy(own->isnull, vec->isnull, batch->nrows);
 		*vec = *own;
-		fill_missing(source, batch->segment, batch->vector, attno,
-					 batch->nrows, vec);
+		fill_missing(source, batch->segment, batch->vector, batch->natts,
+					 attno, batch->nrows, vec);
 	}
 	batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
 }
@@ -479,7 +480,7 @@ zone_excludes(OmenSource *source, OmenSegmentReader *segment, int vector)
 		if (test->empty)
 			return true;
 		/* rows that lack the attribute may have a missing value */
-		if (test->attno > omen_segment_natts(segment) ||
+		if (test->attno > source->state->natts ||
 			(source->state->has_missing &&
 			 source->state->min_natts < test->attno))
 			continue;
@@ -505,7 +506,7 @@ static void
 append_cold(OmenSource *source, OmenBatch *batch, uint32 first, int n)
 {
 	OmenSourceState *state = source->state;
-	int			natts = omen_segment_natts(state->segment);
+	int			natts = state->natts;
 
 	if (state->decoded == NULL)
 		state->decoded = MemoryContextAllocZero(state->mcxt,
@@ -760,7 +761,8 @@ begin_segment(OmenSource *source)
 												state->mcxt);
 	state->segment = omen_cold_reader_segment(state->reader, &state->copy,
 											  blk + block, &block);
-	if (!omen_segment_fits_tupdesc(state->segment, source->tupdesc))
+	state->natts = omen_segment_fitting_natts(state->segment, source->tupdesc);
+	if (state->natts < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("row group at block %u of relation \"%s\" does not fit the table's columns",
@@ -807,6 +809,7 @@ use_vector(OmenSource *source, OmenBatch *batch, int vector)
 	uint32		first = (uint32) vector * OMEN_VECTOR_MAX_ROWS;
 
 	batch->segment = state->segment;
+	batch->natts = state->natts;
 	batch->vector = vector;
 	batch->segment_number = state->segment_number;
 	batch->has_short_rows = state->has_missing &&

@@ -211,7 +211,7 @@ find_groups_by_codes(VectorAggState *state, const uint16 *sel, int nsel)
 	int			n;
 
 	if (attno == 0 || batch->segment == NULL || batch->has_short_rows ||
-		attno > omen_segment_natts(batch->segment) || state->groups->full)
+		attno > batch->natts || state->groups->full)
 		return false;
 	n = omen_segment_dictionary(batch->segment, attno);
 	if (n == 0)

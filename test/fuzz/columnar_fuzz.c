@@ -596,7 +596,8 @@ check_segment(Relation *rel, Segment *segment)
 									  CurrentMemoryContext);
 	CHECK(omen_segment_rows(reader) == segment->nrows);
 	CHECK(omen_segment_natts(reader) == segment->natts);
-	CHECK(omen_segment_fits_tupdesc(reader, rel->tupdesc));
+	CHECK(omen_segment_fitting_natts(reader, rel->tupdesc) ==
+		  rel->tupdesc->natts);
 
 	for (block = 0; block < OMEN_SEGMENT_BLOCKS; block++)
 	{
@@ -896,7 +897,8 @@ check_mutation(Relation *rel, Segment *segment)
 			reader = omen_segment_reader_open(fetch_chunk, segment, context);
 		else if (step == 1)
 		{
-			fits = omen_segment_fits_tupdesc(reader, rel->tupdesc);
+			fits = omen_segment_fitting_natts(reader, rel->tupdesc) ==
+				rel->tupdesc->natts;
 			(void) omen_segment_min_natts(reader);
 		}
 		else if (step < 2 + 2 * OMEN_SEGMENT_BLOCKS)
