@@ -2,6 +2,7 @@
 -- those of the row path
 SET omendb.enable_vectorized_scan = force;
 SET omendb.enable_vectorized_agg = force;
+SET datestyle = ISO, YMD;
 SET max_parallel_workers_per_gather = 0;
 
 CREATE FUNCTION pg_temp.freeze_and_seal(t regclass) RETURNS void
