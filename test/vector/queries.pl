@@ -38,7 +38,7 @@ $blocks = $ENV{BLOCKS} // $blocks;
 my $node = omen_node('vector', 'omendb.row_group_blocks' => $blocks, 'autovacuum' => 'off',
 	'omendb.eager_naptime' => 50, 'shared_buffers' => "'64MB'", 'synchronize_seqscans' => 'off',
 	'timezone' => "'Europe/Berlin'", 'max_parallel_workers_per_gather' => 0, 'enable_sort' => 'off',
-	'statement_timeout' => "'60s'", 'fsync' => 'off', 'synchronous_commit' => 'off');
+	'statement_timeout' => "'10s'", 'fsync' => 'off', 'synchronous_commit' => 'off');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 $node->safe_psql('postgres', q{
 CREATE SCHEMA vq;
@@ -113,7 +113,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'VQ000', MESSAGE = r;
 	END IF;
 	RETURN r;
-EXCEPTION WHEN OTHERS THEN
+EXCEPTION WHEN OTHERS OR query_canceled THEN
 	IF SQLSTATE = 'VQ000' THEN
 		RETURN SQLERRM;
 	END IF;
@@ -158,6 +158,9 @@ BEGIN
 		PERFORM set_config('omendb.enable_vectorized_scan', CASE side WHEN 'off' THEN 'off' ELSE scan END, true),
 			set_config('omendb.enable_vectorized_agg', CASE side WHEN 'off' THEN 'off' ELSE agg END, true);
 		r[CASE side WHEN 'off' THEN 1 ELSE 2 END] := vq.outcome(how, q, ordered, types, vals, undo);
+		IF r[CASE side WHEN 'off' THEN 1 ELSE 2 END] LIKE 'ERROR 57014%' THEN
+			RETURN concat('@@ ', id, ' timeout');
+		END IF;
 		IF side = 'force' THEN
 			uses := vq.plan_uses(CASE WHEN how = 'prepared' AND r[2] NOT LIKE 'ERROR%' THEN 'EXECUTE vqp' || vals ELSE q END);
 		END IF;
@@ -224,7 +227,7 @@ sub make_tables
 	}
 	while (@tables < 2 || (@tables < 4 && chance(30)))
 	{
-		my ($t, @sql) = new_table(pick(300, 2000, 3000, 5000, 12000));
+		my ($t, @sql) = new_table(pick(300, 1000, 2000, 3000, 5000, 9000));
 		push @tables, $t;
 		$s .= "$_;\n" for @sql;
 	}
@@ -240,7 +243,6 @@ my @settings = (
 	[], [], [], [],
 	['work_mem = \'64kB\''],
 	[ 'work_mem = \'64kB\'', 'hash_mem_multiplier = 1' ],
-	['enable_hashjoin = off'],
 	['enable_partitionwise_aggregate = on', 'enable_partitionwise_join = on'],
 	['enable_memoize = off', 'enable_hashjoin = off', 'enable_mergejoin = off'],
 	['constraint_exclusion = off', 'from_collapse_limit = 1']);
@@ -329,8 +331,11 @@ while ($queries < $wanted)
 			$seen{$1} = 1;
 			push @complaints, "query: $sql_of{$1}\n$2";
 		}
-		elsif ($line =~ /statement timeout/) { $count{timeout}++; }
-		elsif ($line =~ /current transaction is aborted/) { }
+		elsif ($line =~ /^@@ (\d+) timeout/)
+		{
+			$seen{$1} = 1;
+			$count{timeout}++;
+		}
 		elsif ($line =~ /ERROR|FATAL|PANIC|connection|server closed/) { push @complaints, $line; }
 	}
 	push @complaints, "of $before .. $queries, few results" if keys %seen < ($queries - $before) / 2;
@@ -353,7 +358,7 @@ note('errors: ' . join(', ', map { "$_: $errors{$_}" } sort keys %errors));
 unless ($failed)
 {
 	cmp_ok($count{scan} + $count{agg}, '>=', $queries * 0.7, "most queries used the nodes ($count{scan} scans, $count{agg} aggregates)");
-	cmp_ok($count{agg}, '>=', $queries * 0.2, 'many used the aggregate');
+	cmp_ok($count{agg}, '>=', $queries * 0.15, 'many used the aggregate');
 	cmp_ok($count{error}, '<=', $queries * 0.15, "few ended in an error ($count{error})");
 	cmp_ok($count{timeout}, '<=', $queries * 0.01, 'and hardly one took too long');
 }
