@@ -1,0 +1,1 @@
+CREATE TABLE flights (date timestamp, delay bigint, distance bigint, origin varchar, destination varchar);

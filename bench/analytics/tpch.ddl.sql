@@ -1,0 +1,4 @@
+CREATE TABLE customer (c_custkey integer, c_name varchar(25), c_nationkey integer, c_acctbal numeric(15,2), c_mktsegment char(10));
+CREATE TABLE part (p_partkey integer, p_name varchar(55), p_brand char(10), p_type varchar(25), p_size integer, p_retailprice numeric(15,2));
+CREATE TABLE orders (o_orderkey integer, o_custkey integer, o_orderstatus char(1), o_totalprice numeric(15,2), o_orderdate date, o_orderpriority char(15), o_clerk char(15), o_shippriority integer, o_comment varchar(79));
+CREATE TABLE lineitem (l_orderkey integer, l_partkey integer, l_suppkey integer, l_linenumber integer, l_quantity numeric(15,2), l_extendedprice numeric(15,2), l_discount numeric(15,2), l_tax numeric(15,2), l_returnflag char(1), l_linestatus char(1), l_shipdate date, l_commitdate date, l_receiptdate date, l_shipinstruct char(25), l_shipmode char(10), l_comment varchar(44));
