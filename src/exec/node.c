@@ -9,11 +9,7 @@
  */
 #include "exec/node.h"
 
-#include "commands/explain.h"
-#if PG_VERSION_NUM >= 180000
-#include "commands/explain_format.h"
-#include "commands/explain_state.h"
-#endif
+#include "compat_explain.h"
 #include "exec/exec.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"

@@ -358,18 +358,75 @@ needs_system_columns(RelOptInfo *rel)
 	return false;
 }
 
+static CustomPath *
+make_scan_path(RelOptInfo *rel, Cost startup, Cost total, double rows,
+			   int workers)
+{
+	CustomPath *path = makeNode(CustomPath);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.parallel_aware = workers > 0;
+	path->path.parallel_safe = rel->consider_parallel;
+	path->path.parallel_workers = workers;
+	path->path.rows = rows;
+	path->path.startup_cost = startup;
+	path->path.total_cost = total;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->methods = &omen_vecscan_path_methods;
+	return path;
+}
+
+/* For tests: in place of sequential scans, whatever they cost */
+static void
+replace_seq_scans(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (path->pathtype == T_SeqScan && path->param_info == NULL)
+		{
+			rel->pathlist = foreach_delete_current(rel->pathlist, lc);
+			add_path(rel, &make_scan_path(rel, path->startup_cost,
+										  path->total_cost, path->rows,
+										  0)->path);
+			break;
+		}
+	}
+	foreach(lc, rel->partial_pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (path->pathtype == T_SeqScan && path->param_info == NULL)
+		{
+			rel->partial_pathlist =
+				foreach_delete_current(rel->partial_pathlist, lc);
+			add_partial_path(rel, &make_scan_path(rel, path->startup_cost,
+												  path->total_cost,
+												  path->rows,
+												  path->parallel_workers)->path);
+			break;
+		}
+	}
+}
+
 /* set_rel_pathlist_hook */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 			  RangeTblEntry *rte)
 {
-	CustomPath *path;
 	List	   *quals;
 	List	   *rest;
 	QualCost	rest_cost;
 	double		left;
 	int			ncolumns;
+	Cost		startup;
 	Cost		above;
+	Cost		cost;
 	Cost		cheapest = -1;
 	ListCell   *lc;
 
@@ -382,6 +439,11 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (!is_candidate(root, rel, rte, omen_vectorized_scan) ||
 		needs_system_columns(rel))
 		return;
+	if (omen_vectorized_scan == OMEN_VECTORIZE_FORCE)
+	{
+		replace_seq_scans(rel);
+		return;
+	}
 
 	split_quals(rel->baserestrictinfo, &quals, &rest);
 	ncolumns = count_columns((Node *) rel->reltarget->exprs, rti) +
@@ -392,38 +454,9 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 						 clauselist_selectivity(root, quals, rti, JOIN_INNER,
 												NULL));
 	cost_qual_eval(&rest_cost, rest, root);
-	above = rest_cost.startup + rest_cost.per_tuple * left +
-		cpu_tuple_cost * left +
-		rel->reltarget->cost.startup +
+	startup = rest_cost.startup + rel->reltarget->cost.startup;
+	above = rest_cost.per_tuple * left + cpu_tuple_cost * left +
 		rel->reltarget->cost.per_tuple * rel->rows;
-
-	path = makeNode(CustomPath);
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = rel;
-	path->path.pathtarget = rel->reltarget;
-	path->path.parallel_safe = rel->consider_parallel;
-	path->path.rows = rel->rows;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->methods = &omen_vecscan_path_methods;
-
-	if (omen_vectorized_scan == OMEN_VECTORIZE_FORCE)
-	{
-		/* in place of a sequential scan, whatever it costs */
-		foreach(lc, rel->pathlist)
-		{
-			Path	   *other = (Path *) lfirst(lc);
-
-			if (other->pathtype == T_SeqScan && other->param_info == NULL)
-			{
-				path->path.startup_cost = other->startup_cost;
-				path->path.total_cost = other->total_cost;
-				rel->pathlist = foreach_delete_current(rel->pathlist, lc);
-				add_path(rel, &path->path);
-				break;
-			}
-		}
-		return;
-	}
 
 	/*
 	 * Pages are looked at only if there is something to be gained: not for the
@@ -431,20 +464,35 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	 */
 	foreach(lc, rel->pathlist)
 	{
-		Path	   *other = (Path *) lfirst(lc);
+		Path	   *path = (Path *) lfirst(lc);
 
-		if (other->param_info == NULL &&
-			(cheapest < 0 || other->total_cost < cheapest))
-			cheapest = other->total_cost;
+		if (path->param_info == NULL &&
+			(cheapest < 0 || path->total_cost < cheapest))
+			cheapest = path->total_cost;
 	}
 	if (cheapest >= 0 &&
-		cheapest < above + read_cost(root, rel, ncolumns, quals, 1.0))
+		cheapest < startup + above + read_cost(root, rel, ncolumns, quals, 1.0))
 		return;
-	path->path.total_cost = above +
-		read_cost(root, rel, ncolumns, quals, cold_share(rte->relid));
-	path->path.startup_cost = rest_cost.startup +
-		rel->reltarget->cost.startup;
-	add_path(rel, &path->path);
+	cost = above + read_cost(root, rel, ncolumns, quals,
+							 cold_share(rte->relid));
+	add_path(rel, &make_scan_path(rel, startup, startup + cost, rel->rows,
+								  0)->path);
+	if (rel->consider_parallel)
+	{
+		int			workers = compute_parallel_worker(rel, rel->pages, -1,
+													  max_parallel_workers_per_gather);
+		double		divisor = workers;
+
+		/* as get_parallel_divisor() */
+		if (parallel_leader_participation && 1.0 - 0.3 * workers > 0)
+			divisor += 1.0 - 0.3 * workers;
+		if (workers > 0)
+			add_partial_path(rel, &make_scan_path(rel, startup,
+												  startup + cost / divisor,
+												  clamp_row_est(rel->rows /
+																divisor),
+												  workers)->path);
+	}
 }
 
 /* ------------------------------------------------------------------------

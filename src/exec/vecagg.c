@@ -16,7 +16,7 @@
 #include "exec/agg.h"
 
 #include "access/htup_details.h"
-#include "commands/explain.h"
+#include "compat_explain.h"
 #include "exec/node.h"
 #include "exec/spill.h"
 #include "executor/nodeHash.h"

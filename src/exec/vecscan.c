@@ -14,12 +14,23 @@
 #include "exec/node.h"
 
 #include "access/sysattr.h"
-#include "commands/explain.h"
+#include "access/parallel.h"
+#include "compat_explain.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "storage/spin.h"
 #include "table/table.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+
+/* What parallel workers share */
+typedef struct VectorScanShared
+{
+	OmenSourceShared source;
+	slock_t		mutex;			/* what follows, from those that have ended */
+	OmenSourceCounters counters;
+	uint64		filtered;
+} VectorScanShared;
 
 typedef struct VectorScanState
 {
@@ -38,6 +49,7 @@ typedef struct VectorScanState
 	int64		next;			/* the next of them */
 	bool		done;
 
+	VectorScanShared *shared;	/* with parallel workers, or NULL */
 	OmenSourceCounters counters;
 	uint64		filtered;		/* rows that conditions removed */
 } VectorScanState;
@@ -121,7 +133,8 @@ next_batch(VectorScanState *state)
 
 		state->source = omen_source_begin(state->css.ss.ss_currentRelation,
 										  estate->es_snapshot, state->attrs,
-										  NULL);
+										  state->shared ?
+										  &state->shared->source : NULL);
 		omen_batch_init(&state->batch, state->source);
 		if (state->filter)
 			omen_filter_zones(state->filter, state->program, state->source);
@@ -216,6 +229,78 @@ end_scan(CustomScanState *node)
 	state->source = NULL;
 }
 
+/* ------------------------------------------------------------------------
+ * Parallel scans: row groups are handed out one by one
+ * ------------------------------------------------------------------------
+ */
+
+static Size
+estimate_dsm(CustomScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(VectorScanShared);
+}
+
+static void
+initialize_dsm(CustomScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	VectorScanState *state = (VectorScanState *) node;
+	VectorScanShared *shared = (VectorScanShared *) coordinate;
+
+	memset(shared, 0, sizeof(*shared));
+	omen_source_share(&shared->source, node->ss.ss_currentRelation);
+	SpinLockInit(&shared->mutex);
+	end_scan(node);				/* it was begun without workers */
+	state->shared = shared;
+}
+
+static void
+reinitialize_dsm(CustomScanState *node, ParallelContext *pcxt,
+				 void *coordinate)
+{
+	VectorScanShared *shared = (VectorScanShared *) coordinate;
+
+	omen_source_share(&shared->source, node->ss.ss_currentRelation);
+}
+
+static void
+initialize_worker(CustomScanState *node, shm_toc *toc, void *coordinate)
+{
+	VectorScanState *state = (VectorScanState *) node;
+
+	state->shared = (VectorScanShared *) coordinate;
+}
+
+/* Workers leave their counters to the leader, which takes them for EXPLAIN */
+static void
+shutdown_scan(CustomScanState *node)
+{
+	VectorScanState *state = (VectorScanState *) node;
+	VectorScanShared *shared = state->shared;
+
+	if (shared == NULL)
+		return;
+	take_counters(state);
+	SpinLockAcquire(&shared->mutex);
+	if (IsParallelWorker())
+	{
+		omen_add_counters(&shared->counters, &state->counters);
+		shared->filtered += state->filtered;
+	}
+	else
+	{
+		omen_add_counters(&state->counters, &shared->counters);
+		state->filtered += shared->filtered;
+		memset(&shared->counters, 0, sizeof(OmenSourceCounters));
+		shared->filtered = 0;
+	}
+	SpinLockRelease(&shared->mutex);
+	if (IsParallelWorker())
+	{
+		memset(&state->counters, 0, sizeof(OmenSourceCounters));
+		state->filtered = 0;
+	}
+}
+
 static void
 rescan_scan(CustomScanState *node)
 {
@@ -262,6 +347,11 @@ static const CustomExecMethods vecscan_exec_methods = {
 	.ExecCustomScan = exec_scan,
 	.EndCustomScan = end_scan,
 	.ReScanCustomScan = rescan_scan,
+	.EstimateDSMCustomScan = estimate_dsm,
+	.InitializeDSMCustomScan = initialize_dsm,
+	.ReInitializeDSMCustomScan = reinitialize_dsm,
+	.InitializeWorkerCustomScan = initialize_worker,
+	.ShutdownCustomScan = shutdown_scan,
 	.ExplainCustomScan = explain_scan
 };
 
