@@ -54,6 +54,7 @@ build_and_install "$WORK/src" "$WORK/build.log" || exit 1
 new_server bench "shared_buffers = 4GB" "omendb.cache_size = 2GB" "work_mem = 256MB" \
 	"max_wal_size = 16GB" "checkpoint_timeout = 60min" "autovacuum = off" "fsync = off" \
 	"jit = off" "omendb.seal = off" "effective_cache_size = 8GB" \
+	"omendb.enable_vectorized_scan = on" "omendb.enable_vectorized_agg = on" \
 	"max_parallel_workers_per_gather = 0" "random_page_cost = 1.1" || exit 1
 start_server bench || exit 1
 for db in heap omendb; do
@@ -103,6 +104,7 @@ load() {
 			-v "scale=$TPCH" -f "$data" >/dev/null || exit 1
 	fi
 	for table in $(tables_of "$ddl"); do
+		rm -f "$WORK/data/$table.csv"
 		# (an empty string is not a null)
 		sql bench -q -d heap -c "COPY $table TO '$WORK/data/$table.csv' (FORMAT csv, NULL '\\N')" || exit 1
 		sql bench -q -d omendb -c "COPY $table FROM '$WORK/data/$table.csv' (FORMAT csv, NULL '\\N')" || exit 1

@@ -1,1 +1,1 @@
-UPDATE r SET v = v + 1 WHERE (id * 2654435761) % 4294967296 < 42949673;
+UPDATE r SET v = v + 1 WHERE (id * id * 31 + id * 17) % 100003 < 1000;
