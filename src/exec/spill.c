@@ -369,6 +369,7 @@ omen_spill_next_batch(OmenSpill *spill, OmenBatch *batch)
 
 	batch->nrows = n;
 	batch->segment = NULL;
+	batch->sel = NULL;
 	batch->has_short_rows = false;
 	batch->segment_number = 0;
 	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, spill->tupdesc->natts);
