@@ -96,7 +96,8 @@ SELECT va('SELECT sum(f), avg(f), sum(f4), avg(f4), stddev(f), variance(f4), std
 SELECT va('SELECT sum(money), avg(money), sum(num), avg(num) FROM va_t');
 SELECT va('SELECT min(small), max(k), min(big), max(f), min(f4), max(money), min(num), max(s), min(c), max(d), min(ts) FROM va_t');
 SELECT va('SELECT bool_and(b), bool_or(b), every(id > 0) FROM va_t');
-SELECT va('SELECT count(DISTINCT k), count(DISTINCT s) FROM va_t');
+SELECT va('SELECT count(DISTINCT k), count(DISTINCT s), count(s), count(DISTINCT k + 1) FROM va_t');
+SELECT va('SELECT k, count(DISTINCT s), count(DISTINCT money) FILTER (WHERE b), count(DISTINCT u), count(DISTINCT num) FROM va_t GROUP BY k');
 SELECT va('SELECT count(*) FILTER (WHERE b), sum(money) FILTER (WHERE s IS NULL), avg(f) FILTER (WHERE k = 100) FROM va_t');
 SELECT va('SELECT k, count(*) FILTER (WHERE b), sum(money) FILTER (WHERE id % 2 = 0), max(s) FILTER (WHERE small > 0) FROM va_t GROUP BY k');
 SELECT va('SELECT sum(money * (1 - money / 100)), sum(k * small), avg(f * 2 + k), sum(CASE WHEN b THEN money ELSE 0 END), sum(COALESCE(num, 2)) FROM va_t');
@@ -258,6 +259,11 @@ BEGIN
 END
 $$;
 SELECT * FROM va_memory('SELECT k, count(*), sum(n), min(s) FROM va_many GROUP BY k');
+-- distinct values, too
+SELECT va('SELECT count(DISTINCT k), count(DISTINCT s), count(DISTINCT n) FROM va_many');
+SELECT va('SELECT id % 10, count(DISTINCT k), count(DISTINCT s), sum(n) FROM va_many GROUP BY 1');
+SELECT va('SELECT k, count(DISTINCT s), count(*) FROM va_many GROUP BY k');
+SELECT va('SELECT x.i, g.* FROM generate_series(1, 3) x(i), LATERAL (SELECT count(DISTINCT k), count(DISTINCT s) FROM va_many WHERE id % x.i = 0) g');
 -- a rescan of it
 SELECT va('SELECT x.i, g.* FROM generate_series(1, 3) x(i), LATERAL (SELECT count(*), sum(c) FROM (SELECT k, count(*) AS c FROM va_many WHERE id % x.i = 0 GROUP BY k OFFSET 0) y) g');
 -- given up half-way

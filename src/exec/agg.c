@@ -43,7 +43,7 @@ typedef enum AggMode
 
 typedef enum AggKind
 {
-	AGG_COUNT_STAR, AGG_COUNT, AGG_SUM_INT, AGG_SUM_INT8, AGG_SUM_FLOAT8,
+	AGG_COUNT_STAR, AGG_COUNT, AGG_COUNT_DISTINCT, AGG_SUM_INT, AGG_SUM_INT8, AGG_SUM_FLOAT8,
 	AGG_SUM_FLOAT4, AGG_STATS_FLOAT8, AGG_STATS_FLOAT4, AGG_SUM_NUMERIC,
 	AGG_EXTREME_INT, AGG_EXTREME_OID, AGG_EXTREME_FLOAT8, AGG_EXTREME_FLOAT4,
 	AGG_EXTREME_OTHER, AGG_BOOL
@@ -184,6 +184,16 @@ advance_count(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 		advance_count_star(agg, program, batch, sel, nsel, groups, single);
 	else
 		FOR_VALUES(vec, int64, (*state)++);
+}
+
+static void
+advance_count_distinct(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
+					   const uint16 *sel, int nsel, char **groups,
+					   char *single)
+{
+	omen_distinct_advance(agg->distinct,
+						  omen_expr_eval(agg->arg, program, batch, sel, nsel),
+						  agg->offset, sel, nsel, groups, single);
 }
 
 static Datum
@@ -653,6 +663,24 @@ find_entry(Oid aggfnoid)
 	return NULL;
 }
 
+/*
+ * The operator by which count(DISTINCT x) tells values apart; InvalidOid if it
+ * has no form on vectors.
+ */
+static Oid
+get_distinct_operator(const Aggref *aggref)
+{
+	SortGroupClause *clause = linitial_node(SortGroupClause,
+											aggref->aggdistinct);
+	Node	   *arg = (Node *) linitial_node(TargetEntry, aggref->args)->expr;
+
+	if (aggref->aggfnoid != F_COUNT_ANY || !clause->hashable ||
+		!omen_key_init(NULL, exprType(arg), clause->eqop,
+					   aggref->inputcollid))
+		return InvalidOid;
+	return clause->eqop;
+}
+
 /* See agg.h */
 bool
 omen_agg_supported(const Aggref *aggref)
@@ -662,7 +690,8 @@ omen_agg_supported(const Aggref *aggref)
 #endif
 	return find_entry(aggref->aggfnoid) != NULL &&
 		aggref->aggdirectargs == NIL && aggref->aggorder == NIL &&
-		aggref->aggdistinct == NIL && !aggref->aggvariadic &&
+		(aggref->aggdistinct == NIL ||
+		 OidIsValid(get_distinct_operator(aggref))) && !aggref->aggvariadic &&
 		aggref->aggsplit == AGGSPLIT_SIMPLE && aggref->agglevelsup == 0;
 }
 
@@ -686,7 +715,7 @@ counts_rows(const Aggref *aggref)
 {
 	Node	   *arg;
 
-	if (aggref->aggfnoid != F_COUNT_ANY)
+	if (aggref->aggfnoid != F_COUNT_ANY || aggref->aggdistinct != NIL)
 		return false;
 	arg = (Node *) linitial_node(TargetEntry, aggref->args)->expr;
 	return IsA(arg, Const) && !((Const *) arg)->constisnull;
@@ -732,13 +761,23 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 		agg->size = sizeof(statetype); \
 	} while (0)
 
-	switch (counts_rows(aggref) ? AGG_COUNT_STAR : (AggKind) entry->kind)
+	switch (counts_rows(aggref) ? AGG_COUNT_STAR :
+			aggref->aggdistinct != NIL ? AGG_COUNT_DISTINCT :
+			(AggKind) entry->kind)
 	{
 		case AGG_COUNT_STAR:
 			SET(advance_count_star, final_count, int64);
 			break;
 		case AGG_COUNT:
 			SET(advance_count, final_count, int64);
+			break;
+		case AGG_COUNT_DISTINCT:
+			SET(advance_count_distinct, final_count, int64);
+			agg->distinct =
+				omen_distinct_create(exprType((Node *) linitial_node(TargetEntry,
+																	 aggref->args)->expr),
+									 get_distinct_operator(aggref),
+									 aggref->inputcollid);
 			break;
 		case AGG_SUM_INT:
 			SET(advance_sum_int, final_sum_int, IntSum);
@@ -792,7 +831,9 @@ bool
 omen_agg_share(OmenAgg *agg, const Aggref *aggref, const OmenAgg *other,
 			   const Aggref *other_aggref)
 {
-	if (agg->advance != other->advance || agg->collation != other->collation ||
+	if (agg->advance != other->advance ||
+		!equal(aggref->aggdistinct, other_aggref->aggdistinct) ||
+		agg->collation != other->collation ||
 		(agg->final == final_extreme && agg->mode != other->mode) ||
 		(agg->arg == NULL) != (other->arg == NULL) ||
 		(agg->arg && !equal(aggref->args, other_aggref->args)) ||
@@ -833,4 +874,20 @@ omen_agg_advance(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 	}
 	if (nsel > 0)
 		agg->advance(agg, program, batch, sel, nsel, groups, single);
+}
+
+/* See agg.h */
+void
+omen_agg_finish(OmenAgg *agg)
+{
+	if (agg->distinct)
+		omen_distinct_finish(agg->distinct);
+}
+
+/* See agg.h */
+void
+omen_agg_reset(OmenAgg *agg)
+{
+	if (agg->distinct)
+		omen_distinct_reset(agg->distinct);
 }

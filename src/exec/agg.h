@@ -15,6 +15,7 @@
 /* ---- aggregates (agg.c) ---- */
 
 typedef struct OmenAgg OmenAgg;
+typedef struct OmenDistinct OmenDistinct;
 
 /*
  * Advance states by the selected rows.  groups[k]: the group of the k'th
@@ -44,7 +45,7 @@ struct OmenAgg
 	int16		typlen;
 	bool		typbyval;
 	MemoryContext mcxt;			/* what states point to */
-	struct OmenGroups *distinct;	/* count(DISTINCT x): seen values */
+	OmenDistinct *distinct;		/* count(DISTINCT x): seen values */
 };
 
 /* Is there a vectorised form of the aggregate? */
@@ -65,6 +66,35 @@ extern bool omen_agg_share(OmenAgg *agg, const Aggref *aggref,
 extern void omen_agg_advance(OmenAgg *agg, OmenProgram *program,
 							 OmenBatch *batch, const uint16 *sel, int nsel,
 							 char **groups, char *single);
+
+/*
+ * All rows of a pass have been seen: states are complete after this.  And the
+ * states of a pass are no longer needed.
+ */
+extern void omen_agg_finish(OmenAgg *agg);
+extern void omen_agg_reset(OmenAgg *agg);
+
+/* ---- count(DISTINCT x) (distinct.c) ---- */
+
+/*
+ * The values that eqop tells apart, of all groups; in CurrentMemoryContext.  They
+ * take hash_mem, or what omen_distinct_limit() says.
+ */
+extern OmenDistinct *omen_distinct_create(Oid type, Oid eqop, Oid collation);
+extern void omen_distinct_limit(OmenDistinct *distinct, Size limit);
+extern Size omen_distinct_memory(const OmenDistinct *distinct);
+/*
+ * Add the selected rows' values that are not null.  The counter, an int64 at
+ * offset of the row's group (see OmenAggAdvance), goes up by one for each new
+ * value, at the latest in omen_distinct_finish().
+ */
+extern void omen_distinct_advance(OmenDistinct *distinct,
+								  const OmenVec *values, Size offset,
+								  const uint16 *sel, int nsel, char **groups,
+								  char *single);
+extern void omen_distinct_finish(OmenDistinct *distinct);
+/* Forget all values; what finish has not counted yet is lost */
+extern void omen_distinct_reset(OmenDistinct *distinct);
 
 /* ---- groups (groups.c) ---- */
 

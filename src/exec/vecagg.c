@@ -120,6 +120,8 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 	Index		relid = get_expressions(cscan, &key_exprs, &aggrefs, &quals);
 	OmenKey    *keys;
 	Size		offset = 0;
+	Size		memory;
+	int			ndistinct = 0;
 	ListCell   *lc;
 
 	if (!omen_expr_attrs((Node *) key_exprs, &state->attrs) ||
@@ -175,13 +177,25 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 		if (state->aggs[i]->arg || state->aggs[i]->filter)
 			state->max_part = OMEN_BATCH_ROWS;
 
+	/* memory is for groups and for distinct values, half and half */
+	memory = get_hash_memory_limit();
+	for (int i = 0; i < state->naggs; i++)
+		ndistinct += state->aggs[i]->distinct != NULL;
+	if (ndistinct > 0)
+	{
+		memory /= 2;
+		for (int i = 0; i < state->naggs; i++)
+			if (state->aggs[i]->distinct)
+				omen_distinct_limit(state->aggs[i]->distinct,
+									memory / ndistinct);
+	}
+
 	state->states_size = offset;
 	state->found = palloc(sizeof(char *) * OMEN_BATCH_ROWS);
 	if (state->nkeys > 0)
 	{
 		state->groups = omen_groups_create(state->nkeys, keys, offset,
-										   CurrentMemoryContext,
-										   get_hash_memory_limit());
+										   CurrentMemoryContext, memory);
 		for (int i = 0; i < state->naggs; i++)
 			state->aggs[i]->offset += state->groups->states_offset;
 		if (state->nkeys == 1 && state->keys[0]->attno > 0 &&
@@ -190,9 +204,9 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 	}
 	else
 	{
-		char	   *memory = palloc0(offset + 32);
+		char	   *single = palloc0(offset + 32);
 
-		state->single = (char *) TYPEALIGN(16, memory);
+		state->single = (char *) TYPEALIGN(16, single);
 	}
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
 		omen_count_vector_node(true);
@@ -336,12 +350,18 @@ advance_batch(VectorAggState *state, bool from_file)
 								MemoryContextMemAllocated(state->states, true));
 }
 
-/* Account for the memory of the groups at hand */
+/* All rows of the groups at hand have been seen */
 static void
-note_memory(VectorAggState *state)
+finish_pass(VectorAggState *state)
 {
 	Size		size = MemoryContextMemAllocated(state->states, true);
 
+	for (int a = 0; a < state->naggs; a++)
+	{
+		if (state->aggs[a]->distinct)
+			size += omen_distinct_memory(state->aggs[a]->distinct);
+		omen_agg_finish(state->aggs[a]);
+	}
 	if (state->groups)
 	{
 		size += MemoryContextMemAllocated(state->groups->mcxt, true);
@@ -369,7 +389,7 @@ fill_from_table(VectorAggState *state)
 	}
 	while (omen_source_next(state->source, &state->batch))
 		advance_batch(state, false);
-	note_memory(state);
+	finish_pass(state);
 }
 
 /*
@@ -385,7 +405,7 @@ fill_from_file(VectorAggState *state)
 	state->code_segment = 0;
 	while (omen_spill_next_batch(state->spill, &state->batch))
 		advance_batch(state, true);
-	note_memory(state);
+	finish_pass(state);
 	return true;
 }
 
@@ -487,6 +507,8 @@ end_agg(CustomScanState *node)
 
 	if (state->spill)
 		omen_spill_end(state->spill);
+	for (int a = 0; a < state->naggs; a++)
+		omen_agg_reset(state->aggs[a]);
 	if (state->source)
 		omen_source_end(state->source);
 	state->spill = NULL;
@@ -502,6 +524,8 @@ rescan_agg(CustomScanState *node)
 	if (state->spill)
 		omen_spill_end(state->spill);
 	state->spill = NULL;
+	for (int a = 0; a < state->naggs; a++)
+		omen_agg_reset(state->aggs[a]);
 	MemoryContextReset(state->states);
 	if (state->groups)
 		omen_groups_reset(state->groups);

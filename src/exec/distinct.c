@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * distinct.c
+ *	  count(DISTINCT x): which values have been seen.
+ *
+ * The values of all groups are in one hash table, whose keys are the group (the
+ * address of its counter) and the value.  When it has used up its memory, rows
+ * of values that are not in it go to files by their hash, and are counted file
+ * by file once all rows of the pass have been seen: see spill.c.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/agg.h"
+
+#include "catalog/pg_type.h"
+#include "exec/spill.h"
+#include "executor/nodeHash.h"
+#include "utils/memutils.h"
+
+struct OmenDistinct
+{
+	MemoryContext mcxt;			/* as long as the node */
+	OmenGroups *seen;			/* groups of (counter, value) */
+	OmenBatch	batch;			/* of these two, to put rows aside */
+	OmenVec		columns[2];
+	uint8		loaded[2];
+	uint16	   *rows;			/* those that are not null */
+	char	  **found;
+	OmenSpill  *spill;			/* or NULL */
+	TupleDesc	tupdesc;
+};
+
+/* See agg.h */
+OmenDistinct *
+omen_distinct_create(Oid type, Oid eqop, Oid collation)
+{
+	OmenDistinct *distinct = palloc0(sizeof(OmenDistinct));
+	OmenKey    *keys = palloc0(sizeof(OmenKey) * 2);
+
+	distinct->mcxt = CurrentMemoryContext;
+	keys[0].kind = OMEN_KEY_INT;
+	keys[0].typlen = sizeof(Datum);
+	keys[0].typbyval = true;
+	if (!omen_key_init(&keys[1], type, eqop, collation))
+		elog(ERROR, "values of type %u cannot be told apart on vectors", type);
+	distinct->seen = omen_groups_create(2, keys, 0, CurrentMemoryContext,
+										get_hash_memory_limit());
+	distinct->tupdesc = CreateTemplateTupleDesc(2);
+	TupleDescInitEntry(distinct->tupdesc, 1, "counter", INT8OID, -1, 0);
+	TupleDescInitEntry(distinct->tupdesc, 2, "value", type, -1, 0);
+	distinct->columns[0].values = palloc(sizeof(Datum) * OMEN_BATCH_ROWS);
+	distinct->batch.columns = distinct->columns;
+	distinct->batch.loaded = distinct->loaded;
+	distinct->rows = palloc(sizeof(uint16) * OMEN_BATCH_ROWS);
+	distinct->found = palloc(sizeof(char *) * OMEN_BATCH_ROWS);
+	return distinct;
+}
+
+/* See agg.h */
+void
+omen_distinct_limit(OmenDistinct *distinct, Size limit)
+{
+	distinct->seen->limit = limit;
+}
+
+/* See agg.h */
+Size
+omen_distinct_memory(const OmenDistinct *distinct)
+{
+	return MemoryContextMemAllocated(distinct->seen->mcxt, true);
+}
+
+/* Count rows of distinct->columns */
+static void
+count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
+{
+	OmenGroups *seen = distinct->seen;
+	OmenVec    *keys[2] = {&distinct->columns[0], &distinct->columns[1]};
+	int64		before = seen->ngroups;
+
+	omen_groups_lookup(seen, keys, sel, nsel, distinct->found);
+	for (int64 g = before; g < seen->ngroups; g++)
+		(*(int64 *) DatumGetPointer(OmenGroupKeys(omen_group(seen, g))[0]))++;
+
+	if (seen->full)
+	{
+		if (distinct->spill == NULL)
+		{
+			Bitmapset  *attrs = bms_add_range(NULL, 1, 2);
+
+			distinct->spill = omen_spill_create(distinct->tupdesc, attrs,
+												distinct->mcxt);
+			distinct->loaded[0] = distinct->loaded[1] = OMEN_COLUMN_LOADED;
+			bms_free(attrs);
+		}
+		omen_spill_prepare(distinct->spill, &distinct->batch);
+		for (int k = 0; k < nsel; k++)
+			if (distinct->found[k] == NULL)
+				omen_spill_row(distinct->spill, &distinct->batch,
+							   sel ? sel[k] : k, seen->hashes[k]);
+	}
+	omen_groups_check_limit(seen, 0);
+}
+
+/* See agg.h */
+void
+omen_distinct_advance(OmenDistinct *distinct, const OmenVec *values,
+					  Size offset, const uint16 *sel, int nsel, char **groups,
+					  char *single)
+{
+	Datum	   *counters = distinct->columns[0].values;
+	int			n = 0;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		if (values->isnull && values->isnull[i])
+			continue;
+		counters[i] = PointerGetDatum((groups ? groups[k] : single) + offset);
+		distinct->rows[n++] = i;
+	}
+	if (n == 0)
+		return;
+	distinct->columns[0].isnull = NULL;
+	distinct->columns[1].values = values->values;
+	distinct->columns[1].isnull = NULL;
+	count_rows(distinct, distinct->rows, n);
+}
+
+/* See agg.h */
+void
+omen_distinct_finish(OmenDistinct *distinct)
+{
+	Datum	   *counters = distinct->columns[0].values;
+
+	if (distinct->spill)
+	{
+		while (omen_spill_next_file(distinct->spill))
+		{
+			omen_groups_reset(distinct->seen);
+			while (omen_spill_next_batch(distinct->spill, &distinct->batch))
+				count_rows(distinct, NULL, (int) distinct->batch.nrows);
+		}
+		distinct->columns[0].values = counters;
+	}
+	omen_distinct_reset(distinct);
+}
+
+/* See agg.h */
+void
+omen_distinct_reset(OmenDistinct *distinct)
+{
+	if (distinct->spill)
+		omen_spill_end(distinct->spill);
+	distinct->spill = NULL;
+	omen_groups_reset(distinct->seen);
+}
