@@ -118,8 +118,8 @@ remove_dead_line_pointers(Relation rel, Buffer buffer)
  *
  * buffer is pinned and not locked.  Returns true if the page is all-visible and
  * all-frozen on return (as of then); false if it holds rows that are not yet
- * settled, dead line pointers that wait for VACUUM's index cleaning, or is
- * pinned by somebody else.
+ * settled, dead line pointers that wait for VACUUM's index cleaning
+ * (state->dead_lines is set then), or is pinned by somebody else.
  */
 bool
 omen_freeze_page(OmenFreezeState *state, Buffer buffer)
@@ -133,6 +133,7 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 	TransactionId cutoff_xid = InvalidTransactionId;
 	bool		settled = true;
 
+	state->dead_lines = false;
 	visibilitymap_pin(rel, blk, &state->vmbuffer);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -170,6 +171,7 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 			continue;
 		if (ItemIdIsDead(lp))
 		{
+			state->dead_lines = true;
 			settled = false;
 			break;
 		}

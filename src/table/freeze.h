@@ -20,6 +20,7 @@ typedef struct OmenFreezeState
 	Buffer		vmbuffer;		/* pinned visibility map page, or invalid */
 	struct VacuumCutoffs cutoffs;
 	struct GlobalVisState *vistest;
+	bool		dead_lines;		/* the last page tried waits for VACUUM */
 } OmenFreezeState;
 
 extern void omen_freeze_begin(OmenFreezeState *state, Relation rel);

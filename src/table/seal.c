@@ -35,6 +35,7 @@
 #include "table/exchange.h"
 #include "table/freeze.h"
 #include "table/reclaim.h"
+#include "table/sealmemory.h"
 #include "table/settle.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -42,6 +43,12 @@
 /* How long to try for the cleanup lock of a row group's first block */
 #define BLOCK_ZERO_TRIES	50
 #define BLOCK_ZERO_NAP		2000	/* us */
+
+/*
+ * In the background, a row group is sealed anew this many times omendb.seal_delay
+ * after the last time, or later.
+ */
+#define RESEAL_PAUSE		5
 
 /* What we know of one block while its row group is being sealed */
 typedef struct BlockState
@@ -67,6 +74,8 @@ typedef struct GroupSeal
 	OmenRowGroupId new_id;
 	uint32		file_rows;
 	uint64		file_size;
+	TimestampTz sealed_at;		/* when resealing: the last time */
+	XLogRecPtr *unproven;		/* in the background: see sealmemory.h */
 	OmenFreezeState freeze;
 	BlockState *blocks;
 	MemoryContext mcxt;
@@ -94,16 +103,27 @@ omen_relation_sealable(Relation rel)
 		omen_columnar_supports(RelationGetDescr(rel));
 }
 
+/* Is a page known to be one that cannot be sealed as it is? */
+static inline bool
+is_unproven(GroupSeal *gs, int off, XLogRecPtr lsn)
+{
+	return gs->unproven != NULL && gs->unproven[off] == lsn &&
+		!XLogRecPtrIsInvalid(lsn);
+}
+
 /*
  * Could enough pages turn cold to make it worth while?  Freezes them as needed.
  * Rows that are not settled, or dead ones that wait for VACUUM, may stay for
  * long: the row group must not be read and encoded in vain, round after round.
  */
 static bool
-worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
+worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold,
+			   OmenSealStats *stats)
 {
 	int			vacant = 0;
 	int			sealable = 0;
+	int			waiting = 0;
+	bool		no_header = false;
 
 	for (int off = 0; off < gs->nblocks; off++)
 	{
@@ -123,17 +143,28 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold)
 		/* its room is better left to those who insert: nobody would thaw it */
 		if (omen_page_is_vacant(BufferGetPage(buf)))
 			vacant++;
-		else if (frozen)
+		else if (frozen && !is_unproven(gs, off,
+										PageGetLSN(BufferGetPage(buf))))
 			sealable++;
+		else if (gs->freeze.dead_lines)
+			waiting++;
+		else if (off == gs->header_off)
+			no_header = true;
+		if (off == gs->header_off && !frozen)
+			no_header = true;
 		UnlockReleaseBuffer(buf);
 
-		/* without it there is no header page */
-		if (off == gs->header_off && !frozen)
+		/* not even VACUUM could help */
+		if (no_header && waiting == 0)
 			return false;
 	}
 	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && !gs->resealing)
 		threshold = Max(1, gs->nblocks - gs->nblocks / 8 - vacant);
-	return sealable >= threshold;
+	if (sealable >= threshold && !no_header)
+		return true;
+	if (waiting > 0 && sealable + waiting >= threshold)
+		stats->pages_waiting += waiting;
+	return false;
 }
 
 /*
@@ -238,6 +269,7 @@ find_header(GroupSeal *gs)
 	gs->reserved = (header->flags & OMEN_GROUP_RESERVED) != 0;
 	gs->resealing = !gs->reserved;
 	gs->old_id = header->id;
+	gs->sealed_at = header->sealed_at;
 	draining = (header->flags & OMEN_GROUP_DRAINING) != 0;
 	has_rows = OmenPageGetColdPage(BufferGetPage(buf))->nlines > 0;
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
@@ -271,7 +303,7 @@ find_header(GroupSeal *gs)
  * that does not matter.
  */
 static bool
-examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
+examine_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 {
 	Relation	rel = gs->rel;
 	OmenGroupCopy copy;
@@ -282,6 +314,25 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 
 	if (!find_header(gs))
 		return false;
+
+	/*
+	 * What was sealed a short while ago, and has been changed since, is likely
+	 * to be changed again soon.  (A time to come is that of a clock that was
+	 * set back.)
+	 */
+	if ((gs->options & OMEN_SEAL_SETTLED) != 0 && gs->resealing)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (gs->sealed_at <= now &&
+			!TimestampDifferenceExceeds(gs->sealed_at, now,
+										omen_seal_delay * 1000L > INT_MAX / RESEAL_PAUSE ?
+										INT_MAX :
+										omen_seal_delay * 1000 * RESEAL_PAUSE))
+			return false;
+	}
+	if ((gs->options & OMEN_SEAL_SETTLED) != 0)
+		gs->unproven = omen_unproven_of(rel, gs->first, gs->nblocks);
 
 	omen_group_copy_init(&copy);
 	omen_group_copy_load(&copy, rel, gs->first, NULL);
@@ -315,7 +366,7 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn)
 		threshold = Max(1, gs->nblocks / 32);
 	worth = hot >= threshold &&
 		(gs->resealing || header_is_free(gs)) &&
-		worth_encoding(gs, &copy, threshold);
+		worth_encoding(gs, &copy, threshold, stats);
 	omen_group_copy_release(&copy);
 	return worth;
 }
@@ -369,6 +420,8 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 			memcpy(image, page, BLCKSZ);
 			state->lsn = BufferGetLSNAtomic(buf);
 			UnlockReleaseBuffer(buf);
+			if (is_unproven(gs, off, state->lsn))
+				continue;
 		}
 
 		state->rows_crc = omen_page_rows_crc(image);
@@ -383,6 +436,8 @@ read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
 					state->nrows++;
 			}
 		}
+		else if (!state->was_cold)
+			omen_unproven_note(gs->rel, blk, state->lsn);
 	}
 }
 
@@ -431,6 +486,8 @@ prove_segment(GroupSeal *gs, int segno, EncodedSegment *enc, char *images)
 				continue;
 		}
 		state->held = false;
+		if (!state->was_cold)
+			omen_unproven_note(gs->rel, gs->first + off, state->lsn);
 		ereport(WARNING,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("block %u of relation \"%s\" is not sealed because its thaw could not be proven",
@@ -755,7 +812,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	int			turned_pages = 0;
 
 	stats->groups_examined++;
-	if (!examine_group(gs, settled_lsn) || must_yield(gs))
+	if (!examine_group(gs, settled_lsn, stats) || must_yield(gs))
 		return false;
 
 	gs->blocks = palloc0(gs->nblocks * sizeof(BlockState));

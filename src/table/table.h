@@ -530,6 +530,8 @@ typedef struct OmenSealStats
 	int64		pages_sealed;
 	int64		rows_sealed;
 	int64		pages_left_hot;
+	int64		pages_waiting;	/* of row groups that would be worth sealing,
+								 * were there no dead line pointers on them */
 	int64		bytes;			/* of the files written */
 } OmenSealStats;
 

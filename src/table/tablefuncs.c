@@ -21,6 +21,7 @@
 #include "storage/shmem.h"
 #include "table/gc.h"
 #include "table/repair.h"
+#include "table/sealmemory.h"
 #include "table/settle.h"
 #include "table/worker.h"
 #include "tcop/utility.h"
@@ -52,6 +53,7 @@ omen_table_shmem_size(void)
 	size = add_size(size, omen_settle_shmem_size());
 	size = add_size(size, omen_worker_shmem_size());
 	size = add_size(size, omen_gc_shmem_size());
+	size = add_size(size, omen_sealmemory_shmem_size());
 	return size;
 }
 
@@ -68,6 +70,7 @@ omen_table_shmem_init(void)
 	omen_settle_shmem_init();
 	omen_worker_shmem_init();
 	omen_gc_shmem_init();
+	omen_sealmemory_shmem_init();
 	scan_counters = ShmemInitStruct("omendb scan counters",
 									sizeof(ScanCounters), &found);
 	if (!found)

@@ -30,6 +30,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "commands/defrem.h"
+#include "commands/vacuum.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -41,6 +42,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 #include "table/gc.h"
+#include "table/sealmemory.h"
 #include "table/settle.h"
 #include "table/table.h"
 #include "tcop/tcopprot.h"
@@ -58,6 +60,11 @@
  * omendb.seal_naptime:
  */
 #define GC_NAPS			4
+
+/* When so many of a table's pages (one in so many) wait for it, VACUUM it */
+#define WAITING_FRACTION	32
+/* What an attempt that fails counts for (us) */
+#define CLEANING_ERROR_COST	INT64CONST(3000000)
 
 /* How long an eager worker stays in one database */
 #define EAGER_STAY_MS	5000
@@ -529,12 +536,98 @@ adopt_ownerless(List *tables)
 	return complete;
 }
 
+/*
+ * VACUUM a table whose settled row groups cannot be sealed for the dead line
+ * pointers on their pages: autovacuum's thresholds look at the number of dead
+ * rows, and the few that it takes to keep all pages hot are far below.
+ *
+ * As an autovacuum worker, we are sent away (an ERROR) when somebody waits for
+ * the table.
+ */
+static void
+clean_table(Oid relid)
+{
+	Relation	rel;
+	VacuumParams params;
+	TimestampTz start = omen_clock();
+
+	/* should it fail, it must not do so all the time */
+	omen_cleaning_done(relid, CLEANING_ERROR_COST);
+
+	StartTransactionCommand();
+	ignore_in_horizons();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
+	{
+		rel = try_table_open(relid, NoLock);
+		if (rel != NULL)
+		{
+			if (omen_is_omendb_table(rel))
+			{
+				Oid			save_userid;
+				int			save_sec_context;
+
+				memset(&params, 0, sizeof(params));
+				params.options = VACOPT_VACUUM;
+				params.freeze_min_age = -1;
+				params.freeze_table_age = -1;
+				params.multixact_freeze_min_age = -1;
+				params.multixact_freeze_table_age = -1;
+				params.log_min_duration = -1;
+				params.index_cleanup = VACOPTVALUE_ENABLED;
+				params.truncate = VACOPTVALUE_DISABLED;
+				params.nworkers = -1;
+
+				/* as VACUUM does, for functions in indexes */
+				GetUserIdAndSecContext(&save_userid, &save_sec_context);
+				SetUserIdAndSecContext(rel->rd_rel->relowner,
+									   save_sec_context |
+									   SECURITY_RESTRICTED_OPERATION);
+				omen_relation_vacuum(rel, &params,
+									 GetAccessStrategy(BAS_VACUUM));
+				SetUserIdAndSecContext(save_userid, save_sec_context);
+			}
+			table_close(rel, NoLock);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	omen_cleaning_done(relid, omen_clock() - start);
+}
+
+/* Let waiters for a lock of ours cancel us, or not */
+static void
+act_as_autovacuum(bool on)
+{
+	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
+	if (on)
+		MyProc->statusFlags |= PROC_IS_AUTOVACUUM;
+	else
+		MyProc->statusFlags &= ~PROC_IS_AUTOVACUUM;
+	ProcGlobal->statusFlags[MyProc->pgxactoff] = MyProc->statusFlags;
+	LWLockRelease(ProcArrayLock);
+}
+
+/* Has the table's owner left maintenance to the server? */
+static bool
+wants_autovacuum(Relation rel)
+{
+	StdRdOptions *options = (StdRdOptions *) rel->rd_options;
+
+	return options == NULL || options->autovacuum.enabled;
+}
+
+/* Did visit_table() find its table in need of clean_table()? */
+static bool table_needs_cleaning;
+
 /* Seal what can be sealed of one table, in a transaction of its own */
 static void
 visit_table(Oid relid)
 {
 	Relation	rel;
 	OmenSealStats stats;
+
+	table_needs_cleaning = false;
 
 	StartTransactionCommand();
 	ignore_in_horizons();
@@ -544,10 +637,18 @@ visit_table(Oid relid)
 		if (rel != NULL)
 		{
 			if (omen_is_omendb_table(rel))
+			{
 				omen_seal_relation(rel, OMEN_SEAL_YIELD |
 								   (omen_eager_seal ? OMEN_SEAL_TAIL :
 									OMEN_SEAL_SETTLED),
 								   &stats);
+				/* all indexes will be read: not for a few pages */
+				table_needs_cleaning = stats.pages_waiting > 0 &&
+					stats.pages_waiting >=
+					RelationGetNumberOfBlocks(rel) / WAITING_FRACTION &&
+					!omen_eager_seal && wants_autovacuum(rel) &&
+					omen_cleaning_due(relid);
+			}
 			table_close(rel, NoLock);
 		}
 	}
@@ -651,8 +752,19 @@ omen_sealer_main(Datum arg)
 		foreach(lc, tables)
 		{
 			CHECK_FOR_INTERRUPTS();
+			table_needs_cleaning = false;
 			if (sealing_enabled())
 				run_guarded(visit_table, lfirst_oid(lc));
+			if (table_needs_cleaning)
+			{
+				pgstat_report_activity(STATE_RUNNING,
+									   "cleaning indexes for row groups that wait for it");
+				act_as_autovacuum(true);
+				run_guarded(clean_table, lfirst_oid(lc));
+				act_as_autovacuum(false);
+				pgstat_report_activity(STATE_RUNNING,
+									   "sealing settled row groups");
+			}
 			omen_settle_sample();
 		}
 		if ((what & VISIT_GC) && round++ == 0)

@@ -1,0 +1,113 @@
+# What sealing in the background does, and does not do, when rows change.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep time);
+use OmenTest;
+
+my $node = omen_node(
+	'main',
+	'autovacuum' => 'off',
+	'omendb.row_group_blocks' => 16,
+	'omendb.seal_naptime' => 1,
+	'omendb.seal_delay' => 1);
+
+sub sealing
+{
+	my ($on) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET omendb.seal = $on");
+	$node->reload;
+	return;
+}
+
+sub pages
+{
+	my ($table) = @_;
+	return $node->safe_psql('postgres',
+		"SELECT coalesce(sum(cold_pages), 0) FROM omendb.row_groups('$table')");
+}
+
+# -- uniform updates: few dead rows, below autovacuum's thresholds and VACUUM's
+# own, keep most pages hot
+$node->safe_psql(
+	'postgres', q{
+CREATE TABLE uniform (id int PRIMARY KEY, k int, note text) USING omendb;
+INSERT INTO uniform SELECT g, g, repeat(md5(g::text), 3) FROM generate_series(1, 12000) g;
+CREATE INDEX ON uniform (k);
+CREATE TABLE quiet (LIKE uniform INCLUDING ALL) USING omendb WITH (autovacuum_enabled = off);
+INSERT INTO quiet SELECT * FROM uniform;
+});
+sealing('on');
+ok($node->poll_query_until('postgres', q{SELECT sum(cold_pages) > 150 FROM omendb.row_groups('uniform')}), 'a table is sealed');
+ok($node->poll_query_until('postgres', q{SELECT sum(cold_pages) > 150 FROM omendb.row_groups('quiet')}), 'another one too');
+my $before = pages('uniform');
+for my $table ('uniform', 'quiet')
+{
+	$node->safe_psql('postgres', "UPDATE $table SET k = k + 1 WHERE id % 53 = $_") for (7, 30);
+}
+cmp_ok(pages('uniform'), '<', $before / 4, 'updates of 4 % of its rows thaw most pages');
+ok( $node->poll_query_until('postgres',
+		"SELECT sum(cold_pages) > $before * 0.9 FROM omendb.row_groups('uniform')"),
+	'they are sealed again');
+# it is at its work: a second table in the same state would have been sealed
+cmp_ok(pages('quiet'), '<', $before / 2, 'not those of a table whose owner wants no autovacuum');
+$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP on) quiet');
+ok( $node->poll_query_until('postgres',
+		"SELECT sum(cold_pages) > $before * 0.9 FROM omendb.row_groups('quiet')"),
+	'until VACUUM has cleaned its indexes');
+for my $path ('seqscan', 'indexscan')
+{
+	is($node->safe_psql('postgres', "SET enable_seqscan = off; SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_$path = on;
+		SELECT count(*), sum(k) - sum(id), sum(length(note)) FROM uniform WHERE k > 0"),
+		'12000|' . $node->safe_psql('postgres', 'SELECT count(*) FROM generate_series(1, 12000) g WHERE g % 53 IN (7, 30)') . '|1152000',
+		"all rows by $path");
+}
+sealing('off');
+
+# -- a page whose thaw cannot be proven is tried once, not in every round
+$node->safe_psql(
+	'postgres', q{
+CREATE TABLE odd (flag bool, big bigint) USING omendb;
+INSERT INTO odd SELECT true, g FROM generate_series(1, 8000) g;
+UPDATE odd SET big = 1234605616436508552 WHERE big = 5000;	-- 0x1122334455667788
+INSERT INTO odd SELECT true, g FROM generate_series(8001, 16000) g;
+VACUUM odd;
+CHECKPOINT;
+});
+my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('odd')");
+my $block = $node->safe_psql('postgres', q{SELECT (ctid::text::point)[0] FROM odd WHERE big = 1234605616436508552});
+$node->stop;
+my $content = slurp_file($path);
+my $at = index($content, pack('Q', 1234605616436508552), $block * 8192);
+die 'no such row' if $at < 0;
+# the padding between both columns, which nothing reads
+substr($content, $at - 4, 1) = "\xAA";
+open(my $fh, '+<', $path) or die;
+binmode $fh;
+print $fh $content;
+close $fh;
+$node->start;
+sealing('on');
+ok($node->poll_query_until('postgres', q{SELECT sum(cold_pages) > 30 FROM omendb.row_groups('odd')}), 'its row group is sealed');
+my $group = "SELECT id, cold_pages FROM omendb.row_groups('odd') WHERE $block BETWEEN first_block AND first_block + 15";
+my $sealed = $node->safe_psql('postgres', $group);
+like($sealed, qr/\|15$/, 'but for that page');
+# a later change of another row group has been dealt with: rounds have passed
+for my $round (1, 2)
+{
+	$node->safe_psql('postgres', "UPDATE odd SET flag = false WHERE big = 3200 + $round; VACUUM (INDEX_CLEANUP on) odd");
+	ok( $node->poll_query_until('postgres',
+			q{SELECT thawed_pages = 0 FROM omendb.row_groups('odd') WHERE first_block = 16}),
+		'another row group is sealed anew');
+}
+is($node->safe_psql('postgres', $group), $sealed, 'its own was not written again in vain');
+$node->safe_psql('postgres', 'DELETE FROM odd WHERE big = 1234605616436508552; VACUUM (INDEX_CLEANUP on) odd');
+ok( $node->poll_query_until('postgres',
+		"SELECT thawed_pages = 0 FROM omendb.row_groups('odd') WHERE $block BETWEEN first_block AND first_block + 15"),
+	'changed, it is sealed');
+
+$node->stop;
+crash_free($node, 'at the end');
+done_testing();
