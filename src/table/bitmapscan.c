@@ -228,8 +228,12 @@ omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
 								   last_offset(bitmap))))
 		{
 			bitmap_collect_hot(scan, bitmap);
-			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 			scan->nhot++;
+			if (unlikely(omen_reads_leave_pages()) &&
+				hscan->rs_ntuples > 0 && IsMVCCSnapshot(sscan->rs_snapshot))
+				omen_scan_leave_page(scan);
+			else
+				LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 			break;
 		}
 		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);

@@ -365,7 +365,17 @@ retry:
 		/* only other snapshots may see more than one member of the chain */
 		*call_again = !IsMVCCSnapshot(snapshot);
 		slot->tts_tableOid = RelationGetRelid(rel);
-		ExecStoreBufferHeapTuple(&bslot->base.tupdata, slot, buf);
+		if (unlikely(omen_reads_leave_pages()) && IsMVCCSnapshot(snapshot))
+		{
+			HeapTupleData tuple = bslot->base.tupdata;
+
+			tuple.t_tableOid = RelationGetRelid(rel);
+			omen_slot_store_copy(slot, &tuple);
+			ReleaseBuffer(buf);
+			fetch->heap.xs_cbuf = InvalidBuffer;
+		}
+		else
+			ExecStoreBufferHeapTuple(&bslot->base.tupdata, slot, buf);
 	}
 	else
 		*call_again = false;
@@ -524,7 +534,15 @@ omen_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 		tuple->t_self = self;
 		if (omen_heap_fetch(rel, snapshot, tuple, &buf, false, &cold))
 		{
-			ExecStorePinnedBufferHeapTuple(tuple, slot, buf);
+			if (unlikely(omen_reads_leave_pages()))
+			{
+				HeapTupleData copied = *tuple;
+
+				omen_slot_store_copy(slot, &copied);
+				ReleaseBuffer(buf);
+			}
+			else
+				ExecStorePinnedBufferHeapTuple(tuple, slot, buf);
 			slot->tts_tableOid = RelationGetRelid(rel);
 			return true;
 		}

@@ -13,6 +13,7 @@
 
 #include "table/table.h"
 
+#include "access/xlog.h"
 #include "executor/tuptable.h"
 #include "utils/snapmgr.h"
 
@@ -34,7 +35,8 @@ typedef struct OmenColdBlock
  * heap_endscan(), heap_setscanlimits() and heap_set_tidrange() work on it.
  *
  * While cold is set, the rows of block heap.rs_cblock come from the store: from
- * cold_block->page if image is set, else one by one.  Then heap.rs_cbuf is
+ * cold_block->page if image is set, else one by one.  (Or they are a hot page's
+ * that was copied: omen_scan_leave_page().)  Then heap.rs_cbuf is
  * either invalid (MVCC snapshots, which may believe the copy) or a pin on the
  * marker page.
  */
@@ -75,6 +77,18 @@ omen_page_has_cold_rows(Page page)
 }
 
 /*
+ * Should reads give back their pins between two rows, and keep copies of the
+ * rows instead?  On a standby, where redo of sealing needs the page to itself:
+ * an idle cursor on settled rows must not make it wait, as it would not on a
+ * heap table.  (Elsewhere the sealer leaves out pages that are pinned.)
+ */
+static inline bool
+omen_reads_leave_pages(void)
+{
+	return RecoveryInProgress();
+}
+
+/*
  * What a snapshot has to say about a cold row: they are frozen, so every
  * snapshot sees them.  A dirty one reports nobody in progress.
  */
@@ -108,6 +122,12 @@ extern HeapTuple omen_scan_next(OmenScanDesc scan, ScanDirection direction);
  * page now.
  */
 extern void omen_scan_use_cold(OmenScanDesc scan, BlockNumber blk, bool image);
+/*
+ * The visible rows of the current hot page, share-locked, have been listed: go on
+ * with a copy of the page, as if it were a cold block's.  Lock and pin are given
+ * back.
+ */
+extern void omen_scan_leave_page(OmenScanDesc scan);
 /*
  * Load the copy of blk's row group after blk's page was seen to be cold.  The
  * page is pinned.  Returns false if it has been thawed since.

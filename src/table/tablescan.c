@@ -122,19 +122,37 @@ omen_scan_use_cold(OmenScanDesc scan, BlockNumber blk, bool image)
 {
 	HeapScanDesc hscan = &scan->heap;
 
-	if (scan->cold_block == NULL)
-	{
+	if (scan->reader == NULL)
 		scan->reader = omen_cold_reader_create(hscan->rs_base.rs_rd, true,
 											   scan->mcxt);
+	if (scan->cold_block == NULL)
 		scan->cold_block = MemoryContextAlloc(scan->mcxt,
 											  sizeof(OmenColdBlock));
-	}
 	if (image)
 		omen_cold_reader_page(scan->reader, &scan->copy, blk,
 							  (Page) scan->cold_block->page.data);
 	scan->cold = true;
 	scan->image = image;
 	scan->ncold++;
+}
+
+/* See scan.h */
+void
+omen_scan_leave_page(OmenScanDesc scan)
+{
+	HeapScanDesc hscan = &scan->heap;
+
+	Assert(!scan->cold);
+	if (scan->cold_block == NULL)
+		scan->cold_block = MemoryContextAlloc(scan->mcxt,
+											  sizeof(OmenColdBlock));
+	memcpy(scan->cold_block->page.data, BufferGetPage(hscan->rs_cbuf), BLCKSZ);
+	memset(scan->cold_block->redirected, true,
+		   sizeof(scan->cold_block->redirected));
+	UnlockReleaseBuffer(hscan->rs_cbuf);
+	hscan->rs_cbuf = InvalidBuffer;
+	scan->cold = true;
+	scan->image = true;
 }
 
 /*
@@ -254,7 +272,10 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 			collect_hot(scan, blk, page);
 			if (!omen_page_is_vacant(page))
 				scan->nhot++;
-			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
+			if (unlikely(omen_reads_leave_pages()) && hscan->rs_ntuples > 0)
+				omen_scan_leave_page(scan);
+			else
+				LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 			return;
 		}
 		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
