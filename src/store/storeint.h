@@ -514,6 +514,9 @@ extern void omen_db_ingest(OmenRequest *request);
 extern bool omen_db_work(long *timeout);
 
 /* ---- worker (storeworker.c) ---- */
+#define OMEN_STORE_WORKER_NAME	"omendb store"
+/* In the postmaster, once: notice workers that are ended by signals */
+extern void omen_store_watch_deaths(void);
 extern PGDLLEXPORT void omen_store_worker_main(Datum main_arg);
 extern void omen_store_finish(OmenRequest *request, OmenResult result,
 							  int code, const char *text);

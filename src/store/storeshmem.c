@@ -212,7 +212,8 @@ omen_store_register_worker(void)
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "omendb", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "omen_store_worker_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "omendb store", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "omendb store", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, OMEN_STORE_WORKER_NAME, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, OMEN_STORE_WORKER_NAME, BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
+	omen_store_watch_deaths();
 }

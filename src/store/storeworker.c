@@ -63,6 +63,101 @@ set_state(OmenStoreState state, int code, const char *reason)
 	SpinLockRelease(&omen_store->mutex);
 }
 
+/*
+ * A worker that is ended by a signal makes the postmaster restart everything.
+ * Should that happen again and again, the server must still be of use to others:
+ * the next worker does nothing for a while, with growing pauses.
+ *
+ * Nobody asks an extension when a worker has ended; but the postmaster logs it.
+ * It counts here, and its children inherit that.
+ */
+#define DEATHS_BEFORE_PAUSE	3
+#define FIRST_DEATH_PAUSE	5	/* s */
+#define LAST_DEATH_PAUSE	300 /* s */
+#define DEATHS_FORGOTTEN	60	/* s after the pause */
+
+static emit_log_hook_type prev_emit_log = NULL;
+static int	deaths_in_row = 0;
+static int	death_signal = 0;
+static TimestampTz last_death = 0;
+
+/* How long the next worker is to wait, counted from the last one's death (us) */
+static int64
+death_pause(void)
+{
+	int			pause = FIRST_DEATH_PAUSE;
+
+	if (deaths_in_row < DEATHS_BEFORE_PAUSE)
+		return 0;
+	for (int i = DEATHS_BEFORE_PAUSE;
+		 i < deaths_in_row && pause < LAST_DEATH_PAUSE; i++)
+		pause *= 2;
+	return Min(pause, LAST_DEATH_PAUSE) * USECS_PER_SEC;
+}
+
+static void
+watch_log(ErrorData *edata)
+{
+	const char *number;
+
+	if (!IsUnderPostmaster && edata->message_id != NULL &&
+		edata->message != NULL &&
+		strncmp(edata->message_id, "%s (PID %d) was terminated by signal",
+				strlen("%s (PID %d) was terminated by signal")) == 0 &&
+		strstr(edata->message, "\"" OMEN_STORE_WORKER_NAME "\"") != NULL)
+	{
+		TimestampTz now = omen_clock();
+
+		if (last_death != 0 &&
+			now - last_death > death_pause() + DEATHS_FORGOTTEN * USECS_PER_SEC)
+			deaths_in_row = 0;
+		deaths_in_row++;
+		last_death = now;
+		/* the name holds no number; first comes the PID, then the signal */
+		number = strpbrk(edata->message, "0123456789");
+		if (number != NULL)
+			number = strpbrk(number + strspn(number, "0123456789"), "0123456789");
+		death_signal = number != NULL ? atoi(number) : 0;
+	}
+	if (prev_emit_log)
+		prev_emit_log(edata);
+}
+
+/* See storeint.h */
+void
+omen_store_watch_deaths(void)
+{
+	prev_emit_log = emit_log_hook;
+	emit_log_hook = watch_log;
+}
+
+/*
+ * Is this worker to wait, since its predecessors were ended by signals?  Then
+ * the store is refused, and *left says how long (ms).
+ */
+static bool
+pausing(long *left)
+{
+	int64		us = last_death + death_pause() - omen_clock();
+	char		reason[OMEN_ERROR_LEN];
+
+	if (death_pause() == 0 || us <= 0)
+		return false;
+	*left = us / 1000 + 1;
+	if (omen_store->state == OMEN_STORE_REFUSED)
+		return true;
+	snprintf(reason, sizeof(reason),
+			 "its worker was terminated by a signal %d times in a row, the last time by signal %d; the next attempt is in %d s",
+			 deaths_in_row, death_signal, (int) (us / USECS_PER_SEC) + 1);
+	set_state(OMEN_STORE_REFUSED, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+			  reason);
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the omendb store cannot be used: %s", reason)));
+	omen_store_note_error(reason);
+	return true;
+}
+
 /* Answer a request; its backend may have gone. */
 void
 omen_store_finish(OmenRequest *request, OmenResult result, int code,
@@ -396,7 +491,9 @@ omen_store_worker_main(Datum main_arg)
 		}
 		MemoryContextReset(turn_context);
 
-		if (omen_store->state != OMEN_STORE_READY)
+		if (omen_store->state != OMEN_STORE_READY && pausing(&timeout))
+			;
+		else if (omen_store->state != OMEN_STORE_READY)
 		{
 			TimestampTz now = omen_clock();
 
