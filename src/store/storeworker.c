@@ -104,7 +104,7 @@ watch_log(ErrorData *edata)
 		edata->message != NULL &&
 		strncmp(edata->message_id, "%s (PID %d) was terminated by signal",
 				strlen("%s (PID %d) was terminated by signal")) == 0 &&
-		strstr(edata->message, "\"" OMEN_STORE_WORKER_NAME "\"") != NULL)
+		strstr(edata->message, OMEN_STORE_WORKER_NAME) != NULL)
 	{
 		TimestampTz now = omen_clock();
 
