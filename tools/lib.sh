@@ -98,7 +98,7 @@ fi
 copy_sources() {
 	mkdir -p "$1"
 	(cd "$TOP" && tar --exclude=./.git --exclude='*.o' --exclude='*.so' \
-		--exclude='*.bc' --exclude=./dist --exclude=./bench/results -cf - .) |
+		--exclude='*.bc' --exclude=./omendb_rocksdb --exclude=./dist --exclude=./bench/results -cf - .) |
 		tar -xf - -C "$1" --no-same-owner
 }
 

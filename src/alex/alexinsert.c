@@ -34,6 +34,9 @@
 /* A payload page is laid out anew only if that frees so many bytes more. */
 #define WORTHWHILE			(ALEX_LEAF_SPACE / 16)
 
+/* Bottom-up deletion of fewer entries than nslots / this does not avoid a split. */
+#define WORTHWHILE_DELETION	64
+
 /*
  * Look for conflicts with the values to be inserted, starting at the
  * exclusively locked leaf buf, which is the first that could hold an equal
@@ -347,9 +350,13 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		if (!tried_bottomup &&
 			(churn || (unique && has_image(page, key.image))))
 		{
+			int			before = leaf->nitems;
+
 			tried_bottomup = true;
 			alex_delete_bottomup(rel, heapRel, buf, size);
-			continue;
+			/* the effort is not worth room for a few: the next would repeat it */
+			if (before - leaf->nitems > leaf->nslots / WORTHWHILE_DELETION)
+				continue;
 		}
 
 		/* split; a split that was not completed before comes first */
