@@ -256,9 +256,9 @@ insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
 						  ALEX_SPREAD_EVEN);
 		moved = alex_leaf_place(page, image, tid, last_leaf, &place);
 	}
+	/* the header counts fewer entries than there are */
 	if (moved < 0)
-		elog(ERROR, "no gap in leaf %u of index \"%s\"",
-			 BufferGetBlockNumber(buf), RelationGetRelationName(rel));
+		alex_corrupted(rel, BufferGetBlockNumber(buf));
 
 	memset(&xlrec, 0, sizeof(xlrec));
 	xlrec.place = place;
