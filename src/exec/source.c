@@ -761,6 +761,8 @@ begin_segment(OmenSource *source)
 												state->mcxt);
 	state->segment = omen_cold_reader_segment(state->reader, &state->copy,
 											  blk + block, &block);
+	/* batches point into it, and other readers may run between two of them */
+	omen_cold_reader_hold(state->reader);
 	state->natts = omen_segment_fitting_natts(state->segment, source->tupdesc);
 	if (state->natts < 0)
 		ereport(ERROR,

@@ -37,7 +37,7 @@ END \$\$;
 $node->safe_psql('postgres', join("\n", map { "CALL seal_all('part$_');" } 1 .. $tables));
 
 my $session = $node->background_psql('postgres', on_error_die => 1);
-$session->query_safe("SET work_mem = '64kB'; SET enable_bitmapscan = off; BEGIN");
+$session->query_safe("SET work_mem = '64kB'; SET enable_bitmapscan = off; SET omendb.enable_vectorized_scan = off; BEGIN");
 my $row = 'id, v, ' . join(' + ', map { "c$_" } 1 .. 12);
 my $first = '';
 for my $t (1 .. $tables)
@@ -62,6 +62,23 @@ for my $t (reverse 1 .. $tables)
 	$wrong++ if $rows ne join("\n", @lines[ 10 .. 199 ]);
 }
 is($wrong, 0, 'the rest of the rows, when their segments had been closed in between');
+$session->query_safe('COMMIT');
+
+# -- vectorized scans hold theirs, since batches point into them
+$session->query_safe('BEGIN; SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = on; SET LOCAL omendb.enable_vectorized_scan = force');
+like($session->query_safe("EXPLAIN SELECT $row FROM part1 WHERE id > 0"), qr/Custom Scan/, 'a vectorized scan');
+$session->query_safe("DECLARE c$_ CURSOR FOR SELECT $row FROM part$_ WHERE id > 0; MOVE 10 FROM c$_") for 1 .. 40;
+# others take all there is
+$session->query_safe('SET LOCAL omendb.enable_vectorized_scan = off');
+$session->query_safe("DECLARE c$_ CURSOR FOR SELECT $row FROM part$_ WHERE id > 0; MOVE 10 FROM c$_") for 41 .. $tables;
+$wrong = 0;
+for my $t (1 .. $tables)
+{
+	my $rows = $session->query_safe("FETCH ALL FROM c$t");
+	$wrong++ if $rows ne join("\n", @lines[ 10 .. 199 ]);
+}
+is($wrong, 0, 'the rest of the rows of vectorized scans');
+
 # what an error takes away is forgotten
 $session->query_safe('ROLLBACK');
 my $ok = $session->query_safe(
