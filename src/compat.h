@@ -119,6 +119,7 @@ typedef bool TU_UpdateIndexes;
 #define INVALID_PROC_NUMBER InvalidBackendId
 #define MyProcNumber (MyProc->pgprocno)
 #define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
+#define AmBackgroundWorkerProcess() (IsBackgroundWorker)
 
 /* old snapshots must find pages that have been emptied since, not none */
 #define omen_truncation_is_barred() (old_snapshot_threshold >= 0)

@@ -429,8 +429,8 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	omen_seal_relation(rel,
 					   OMEN_SEAL_SETTLED | OMEN_SEAL_FORGIVE |
 					   (warned ? OMEN_SEAL_NO_WARNING : 0) |
-					   (AmAutoVacuumWorkerProcess() || IsBackgroundWorker ?
-						OMEN_SEAL_YIELD : 0),
+					   (AmAutoVacuumWorkerProcess() ||
+						AmBackgroundWorkerProcess() ? OMEN_SEAL_YIELD : 0),
 					   &stats);
 	if (stats.groups_sealed > 0)
 		ereport((my_params.options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG1,
