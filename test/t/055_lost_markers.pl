@@ -30,11 +30,13 @@ sub make_node
 	omen_helpers($node);
 	$node->safe_psql(
 		'postgres', qq{
-CREATE TABLE t (a int PRIMARY KEY, b int, pad text) USING omendb;
+CREATE TABLE t (a int PRIMARY KEY, b int, pad text, c int) USING omendb;
 CREATE INDEX t_b ON t (b);
+SET client_min_messages = error;
+CREATE UNIQUE INDEX t_c ON t USING alex (c);
 CREATE TABLE child (a int REFERENCES t);
-INSERT INTO t SELECT g, g % 100, repeat('x', 200) FROM generate_series(1, $rows) g;
-CREATE TABLE h AS SELECT ctid AS tid, * FROM t;
+INSERT INTO t SELECT g, g % 100, repeat('x', 200), g FROM generate_series(1, $rows) g;
+CREATE TABLE h AS SELECT ctid AS tid, a, b, pad FROM t;
 });
 	seal_all($node, 't');
 	$node->safe_psql('postgres', 'CHECKPOINT');
@@ -103,6 +105,23 @@ sub paths
 			'ON CONFLICT',
 			"BEGIN; WITH i AS (INSERT INTO t VALUES ($a, 1, 'twice') ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM i; ROLLBACK",
 			0
+		],
+		[ 'index scan, alex', "$no SELECT count(*) FROM t WHERE c = $a", 1 ],
+		[ 'unique check, alex', "INSERT INTO t VALUES ($a + 100000, 1, 'twice', $a)", 'duplicate' ],
+		[
+			'ON CONFLICT, alex',
+			"BEGIN; WITH i AS (INSERT INTO t VALUES ($a + 100000, 1, 'twice', $a) ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM i; ROLLBACK",
+			0
+		],
+		[
+			'MERGE',
+			"BEGIN; $no MERGE INTO t USING (SELECT $a AS k) s ON t.c = s.k WHEN MATCHED THEN UPDATE SET b = -1 WHEN NOT MATCHED THEN INSERT VALUES (s.k + 100000, -2, 'new', NULL); SELECT b FROM t WHERE a IN ($a, $a + 100000); ROLLBACK",
+			-1
+		],
+		[
+			'CREATE INDEX CONCURRENTLY',
+			"DROP INDEX IF EXISTS nc; CREATE INDEX CONCURRENTLY nc ON t (a); SELECT reltuples FROM pg_class WHERE relname = 'nc'",
+			$rows
 		],
 		[ 'foreign key', "BEGIN; INSERT INTO child VALUES ($a); SELECT 1; ROLLBACK", 1 ],
 		[
