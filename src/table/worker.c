@@ -638,7 +638,7 @@ visit_table(Oid relid)
 		{
 			if (omen_is_omendb_table(rel))
 			{
-				omen_seal_relation(rel, OMEN_SEAL_YIELD |
+				omen_seal_relation(rel, OMEN_SEAL_YIELD | OMEN_SEAL_FORGIVE |
 								   (omen_eager_seal ? OMEN_SEAL_TAIL :
 									OMEN_SEAL_SETTLED),
 								   &stats);

@@ -264,12 +264,42 @@ WHERE v.blkno >= g.first_block AND v.blkno < g.first_block + 64 AND g.cold_pages
 	is( $node->safe_psql('postgres', "SELECT header, markers FROM omendb.repair_row_group('t', 64, true)"),
 		't|0', 'header and markers lost: the header page comes last');
 	all_rows($node, 'header and markers lost, repaired');
+	lost_file($node) unless $checksums;
 	other_file($node, $file) unless $checksums;
 	crash_free($node, $checksums ? 'checksums' : 'no checksums');
 	$node->stop;
 }
 
 standby();
+
+# A row group whose file is not there cannot be sealed anew: VACUUM goes on
+sub lost_file
+{
+	my ($node) = @_;
+	seal_again($node);
+	# several pages are hot
+	$node->safe_psql('postgres', 'UPDATE t SET b = b WHERE a IN (2300, 2500, 2700, 2900); CHECKPOINT');
+	my $id = $node->safe_psql('postgres', q{SELECT id FROM omendb.row_groups('t') WHERE first_block = 64});
+	my $store = $node->data_dir . '/omendb';
+	my ($sst) = glob("$store/sst/$id-*");
+	$node->stop;
+	rename($sst, "$store/away") or die $!;
+	system('rm', '-rf', "$store/pgsql_tmp_rocksdb");
+	$node->start;
+	my ($rc, $out, $err) = $node->psql('postgres', 'VACUUM (INDEX_CLEANUP on); SELECT 1');
+	is("$rc $out", '0 1', 'file lost: VACUUM goes on') or diag($err);
+	my @warnings = $err =~ /(WARNING: .* of table "t" .*)/g;
+	is(scalar(@warnings), 1, 'file lost: one warning') or diag($err);
+	like($warnings[0] // '', qr/row group at block 64 of table "t" is left as it is: /, "file lost: it names the block: $warnings[0]");
+	($rc, $out, $err) = $node->psql('postgres', "SELECT omendb.repair_row_group('t', 64)");
+	is("$rc $out", '3 ', 'file lost: no repair');
+	like($err, qr/None of its files is in the store/, 'file lost: with the reason');
+	$node->stop;
+	rename("$store/away", $sst) or die $!;
+	$node->start;
+	all_rows($node, 'file put back');
+	return;
+}
 
 # The header page names a version that is not there, but another one is
 sub other_file
