@@ -99,8 +99,9 @@ extern void omen_file_abort(OmenFileWriter *writer);
  * of the transaction that makes the owners' storage, which is gone if that ends
  * and no catalog row names it; 0 if the storage is there for good.
  */
-extern void omen_store_add_owners(const OmenRowGroupId *ids,
-								  const OmenOwner *owners, int n, uint64 xid);
+extern PGDLLEXPORT void omen_store_add_owners(const OmenRowGroupId *ids,
+											  const OmenOwner *owners, int n,
+											  uint64 xid);
 
 extern bool omen_store_is_owner(const OmenRowGroupId *id,
 								const OmenOwner *owner);
@@ -118,7 +119,8 @@ extern bool omen_store_is_owner(const OmenRowGroupId *id,
  * which says that the table is gone, dropped by a committed transaction.
  * Idempotent.
  */
-extern void omen_store_drop(const OmenRowGroupId *ids, int nids, bool dead);
+extern PGDLLEXPORT void omen_store_drop(const OmenRowGroupId *ids, int nids,
+										bool dead);
 
 /*
  * Enumerate the row groups in the store, from the names in omendb/sst.
@@ -128,7 +130,8 @@ extern void omen_store_drop(const OmenRowGroupId *ids, int nids, bool dead);
 typedef bool (*OmenStoreCallback) (const OmenRowGroupId *id,
 								   const OmenOwner *owner, uint64 size,
 								   uint64 xid, void *arg);
-extern void omen_store_foreach(OmenStoreCallback callback, void *arg);
+extern PGDLLEXPORT void omen_store_foreach(OmenStoreCallback callback,
+										   void *arg);
 /* Is the folder there that omen_store_foreach() reads? */
 extern bool omen_store_can_be_listed(void);
 /*
@@ -146,8 +149,9 @@ extern uint64 omen_store_owned_file_size(const OmenRowGroupId *id,
  * (dead) whose storage is nobody's; when none is left the row group is dropped
  * as by omen_store_drop(), dead if all of them were.
  */
-extern void omen_store_remove_owner(const OmenRowGroupId *id,
-									const OmenOwner *owner, bool dead);
+extern PGDLLEXPORT void omen_store_remove_owner(const OmenRowGroupId *id,
+												const OmenOwner *owner,
+												bool dead);
 /*
  * Does a page, as it is on disk, name the row group as its current version?
  * Provided by the table access method (rowgroup.c).
