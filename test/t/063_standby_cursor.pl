@@ -7,7 +7,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use OmenTest;
 
-my $primary = omen_node('primary', 'autovacuum' => 'off', 'omendb.row_group_blocks' => 8);
+my $primary = omen_node('primary', 'autovacuum' => 'off', 'omendb.row_group_blocks' => 8,
+	# VACUUM is not to seal
+	'omendb.seal_delay' => 600);
 $primary->backup('b');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'b', has_streaming => 1);
@@ -22,6 +24,8 @@ CREATE INDEX ON t (k);
 VACUUM (FREEZE) t;
 });
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+
+is($standby->safe_psql('postgres', "SELECT cold_rows('t')"), 0, 'nothing is sealed yet');
 
 my %cursors = (
 	'sequential' => ['', 'SELECT id, note FROM t'],
