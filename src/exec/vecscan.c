@@ -257,9 +257,11 @@ static void
 reinitialize_dsm(CustomScanState *node, ParallelContext *pcxt,
 				 void *coordinate)
 {
+	VectorScanState *state = (VectorScanState *) node;
 	VectorScanShared *shared = (VectorScanShared *) coordinate;
 
 	omen_source_share(&shared->source, node->ss.ss_currentRelation);
+	state->shared = shared;
 }
 
 static void
@@ -270,7 +272,11 @@ initialize_worker(CustomScanState *node, shm_toc *toc, void *coordinate)
 	state->shared = (VectorScanShared *) coordinate;
 }
 
-/* Workers leave their counters to the leader, which takes them for EXPLAIN */
+/*
+ * Workers leave their counters to the leader, which takes them for EXPLAIN.  No
+ * row will be asked for before a rescan, and the shared memory goes away right
+ * after this; a LIMIT shuts down early, and then the executor again.
+ */
 static void
 shutdown_scan(CustomScanState *node)
 {
@@ -298,6 +304,11 @@ shutdown_scan(CustomScanState *node)
 	{
 		memset(&state->counters, 0, sizeof(OmenSourceCounters));
 		state->filtered = 0;
+	}
+	else
+	{
+		end_scan(node);
+		state->shared = NULL;
 	}
 }
 
