@@ -258,6 +258,12 @@ sub make_batch
 	$s .= "SET $_;\n" for @{ pick(@settings) };
 	my $left = $per_batch;
 	$left = 60 if $kind eq 'concurrent';
+	if ($kind eq 'parallel')
+	{
+		$left = 80;
+		$s .= "SET $_;\n" for 'min_parallel_table_scan_size = 0', 'min_parallel_index_scan_size = 0', 'parallel_setup_cost = 0',
+		  'parallel_tuple_cost = 0', 'max_parallel_workers_per_gather = 2', 'parallel_leader_participation = ' . pick('on', 'on', 'off');
+	}
 	if ($kind eq 'reader')
 	{
 		foreach my $t (@tables)
@@ -267,7 +273,7 @@ sub make_batch
 		}
 		$s .= "SET ROLE vq_reader;\n";
 	}
-	my $in = $kind eq 'plain' || $kind eq 'reader' ? 0 : $kind eq 'concurrent' ? 8 : 25;
+	my $in = $kind =~ /plain|reader|parallel/ ? 0 : $kind eq 'concurrent' ? 8 : 25;
 	my $n = 0;
 	while ($left-- > 0)
 	{
@@ -283,7 +289,8 @@ sub make_batch
 			}
 		}
 		my $q;
-		do { $q = random_query(\@tables) } while ($kind =~ /concurrent|reader/ && ($q->{dml} || $q->{locks})) || ($kind eq 'reader' && $q->{sql} =~ /ctid/);
+		do { $q = random_query(\@tables) } while ($kind =~ /concurrent|reader/ && ($q->{dml} || $q->{locks})) || ($kind eq 'reader' && $q->{sql} =~ /ctid/)
+		  || ($kind eq 'parallel' && $q->{order_sensitive});
 		$s .= comparison($q);
 	}
 	$s .= ($kind eq 'uncommitted' ? 'ROLLBACK' : 'COMMIT') . ";\n" if $in;
@@ -302,7 +309,7 @@ while ($queries < $wanted)
 	my $before = $queries;
 	%sql_of = ();
 	my $made = psql(make_tables(), 'tables.sql');
-	my $kind = pick('plain', 'plain', 'plain', 'uncommitted', 'uncommitted', 'serializable', 'concurrent', 'reader');
+	my $kind = pick('plain', 'plain', 'plain', 'uncommitted', 'uncommitted', 'serializable', 'concurrent', 'reader', 'parallel');
 	my $script = make_batch($kind);
 	my $load;
 	if ($kind eq 'concurrent')
