@@ -330,10 +330,8 @@ sub table_change
 sub uncommitted_change
 {
 	my ($t) = @_;
-	my $rows = $t->{rows};
-	my $sql = change($t);
-	$t->{rows} = $rows;
-	return $sql;
+	# (ids are not used again: the transaction may insert twice)
+	return change($t);
 }
 
 # writer_script(tables): for pgbench, changes of random rows all the time
@@ -673,6 +671,9 @@ sub group_query
 		push @out, $a;
 		$is_exact &&= $ex;
 	}
+	# for such an aggregate the row path sorts all rows by the keys, and equal ones
+	# come in another order than that of the table
+	@out = grep { !/DISTINCT|ORDER BY/ } @out unless $is_exact;
 	my @select = @keys;
 	# keys that are not in the list
 	@select = grep { chance(50) } @select if chance(12);
