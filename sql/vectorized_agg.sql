@@ -237,6 +237,23 @@ SELECT va('SELECT k, count(*), sum(money), sum(f), count(n2) FROM va_t GROUP BY 
 ROLLBACK;
 SELECT va('SELECT k, count(*), sum(money), sum(f), count(n2) FROM va_t GROUP BY k');
 
+-- ---- values out of line and compressed ----
+
+CREATE TABLE va_toast (id int, s text, c text, n numeric) USING omendb;
+ALTER TABLE va_toast ALTER s SET STORAGE EXTERNAL;
+INSERT INTO va_toast SELECT g, repeat('long' || g % 5, 700), repeat('packed' || g % 4, 3000), CASE WHEN g % 10 = 0 THEN ('1' || repeat('3', 9000))::numeric ELSE g END
+	FROM generate_series(1, 300) g;
+VACUUM (FREEZE) va_toast;
+CALL va_seal('va_toast');
+SELECT va('SELECT md5(s), count(*), max(id) FROM va_toast GROUP BY s');
+SELECT va('SELECT md5(c), count(*), min(id) FROM va_toast GROUP BY c');
+SELECT va('SELECT count(*), sum(length(s)), count(DISTINCT s), count(DISTINCT c), max(md5(c)) FROM va_toast WHERE s LIKE ''%ng3l%'' OR c LIKE ''packed1%''');
+SELECT va('SELECT count(*) FROM va_toast WHERE s = repeat(''long2'', 700) AND c <> ''x''');
+SELECT va('SELECT count(*), md5(sum(n)::text), md5(max(n)::text), md5(min(s)) FROM va_toast');
+SET work_mem = '64kB';
+SELECT va('SELECT md5(s || id), count(*), md5(max(c)) FROM va_toast GROUP BY s, c, id');
+RESET work_mem;
+
 -- ---- more groups than memory holds ----
 
 CREATE TABLE va_many (id int, k int8, s text, n numeric(10,2)) USING omendb;
@@ -316,7 +333,7 @@ SELECT k, count(*) FROM va_t WHERE va_leak(k) GROUP BY k ORDER BY k;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM va_t WHERE s LIKE 's1%' AND va_leak(k);
 RESET ROLE;
 
-DROP TABLE va_t, va_f, va_n, va_many;
+DROP TABLE va_t, va_f, va_n, va_toast, va_many;
 DROP FUNCTION va(text), va_run(text), va_memory(text), va_plus(int), va_secret(int), va_leak(int);
 DROP PROCEDURE va_seal(regclass);
 DROP ROLE regress_va_user;

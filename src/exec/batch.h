@@ -134,6 +134,16 @@ extern bool omen_source_next(OmenSource *source, OmenBatch *batch);
 extern void omen_source_rescan(OmenSource *source);
 extern void omen_source_end(OmenSource *source);
 
+/*
+ * Does a varlena have to be detoasted before its bytes are looked at?  (Short
+ * headers are none of that, but VARATT_IS_SHORT() is true of toast pointers.)
+ */
+static inline bool
+omen_is_toasted(const void *varlena)
+{
+	return VARATT_IS_COMPRESSED(varlena) || VARATT_IS_EXTERNAL(varlena);
+}
+
 extern void omen_batch_init(OmenBatch *batch, OmenSource *source);
 
 extern void omen_batch_load(OmenBatch *batch, int attno);

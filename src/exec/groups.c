@@ -269,7 +269,7 @@ get_bytes(const OmenKey *key, Datum value, Size *length)
 	struct varlena *p = (struct varlena *) DatumGetPointer(value);
 	const char *data;
 
-	if (unlikely(VARATT_IS_EXTENDED(p) && !VARATT_IS_SHORT(p)))
+	if (unlikely(omen_is_toasted(p)))
 		p = PG_DETOAST_DATUM_PACKED(value);
 	data = VARDATA_ANY(p);
 	*length = VARSIZE_ANY_EXHDR(p);

@@ -78,7 +78,7 @@ omen_numeric_to_scaled(Datum numeric, int64 *value, int *scale)
 	int			power;
 	int64		result = 0;
 
-	if (VARATT_IS_EXTENDED(p) && !VARATT_IS_SHORT(p))
+	if (omen_is_toasted(p))
 		return false;
 	data = VARDATA_ANY(p);
 	length = VARSIZE_ANY_EXHDR(p);

@@ -50,16 +50,14 @@ get_text(Datum datum, int *length)
 {
 	struct varlena *p = (struct varlena *) DatumGetPointer(datum);
 
-	if (unlikely(VARATT_IS_EXTENDED(p) && !VARATT_IS_SHORT(p)))
+	if (unlikely(omen_is_toasted(p)))
 		p = PG_DETOAST_DATUM_PACKED(datum);
 	*length = VARSIZE_ANY_EXHDR(p);
 	return VARDATA_ANY(p);
 }
 
 /* Does the value, if it is not null, have to be detoasted? */
-#define IS_TOASTED(d) \
-	(VARATT_IS_EXTENDED(DatumGetPointer(d)) && \
-	 !VARATT_IS_SHORT(DatumGetPointer(d)))
+#define IS_TOASTED(d) omen_is_toasted(DatumGetPointer(d))
 
 /* Take a LIKE pattern apart; false if bytes do not decide */
 static bool
