@@ -66,6 +66,7 @@ my %types = (
 		lits => sub { return pick(0, rnd(0, 300) . '00', 50) } },
 	text => { exact => 1, class => 'text',
 		gen => sub { return pick("'v' || " . spread(10, 20), 'md5(' . h(100000) . '::text)', "repeat('ab', (" . h(60) . ')::int)', "chr((65 + " . h(26) . ")::int) || chr((945 + " . h(5) . ")::int)",
+			"repeat('packed ' || " . h(6) . ", 500 + (" . h(2) . ")::int)",
 			"CASE " . h(40) . " WHEN 0 THEN (SELECT string_agg(md5((g * 100 + k)::text), '') FROM generate_series(1, 90) k) ELSE '' || " . h(9) . ' END', "'http://example.org/' || " . h(300) . " || '?q=' || " . h(7)) },
 		lits => sub { return pick('v' . rnd(0, 12), '', 'abab', "A\xce\xb1", 'http://example.org/7?q=1', '3', 'm', 'a') } },
 	'varchar(30)' => { exact => 1, class => 'text',
