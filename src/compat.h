@@ -109,6 +109,7 @@ typedef bool TU_UpdateIndexes;
 
 #include "storage/relfilelocator.h"
 #include "utils/relfilenumbermap.h"
+#include "varatt.h"
 
 #define omen_live_tuples live_tuples
 

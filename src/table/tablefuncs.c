@@ -247,6 +247,8 @@ omen_unseal(PG_FUNCTION_ARGS)
 	rel = open_table_to_maintain(PG_GETARG_OID(0), "unseal",
 								 ShareUpdateExclusiveLock);
 	thawed = omen_unseal_relation(rel);
+	/* a transaction without id flushes nothing when it commits */
+	XLogFlush(XactLastRecEnd);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64(thawed);
 }

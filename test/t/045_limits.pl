@@ -18,6 +18,7 @@ my $node = omen_node(
 	'restart_after_crash' => 'on',
 	'omendb.cache_size' => "'8MB'",
 	'omendb.rocksdb_timeout' => 2,
+	'omendb.gc_interval' => 0,
 	'max_files_per_process' => 1000);
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
@@ -155,13 +156,19 @@ for my $signal ('KILL', 'STOP')
 		my $child = store('rocksdb_pid');
 		if ($event)
 		{
+			# what is dropped goes when a checkpoint has seen it
+			if ($event =~ /^drop/)
+			{
+				$sealer->finish;
+				sql('CHECKPOINT');
+			}
 			$node->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('$event') > 0") or die $event;
 			$child = store('rocksdb_pid');
 		}
 		kill $signal, $child if $child;
 		sql("SELECT omendb.stop_event_clear('$event')") if $event;
 		is(sql('SELECT id FROM heap'), 1, "$what: others are served");
-		$sealer->finish;
+		$sealer->finish unless $event =~ /^drop/;
 		# either it was sealed, or somebody said why not, and it can be
 		like("$out$err", qr/^t\s|ERROR/, "$what: sealing ends");
 		ok($node->poll_query_until('postgres', "SELECT omendb.seal('v', true) IS NOT NULL"), "$what: sealing is possible");
@@ -170,8 +177,9 @@ for my $signal ('KILL', 'STOP')
 		is(store('pid'), $worker, "$what: the worker is the same");
 	}
 }
+sql('CHECKPOINT');
 ok( $node->poll_query_until('postgres',
-		q{SELECT count(*) = 0 FROM pg_ls_dir('omendb/marks') f}), 'what was dropped is gone');
+		q{SELECT count(*) = 0 FROM pg_ls_dir('omendb/drops') f}), 'what was dropped is gone');
 crash_free($node, 'up to here');
 signals('nor has one been ended by a signal');
 
