@@ -134,6 +134,8 @@ extern PGDLLEXPORT void omen_store_foreach(OmenStoreCallback callback,
 										   void *arg);
 /* Is the folder there that omen_store_foreach() reads? */
 extern bool omen_store_can_be_listed(void);
+/* Is there no row group at all, for sure? */
+extern bool omen_store_is_empty(void);
 /*
  * On a primary nothing is given away after a start before every database has
  * been looked through for headers that have no owner: says that it has been.

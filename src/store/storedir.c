@@ -232,6 +232,29 @@ omen_store_can_be_listed(void)
 		access(OMEN_MARK_DIR, R_OK | X_OK) == 0;
 }
 
+/* See store.h */
+bool
+omen_store_is_empty(void)
+{
+	DIR		   *dir = opendir(OMEN_SST_DIR);
+	struct dirent *de;
+	bool		empty = true;
+
+	if (dir == NULL)
+		return false;			/* who knows */
+	while (empty && (errno = 0, (de = readdir(dir)) != NULL))
+	{
+		OmenRowGroupId id;
+		OmenOwner	owner;
+
+		empty = omen_name_parse(de->d_name, &id, &owner) != OMEN_NAME_SST;
+	}
+	if (errno != 0)
+		empty = false;
+	closedir(dir);
+	return empty;
+}
+
 bool
 omen_file_exists(const char *path)
 {

@@ -342,7 +342,7 @@ omen_drops_due(void)
 	drops->items = names;
 	if (!complete)
 		drops->in_use++;		/* look again */
-	if (n > 0 && !omen_store->swept && omen_gc_interval > 0 &&
+	if (n > 0 && !omen_store->swept && omen_gc_interval != 0 &&
 		!RecoveryInProgress())
 		waiting = n;			/* omen_store_note_swept() wakes us */
 	else if (n > 0 && read_checkpoint(&checkpoint, false))

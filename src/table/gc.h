@@ -29,7 +29,9 @@ extern bool omen_collect_end(Relation rel, BlockNumber needed,
  * Row groups without owner (ownerless.c).  omen_list_owned(): what the store
  * knows, palloc'd.  omen_adopt_ownerless(): make a table the owner of row groups
  * that its headers name and that are there, but are not its own according to
- * that list; false if the table is locked.  Needs a transaction.
+ * that list; false if the table is locked.  What cannot be read is passed over,
+ * so that one damaged page does not keep everything from going.  Needs a
+ * transaction.
  */
 typedef struct OmenOwnedList OmenOwnedList;
 

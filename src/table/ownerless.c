@@ -170,8 +170,7 @@ omen_adopt_ownerless(Oid relid, const OmenOwnedList *owned)
 			MemoryContextSwitchTo(old);
 			error = CopyErrorData();
 			if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-				error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-				first == 0)
+				error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 				PG_RE_THROW();
 			FlushErrorState();
 			RollbackAndReleaseCurrentSubTransaction();
@@ -181,6 +180,9 @@ omen_adopt_ownerless(Oid relid, const OmenOwnedList *owned)
 					(errmsg("could not look at a row group of relation \"%s\": %s",
 							RelationGetRelationName(rel), error->message)));
 			FreeErrorData(error);
+			/* its file is away */
+			if (first == 0)
+				more = false;
 		}
 		PG_END_TRY();
 	}

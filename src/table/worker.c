@@ -353,6 +353,7 @@ omen_launcher_main(Datum arg)
 	MemoryContext mcxt;
 	TimestampTz last_gc = 0;
 	bool		adopted = false;
+	bool		tried = false;
 
 	end_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -367,6 +368,8 @@ omen_launcher_main(Datum arg)
 	for (;;)
 	{
 		long		naptime;
+		bool		usable;
+		bool		adopt = false;
 		bool		collect_garbage = false;
 
 		CHECK_FOR_INTERRUPTS();
@@ -380,7 +383,8 @@ omen_launcher_main(Datum arg)
 		forget_dead_bars();
 
 		/* a store that cannot be used says why in the log itself */
-		if (omen_store_usable() && omen_gc_interval != 0)
+		usable = omen_store_usable();
+		if (usable && omen_gc_interval != 0)
 		{
 			TimestampTz now = omen_clock();
 			int			interval = omen_gc_interval > 0 ? omen_gc_interval :
@@ -393,16 +397,23 @@ omen_launcher_main(Datum arg)
 														 interval * 1000);
 			if (collect_garbage)
 				last_gc = now;
+			/* nothing is given away before this is done, so do it at once */
+			if (!adopted && omen_store_is_empty())
+			{
+				omen_store_note_swept();
+				adopted = true;
+			}
+			adopt = !adopted && (collect_garbage || !tried);
+			tried |= adopt;
 		}
-		if (collect_garbage || (sealing_enabled() && omen_store_usable()))
+		if (usable && (collect_garbage || adopt || sealing_enabled()))
 		{
 			List	   *dbs;
 			ListCell   *lc;
-			int			what = 0;
+			int			what = (collect_garbage ? VISIT_GC : 0) |
+				(adopt ? VISIT_ADOPT : 0);
 			bool		complete = true;
 
-			if (collect_garbage)
-				what = VISIT_GC | (adopted ? 0 : VISIT_ADOPT);
 			MemoryContextReset(mcxt);
 			dbs = list_databases(mcxt);
 			OMEN_STOP_EVENT("launcher-before-visits");
@@ -412,7 +423,7 @@ omen_launcher_main(Datum arg)
 				if (!visit_database(lfirst_oid(lc), what))
 					complete = false;
 			}
-			if ((what & VISIT_ADOPT) && complete)
+			if (adopt && complete)
 			{
 				omen_store_note_swept();
 				adopted = true;

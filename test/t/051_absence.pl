@@ -248,7 +248,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->start;
 $node->safe_psql('template1', 'CREATE DATABASE copied TEMPLATE postgres STRATEGY file_copy');
 $node->stop;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'omendb'");
+# garbage collection as users have it: not at once
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'omendb'\nomendb.gc_interval = -1");
 $log_offset = -s $node->logfile;
 $node->start;
 # the original goes on at once
