@@ -155,10 +155,10 @@ extern PGDLLEXPORT void omen_store_remove_owner(const OmenRowGroupId *id,
 												const OmenOwner *owner,
 												bool dead);
 /*
- * Does a page, as it is on disk, name the row group as its current version?
- * Provided by the table access method (rowgroup.c).
+ * Is the page, as it is on disk, the header page of a sealed row group?  Then
+ * *id is its current version.  Provided by the table access method (rowgroup.c).
  */
-extern bool omen_page_names_group(const char *page, const OmenRowGroupId *id);
+extern bool omen_page_get_group(const char *page, OmenRowGroupId *id);
 /* Where in a row group its header page may be; likewise */
 #define OMEN_HEADER_PLACES	2
 extern int	omen_header_place(int i);

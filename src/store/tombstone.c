@@ -24,7 +24,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "store/storeint.h"
+#include "store/storedb.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -397,19 +397,28 @@ omen_drops_waiting(void)
 		checkpoint.redo >= oldest_waiting;
 }
 
+/* What the header page of an owner says of a row group, as it is on disk now */
+typedef enum DiskVerdict
+{
+	DISK_FREE,					/* nothing against giving it away */
+	DISK_NAMED,					/* it is the current version */
+	DISK_BEREFT					/* another one is, which has no file */
+} DiskVerdict;
+
 /*
- * Does the header page of an owner, as it is on disk now, name the row group?
- * Looks in each place where it may be (a row group does not span files).
- * A page that cannot be read does not.
+ * Looks in each place where the header page may be (a row group does not span
+ * files).  A page that cannot be read says nothing.
  */
-static bool
-named_on_disk(const OmenRowGroupId *id, const OmenOwner *owner)
+static DiskVerdict
+ask_disk(const OmenRowGroupId *id, const OmenOwner *owner,
+		 OmenRowGroupId *current)
 {
 	char	   *relpath = omen_relpath(owner->rnode);
 	char	   *path = relpath;
 	BlockNumber segno = owner->first_block / ((BlockNumber) RELSEG_SIZE);
 	BlockNumber first = owner->first_block % ((BlockNumber) RELSEG_SIZE);
-	bool		named = false;
+	DiskVerdict verdict = DISK_FREE;
+	bool		found = false;
 	int			fd;
 
 	if (segno > 0)
@@ -417,20 +426,34 @@ named_on_disk(const OmenRowGroupId *id, const OmenOwner *owner)
 	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
 	if (fd >= 0)
 	{
-		for (int i = 0; i < OMEN_HEADER_PLACES && !named; i++)
+		for (int i = 0; i < OMEN_HEADER_PLACES && !found; i++)
 		{
 			off_t		offset = (off_t) (first + omen_header_place(i)) * BLCKSZ;
 			PGAlignedBlock page;
 
-			if (pg_pread(fd, page.data, BLCKSZ, offset) == BLCKSZ)
-				named = omen_page_names_group(page.data, id);
+			/* if both are header pages, the first one counts */
+			if (pg_pread(fd, page.data, BLCKSZ, offset) == BLCKSZ &&
+				omen_page_get_group(page.data, current))
+			{
+				found = true;
+				if (OmenRowGroupIdEquals(current, id))
+					verdict = DISK_NAMED;
+			}
 		}
 		CloseTransientFile(fd);
+	}
+	if (found && verdict == DISK_FREE)
+	{
+		KnownGroup *group = omen_db_get(current, false);
+
+		if ((group == NULL || !group->has_file) &&
+			omen_store_file_size(current) == 0)
+			verdict = DISK_BEREFT;
 	}
 	if (path != relpath)
 		pfree(path);
 	pfree(relpath);
-	return named;
+	return verdict;
 }
 
 /*
@@ -457,37 +480,49 @@ storage_is_dead(const OmenDrops *drops, const OmenRowGroupId *id,
 
 /*
  * The worker, before it gives the file of a row group away: False, and its
- * tombstones are removed, if a header page on disk names it.  first_owner is the
- * one in the file's name, NULL if there is no file.
+ * tombstones are removed, if a header page on disk names it, or names another
+ * version whose file is lost: then this one is all that is left.  first_owner is
+ * the one in the file's name, NULL if there is no file.
  */
 bool
 omen_drop_confirmed(const OmenDrops *drops, const OmenRowGroupId *id,
 					const OmenOwner *first_owner)
 {
-	bool		named = first_owner != NULL &&
-		!storage_is_dead(drops, id, first_owner) &&
-		named_on_disk(id, first_owner);
+	DiskVerdict verdict = DISK_FREE;
+	OmenRowGroupId current;
+	char		idstr[OMEN_ID_STRLEN + 1];
+	char		current_str[OMEN_ID_STRLEN + 1];
+	char	   *relname;
 
+	if (first_owner != NULL && !storage_is_dead(drops, id, first_owner))
+		verdict = ask_disk(id, first_owner, &current);
 	for (int i = omen_find_names(drops->owners, drops->nowners, id);
-		 !named && i < drops->nowners &&
+		 verdict == DISK_FREE && i < drops->nowners &&
 		 OmenRowGroupIdEquals(&drops->owners[i].id, id); i++)
-		named = !storage_is_dead(drops, id, &drops->owners[i].owner) &&
-			named_on_disk(id, &drops->owners[i].owner);
-
-	if (named)
 	{
-		char		idstr[OMEN_ID_STRLEN + 1];
-		char	   *relname = omen_owner_name(first_owner);
+		const OmenOwner *owner = &drops->owners[i].owner;
 
-		omen_id_format(id, idstr);
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("row group %s of relation \"%s\" has been dropped, but a header page on disk names it: it is kept",
-						idstr, relname),
-				 errdetail("The end of the write-ahead log seems to have been lost.")));
-		omen_tombstones_forget(id, 1);
+		if (!storage_is_dead(drops, id, owner))
+			verdict = ask_disk(id, owner, &current);
 	}
-	return !named;
+	if (verdict == DISK_FREE || first_owner == NULL)
+		return true;
+
+	relname = omen_owner_name(first_owner);
+	omen_id_format(id, idstr);
+	omen_id_format(&current, current_str);
+	ereport(WARNING,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 verdict == DISK_NAMED ?
+			 errmsg("row group %s of relation \"%s\" has been dropped, but a header page on disk names it: it is kept",
+					idstr, relname) :
+			 errmsg("row group %s of relation \"%s\" has been dropped, but its successor %s has no file: it is kept",
+					idstr, relname, current_str),
+			 verdict == DISK_NAMED ?
+			 errdetail("The end of the write-ahead log seems to have been lost.") :
+			 errhint("Put the file back, or see omendb.repair_row_group().")));
+	omen_tombstones_forget(id, 1);
+	return false;
 }
 
 /*

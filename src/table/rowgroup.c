@@ -226,11 +226,15 @@ omen_header_place(int i)
 
 /* See store.h; the page may be anything */
 bool
-omen_page_names_group(const char *page, const OmenRowGroupId *id)
+omen_page_get_group(const char *page, OmenRowGroupId *id)
 {
-	return omen_page_is_header((Page) page) &&
-		(OmenPageGetGroupHeader((Page) page)->flags & OMEN_GROUP_RESERVED) == 0 &&
-		OmenRowGroupIdEquals(&OmenPageGetGroupHeader((Page) page)->id, id);
+	OmenGroupHeader header;
+
+	if (!omen_page_is_header((Page) page))
+		return false;
+	header = OmenPageGetGroupHeader((Page) page);
+	*id = header->id;
+	return (header->flags & OMEN_GROUP_RESERVED) == 0;
 }
 
 /* See table.h */
