@@ -4,10 +4,10 @@
 # the last checkpoint that is known to be complete are there afterwards, in both
 # tables, and so is each file that a header names.
 #
-# Every other round is noisy: few buffers and a busy background writer, so that pages
-# on disk are of different ages.  Then reading an omendb table may fail as damaged
-# where pages do not fit together; what it gives is right, and once the row groups
-# are repaired, it gives everything.
+# Every other round is noisy: each page on disk is as it was at the checkpoint, or as
+# it was at the end, whatever WAL says.  (Servers write pages when they need buffers.)
+# Then reading an omendb table may fail as damaged where pages do not fit together;
+# what it gives is right, and once the row groups are repaired, it gives everything.
 #
 # LOST_TAILS sets how often (default 4), SEED what happens.
 
@@ -33,8 +33,7 @@ my $node = omen_node(
 	'omendb.seal_naptime' => 1,
 	'omendb.trash_retention' => 0,
 	'autovacuum' => 'off',
-	'bgwriter_delay' => "'10ms'",
-	'bgwriter_lru_multiplier' => 10,
+	'bgwriter_lru_maxpages' => 0,
 	'checkpoint_timeout' => "'1h'");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
@@ -99,17 +98,63 @@ sub change
 	return '';
 }
 
-# Does the server write pages when it likes, or only at checkpoints?
+# What the server writes before it is stopped: with noise, all that has changed, by
+# and by; else nothing, except at checkpoints
 sub set_noise
 {
 	my ($noisy) = @_;
 	$node->append_conf(
 		'postgresql.conf',
 		$noisy
-		? "shared_buffers = '1MB'\nbgwriter_lru_maxpages = 1000\nomendb.reclaim_space = half\n"
-		: "shared_buffers = '128MB'\nbgwriter_lru_maxpages = 0\nomendb.reclaim_space = off\n");
-	$node->restart;
+		? "shared_buffers = '400kB'\nomendb.reclaim_space = half\n"
+		: "shared_buffers = '128MB'\nomendb.reclaim_space = off\n");
 	return;
+}
+
+# Use all buffers for something else
+sub write_buffers
+{
+	sql(q{SELECT pg_prewarm('filler') FROM generate_series(1, 7)});
+	return;
+}
+
+sub slurp_raw
+{
+	open(my $fh, '<:raw', $_[0]) or die "$_[0]: $!";
+	local $/;
+	return <$fh>;
+}
+
+# Put some pages of a relation's file back to what they were
+sub mix_pages
+{
+	my ($path, $old) = @_;
+	my $new = slurp_raw($path);
+	my $n = 0;
+	open(my $fh, '+<:raw', $path) or die "$path: $!";
+	for (my $at = 0; $at < length($new) && $at < length($old); $at += 8192)
+	{
+		my $page = substr($old, $at, 8192);
+		next if $page eq substr($new, $at, 8192) || rand() < 0.5;
+		seek($fh, $at, 0);
+		print $fh $page;
+		$n++;
+	}
+	close $fh;
+	return $n;
+}
+
+sub lsn_number
+{
+	my ($hi, $lo) = $_[0] =~ m{^(\w+)/(\w+)$};
+	return hex($hi) * 2**32 + hex($lo);
+}
+
+# Where the last complete checkpoint is (its record, not its redo pointer)
+sub redo_of
+{
+	my ($at) = `pg_controldata -D '${\$node->data_dir}'` =~ /Latest checkpoint location:\s+(\S+)/;
+	return lsn_number($at);
 }
 
 my $can_repair;
@@ -140,13 +185,17 @@ SELECT count(*), sum(hashtext(id || ' ' || v || ' ' || note)::bigint) FROM $tabl
 }
 
 $can_repair = sql(q{SELECT to_regprocedure('omendb.repair_row_group(regclass, bigint, boolean)') IS NOT NULL}) eq 't';
-my ($lost, $by_reset, $damaged, $repaired) = (0, 0, 0, 0);
+my ($lost, $by_reset, $mixed, $damaged, $repaired) = (0, 0, 0, 0, 0);
+sql(q{CREATE EXTENSION pg_prewarm;
+CREATE TABLE filler (pad text) USING heap WITH (fillfactor = 10)});
+sql(q{INSERT INTO filler SELECT repeat('x', 800) FROM generate_series(1, 150)});
 my $fresh = 1;
 for my $round (1 .. $rounds)
 {
 	my $noisy = $round % 2 == 0;
 
 	set_noise($noisy);
+	$node->restart;
 	make_pair() if $fresh || $round % 10 == 1;
 	$fresh = 0;
 
@@ -157,12 +206,21 @@ for my $round (1 .. $rounds)
 	@touched = ();
 	my $lsn = sql('SELECT pg_current_wal_insert_lsn()');
 	is(untouched('o'), untouched('h'), "round $round: twins before");
+	my %old;
+	if ($noisy)
+	{
+		for my $table ('o', 'h')
+		{
+			my $path = $node->data_dir . '/' . sql("SELECT pg_relation_filepath('$table')");
+			$old{$path} = slurp_raw($path);
+		}
+	}
 
 	# and then anything
 	my @lsns = ($lsn);
 	for (1 .. 1 + int(rand(12)))
 	{
-		if (change() eq 'checkpoint')
+		if (change() eq 'checkpoint' && !$noisy)
 		{
 			# one that is complete: what was touched before it is safe, and so is
 			# what it saw, but that is not what we look at
@@ -172,11 +230,23 @@ for my $round (1 .. $rounds)
 		push @lsns, sql('SELECT pg_current_wal_insert_lsn()');
 	}
 	usleep(600_000) if rand() < 0.5;
+	write_buffers() if $noisy;
+	# one that does not come to its end, perhaps
+	my $checkpoint;
+	if (!$noisy && rand() < 0.5)
+	{
+		$checkpoint = $node->background_psql('postgres', on_error_stop => 0);
+		$checkpoint->{stdin} .= "CHECKPOINT;\n";
+		eval { $checkpoint->{run}->pump_nb; };
+		usleep(int(rand(30_000)));
+	}
 	$node->stop('immediate');
+	eval { $checkpoint->quit } if $checkpoint;
+	my $redo = redo_of();
 
 	# the tail goes, from some point on
 	my $how;
-	if (rand() < 0.4)
+	if (rand() < 0.3)
 	{
 		$how = 'pg_resetwal';
 		$by_reset++;
@@ -184,11 +254,24 @@ for my $round (1 .. $rounds)
 	}
 	else
 	{
-		my $from = $lsns[ int(rand(@lsns)) ];
+		# not before the checkpoint from which recovery begins
+		my @later = grep { lsn_number($_) > $redo } @lsns;
+		my $from = @later ? $later[ int(rand(@later)) ] : '';
 		$how = "zeroes after $from";
 		eval { lose_tail_by_zeroes($node, $from); 1 } or $how = 'nothing lost';
 	}
-	$node->start;
+	$mixed += mix_pages($_, $old{$_}) for sort keys %old;
+	# Pages on disk may be newer than what is left of WAL, and PostgreSQL cannot
+	# write them again before it has got there.
+	set_noise(0);
+	if (!$node->start(fail_ok => $noisy))
+	{
+		# it could not even end recovery
+		$how .= ', pg_resetwal';
+		lose_tail_by_reset($node);
+		$node->start;
+	}
+	sql('SELECT pg_switch_wal()');
 	$lost++;
 
 	my $what = "round $round" . ($noisy ? ', noisy' : '') . " ($how)";
@@ -239,7 +322,7 @@ for my $round (1 .. $rounds)
 	my ($rc2) = $node->psql('postgres', 'REINDEX TABLE o');
 	$fresh = 1 if $rc != 0 || $rc2 != 0;
 }
-note("$lost tails lost, $by_reset by pg_resetwal; $damaged left pages that did not fit, $repaired were repaired; seed $seed");
+note("$lost tails lost, $by_reset by pg_resetwal; $mixed pages mixed, $damaged left pages that did not fit, $repaired were repaired; seed $seed");
 cmp_ok($lost, '>=', $rounds, 'tails were lost');
 $node->stop;
 crash_free($node, 'the log');
