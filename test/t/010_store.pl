@@ -316,6 +316,9 @@ for my $call ('omendb.store_stats()', 'omendb.cache_stats()',
 	  $node->psql('postgres', "SET ROLE mere; SELECT $call");
 	like($err, qr/permission denied for function/, "$call needs privileges");
 }
+# (the worker has just been started)
+$node->poll_query_until('postgres', "SELECT state = 'ready' FROM omendb.store_stats()")
+  or die 'the store is not ready';
 is( $node->safe_psql('postgres',
 		"SET ROLE watcher; SELECT state FROM omendb.store_stats()"),
 	'ready',
