@@ -440,8 +440,9 @@ omen_scan_sample_next_tuple(TableScanDesc sscan,
 	OffsetNumber maxoff;
 
 	page = pagemode ? omen_scan_page(scan) : omen_scan_lock_page(scan);
-	all_visible = scan->cold ||
-		(PageIsAllVisible(page) && !sscan->rs_snapshot->takenDuringRecovery);
+	/* in page mode it may be the copy of a hot page: rs_vistuples knows */
+	all_visible = scan->cold ? !pagemode :
+		PageIsAllVisible(page) && !sscan->rs_snapshot->takenDuringRecovery;
 	maxoff = PageGetMaxOffsetNumber(page);
 
 	for (;;)

@@ -60,6 +60,10 @@ omen_beginscan(Relation rel, Snapshot snapshot, int nkeys,
 	if (unlikely(omen_seal_before_scan))
 		omen_seal_before_scan_of(rel);
 
+	/* small samples keep the page pinned from row to row otherwise */
+	if (omen_reads_leave_pages())
+		flags |= SO_ALLOW_PAGEMODE;
+
 	/* heapam sets up its part, then we make room for ours */
 	scan = (OmenScanDesc) omen_heap_beginscan(sizeof(OmenScanDescData), rel,
 											  snapshot, nkeys, key, pscan,
@@ -85,7 +89,7 @@ omen_rescan(TableScanDesc sscan, struct ScanKeyData *key, bool set_params,
 {
 	release_cold((OmenScanDesc) sscan);
 	heap_rescan(sscan, key, set_params, allow_strat, allow_sync,
-				allow_pagemode);
+				allow_pagemode || omen_reads_leave_pages());
 }
 
 /* See table.h */
