@@ -18,6 +18,7 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
+#include "table/damage.h"
 #include "table/worker.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -56,7 +57,11 @@ omen_relation_copy_data(Relation rel, const RelFileLocator *newrnode)
 		CHECK_FOR_INTERRUPTS();
 		omen_group_copy_load(&copy, rel, first, NULL);
 		if (!copy.sealed)
+		{
+			/* its file would stay with the old storage, and go with it */
+			omen_check_lost_header(rel, first, NULL);
 			continue;
+		}
 		if (n >= max)
 		{
 			max *= 2;

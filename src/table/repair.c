@@ -635,28 +635,33 @@ write_pages(Repair *rep, int chosen, OmenRepairResult *result)
 
 /*
  * Blocks whose places were kept, but which turn out not to have been cold, have
- * held nothing: give them back.
+ * held nothing: give them back.  The visibility map may still say that they are
+ * all-visible, so the pages must, or insertion would not clear it.
  */
 static void
 free_kept_places(Repair *rep)
 {
 	for (int off = 0; off < rep->nblocks; off++)
 	{
+		BlockNumber blk = rep->first + off;
 		Buffer		buf;
+		Page		page;
+		Size		space;
 
 		if (rep->blocks[off].look != LOOK_LOST || rep->blocks[off].cold)
 			continue;
-		buf = ReadBuffer(rep->rel, rep->first + off);
+		buf = ReadBuffer(rep->rel, blk);
 		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
-		if (omen_page_is_lost(BufferGetPage(buf)))
-		{
-			START_CRIT_SECTION();
-			PageInit(BufferGetPage(buf), BLCKSZ, 0);
-			MarkBufferDirty(buf);
-			log_newpage_buffer(buf, true);
-			END_CRIT_SECTION();
-		}
+		page = BufferGetPage(buf);
+		START_CRIT_SECTION();
+		PageInit(page, BLCKSZ, 0);
+		PageSetAllVisible(page);
+		MarkBufferDirty(buf);
+		log_newpage_buffer(buf, true);
+		END_CRIT_SECTION();
+		space = PageGetHeapFreeSpace(page);
 		UnlockReleaseBuffer(buf);
+		RecordPageWithFreeSpace(rep->rel, blk, space);
 	}
 }
 

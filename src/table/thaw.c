@@ -449,11 +449,14 @@ omen_unseal_relation(Relation rel)
 
 		CHECK_FOR_INTERRUPTS();
 		buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
-		if (!BufferIsValid(buf))
-			continue;
-		sealed = !(OmenPageGetGroupHeader(BufferGetPage(buf))->flags &
-				   OMEN_GROUP_RESERVED);
-		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		sealed = BufferIsValid(buf) &&
+			!(OmenPageGetGroupHeader(BufferGetPage(buf))->flags &
+			  OMEN_GROUP_RESERVED);
+		if (BufferIsValid(buf))
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		/* who wants the table to be free of the store must not be told it is */
+		if (!sealed)
+			omen_check_lost_header(rel, first, NULL);
 		if (sealed)
 		{
 			MemoryContext mcxt;
@@ -467,7 +470,8 @@ omen_unseal_relation(Relation rel)
 			MemoryContextSwitchTo(oldcxt);
 			MemoryContextDelete(mcxt);
 		}
-		ReleaseBuffer(buf);
+		if (BufferIsValid(buf))
+			ReleaseBuffer(buf);
 	}
 	return thawed;
 }

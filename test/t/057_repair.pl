@@ -265,6 +265,8 @@ WHERE v.blkno >= g.first_block AND v.blkno < g.first_block + 64 AND g.cold_pages
 		't|0', 'header and markers lost: the header page comes last');
 	all_rows($node, 'header and markers lost, repaired');
 	lost_file($node) unless $checksums;
+	lost_header_stays($node, $file) if $checksums;
+	vacant_page($node, $file) unless $checksums;
 	other_file($node, $file) unless $checksums;
 	crash_free($node, $checksums ? 'checksums' : 'no checksums');
 	$node->stop;
@@ -298,6 +300,61 @@ sub lost_file
 	rename("$store/away", $sst) or die $!;
 	$node->start;
 	all_rows($node, 'file put back');
+	return;
+}
+
+# What would leave a row group behind, whose header page is lost, is refused
+sub lost_header_stays
+{
+	my ($node, $file) = @_;
+	seal_again($node);
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	damage($node, $file, header_of($file, 64) => $zero);
+	my $place = PostgreSQL::Test::Utils::tempdir();
+	$node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$place'");
+	my ($rc, $out, $err) = $node->psql('postgres', 'ALTER TABLE t SET TABLESPACE elsewhere');
+	like($err, qr/row group at block 64 .*has lost its header page/, 'header lost: the table does not move');
+	($rc, $out, $err) = $node->psql('postgres', "SELECT omendb.unseal('t')");
+	like($err, qr/row group at block 64 .*has lost its header page/, 'header lost: not unsealed');
+	is( $node->safe_psql('postgres', "SELECT header, markers FROM omendb.repair_row_group('t', 64)"),
+		't|0', 'header lost: repaired');
+	$node->safe_psql('postgres', 'ALTER TABLE t SET TABLESPACE elsewhere');
+	all_rows($node, 'header lost, repaired, moved');
+	return;
+}
+
+# A frozen page without rows is lost together with the header page, and its
+# place kept.  The repair gives it back: as a page like any other
+sub vacant_page
+{
+	my ($node, $file) = @_;
+	my $gone = q{ctid >= '(100,0)' AND ctid < '(101,0)'};
+	$node->safe_psql('postgres', "DELETE FROM h WHERE a IN (SELECT a FROM t WHERE $gone); DELETE FROM t WHERE $gone");
+	seal_again($node);
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	is( $node->safe_psql('postgres', q{SELECT all_frozen FROM pg_visibility('t', 100)}),
+		't', 'page without rows: frozen');
+	$node->stop;
+	write_block($file, $_, $zero->()) foreach 100, header_of($file, 64);
+	$node->start;
+	$node->safe_psql('postgres', "SELECT omendb.test_free_space('t', 100, 8000)");
+	my ($rc, $out, $err) = $node->psql('postgres', "INSERT INTO t VALUES (-1, -1, 'lost')");
+	like($err, qr/has lost its header page/, 'page without rows: noticed by insertion') or diag($err);
+	is( $node->safe_psql('postgres', "SELECT get_byte(get_raw_page('t', 100), $kind)"),
+		3, 'page without rows: the place is kept');
+	is( $node->safe_psql('postgres', "SELECT header, markers FROM omendb.repair_row_group('t', 64)"),
+		't|0', 'page without rows: the header page is back');
+	cmp_ok($node->safe_psql('postgres', q{SELECT avail FROM pg_freespace('t', 100) avail}),
+		'>', 8000, 'page without rows: offered to insertions');
+	my $session = $node->background_psql('postgres', on_error_die => 1);
+	$session->query_safe("BEGIN; INSERT INTO t VALUES (-1, -1, 'not yet')");
+	is($session->query_safe('SELECT ctid FROM t WHERE a = -1'), '(100,1)', 'page without rows: it has one');
+	is( $node->safe_psql('postgres', "SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM t WHERE a = -1"),
+		0, 'page without rows: not before it is committed');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_check_visible('t')}), 0, 'page without rows: the visibility map is right');
+	all_rows($node, 'page without rows, repaired');
 	return;
 }
 
