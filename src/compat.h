@@ -250,6 +250,13 @@ typedef bool TU_UpdateIndexes;
 #define omen_may_maintain(relid) omen_owns_relation(relid)
 #endif
 
+/* What maintenance commands do from 17 on (for users of utils/guc.h) */
+#if PG_VERSION_NUM >= 170000
+#define omen_restrict_search_path() RestrictSearchPath()
+#else
+#define omen_restrict_search_path() ((void) 0)
+#endif
+
 /* ------------------------------------------------------------------------
  * Whole functions: see the files
  * ------------------------------------------------------------------------

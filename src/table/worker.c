@@ -577,6 +577,7 @@ clean_table(Oid relid)
 			{
 				Oid			save_userid;
 				int			save_sec_context;
+				int			save_nestlevel;
 
 				memset(&params, 0, sizeof(params));
 				params.options = VACOPT_VACUUM;
@@ -589,13 +590,19 @@ clean_table(Oid relid)
 				params.truncate = VACOPTVALUE_DISABLED;
 				params.nworkers = -1;
 
-				/* as VACUUM does, for functions in indexes */
+				/*
+				 * As VACUUM does, for functions in indexes: what they set must
+				 * not reach those of another owner's table, which is next.
+				 */
 				GetUserIdAndSecContext(&save_userid, &save_sec_context);
 				SetUserIdAndSecContext(rel->rd_rel->relowner,
 									   save_sec_context |
 									   SECURITY_RESTRICTED_OPERATION);
+				save_nestlevel = NewGUCNestLevel();
+				omen_restrict_search_path();
 				omen_relation_vacuum(rel, &params,
 									 GetAccessStrategy(BAS_VACUUM));
+				AtEOXact_GUC(false, save_nestlevel);
 				SetUserIdAndSecContext(save_userid, save_sec_context);
 			}
 			table_close(rel, NoLock);

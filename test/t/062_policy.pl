@@ -66,6 +66,38 @@ for my $path ('seqscan', 'indexscan')
 }
 sealing('off');
 
+# -- what functions of one table's indexes set does not reach those of another
+$node->safe_psql(
+	'postgres', q{
+CREATE FUNCTION seen(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	RAISE LOG 'indexes see (%)', coalesce(current_setting('test.left', true), '');
+	PERFORM set_config('test.left', 'left', false);
+	RETURN $1;
+END $$;
+SET log_min_messages = fatal;
+CREATE TABLE one (id int PRIMARY KEY, note text) USING omendb;
+CREATE TABLE two (id int PRIMARY KEY, note text) USING omendb;
+INSERT INTO one SELECT g, repeat('x', 400) FROM generate_series(1, 700) g;
+INSERT INTO two SELECT g, repeat('x', 400) FROM generate_series(1, 700) g;
+CREATE INDEX ON one USING brin (seen(id)) WITH (pages_per_range = 32);
+CREATE INDEX ON two USING brin (seen(id)) WITH (pages_per_range = 32);
+-- enough for a range that has no summary yet
+INSERT INTO one SELECT g, repeat('x', 400) FROM generate_series(701, 2000) g;
+INSERT INTO two SELECT g, repeat('x', 400) FROM generate_series(701, 2000) g;
+DELETE FROM one WHERE id % 23 = 0;
+DELETE FROM two WHERE id % 23 = 0;
+});
+my $log_at = -s $node->logfile;
+sealing('on');
+ok( $node->poll_query_until('postgres',
+		"SELECT (SELECT sum(cold_pages) FROM omendb.row_groups('$_')) > 30"),
+	"table $_ is cleaned and sealed") for qw(one two);
+my @seen = slurp_file($node->logfile, $log_at) =~ /indexes see \((.*?)\)/g;
+cmp_ok(scalar(grep { $_ eq 'left' } @seen), '>', 2, 'functions of indexes were called');
+cmp_ok(scalar(grep { $_ eq '' } @seen), '>=', 2, 'each table begins with the settings of the server');
+sealing('off');
+
 # -- a page whose thaw cannot be proven is tried once, not in every round
 $node->safe_psql(
 	'postgres', q{
