@@ -144,20 +144,34 @@ omen_log_unseal(Buffer page_buf)
 	PageSetLSN(BufferGetPage(page_buf), recptr);
 }
 
-/* Log the whole contents of a header page */
-void
-omen_log_header(Buffer header_buf)
+/* Log the whole contents of a cold page */
+static void
+log_cold_page(Buffer buf, uint8 info)
 {
-	Page		page = BufferGetPage(header_buf);
+	Page		page = BufferGetPage(buf);
 	XLogRecPtr	recptr;
 
 	omen_page_set_crc(page);
 	XLogBeginInsert();
-	XLogRegisterBuffer(0, header_buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+	XLogRegisterBuffer(0, buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
 	XLogRegisterBufData(0, OmenPageGetData(page),
 						omen_page_data_length(page));
-	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_HEADER);
+	recptr = XLogInsert(RM_OMENDB_ID, info);
 	PageSetLSN(page, recptr);
+}
+
+/* Log the whole contents of a header page */
+void
+omen_log_header(Buffer header_buf)
+{
+	log_cold_page(header_buf, XLOG_OMEN_HEADER);
+}
+
+/* Log the whole contents of a cold page that was rebuilt */
+void
+omen_log_repair(Buffer buf)
+{
+	log_cold_page(buf, XLOG_OMEN_REPAIR);
 }
 
 /*
@@ -173,22 +187,6 @@ omen_log_lost_page(Buffer buf)
 	XLogRegisterBuffer(0, buf, REGBUF_STANDARD | REGBUF_NO_IMAGE);
 	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_LOST_PAGE);
 	PageSetLSN(BufferGetPage(buf), recptr);
-}
-
-/* Log the whole contents of a cold page that was rebuilt */
-void
-omen_log_repair(Buffer buf)
-{
-	Page		page = BufferGetPage(buf);
-	XLogRecPtr	recptr;
-
-	omen_page_set_crc(page);
-	XLogBeginInsert();
-	XLogRegisterBuffer(0, buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
-	XLogRegisterBufData(0, OmenPageGetData(page),
-						omen_page_data_length(page));
-	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_REPAIR);
-	PageSetLSN(page, recptr);
 }
 
 /* Fill a cold page from the data of its block reference */
