@@ -97,10 +97,11 @@ omen_page_is_unsettled(Page page)
 }
 
 /*
- * Of a page that is lost: could heapam put a row there?  landed: one has been.
+ * Of a page that is lost: could heapam put a row there, or has it, and nobody
+ * has looked?  (A crash, or an error in the midst of a COPY, may come between.)
  */
 static bool
-wants_keeper(Page page, bool landed)
+wants_keeper(Page page)
 {
 	PageHeader	phdr = (PageHeader) page;
 
@@ -111,16 +112,16 @@ wants_keeper(Page page, bool landed)
 		return false;
 	if (PageGetMaxOffsetNumber(page) == 0)
 		return PageGetHeapFreeSpace(page) > 0;
-	return landed && omen_page_is_unsettled(page);
+	return omen_page_is_unsettled(page);
 }
 
 /* The page of an exclusively locked buffer is lost: keep its place */
 static void
-keep_place(Relation rel, Buffer buf, bool landed)
+keep_place(Relation rel, Buffer buf)
 {
 	Page		page = BufferGetPage(buf);
 
-	if (!wants_keeper(page, landed))
+	if (!wants_keeper(page))
 		return;
 	START_CRIT_SECTION();
 	omen_page_init_lost(page, OmenGroupOffset(BufferGetBlockNumber(buf)));
@@ -135,7 +136,7 @@ keep_place(Relation rel, Buffer buf, bool landed)
  * place.  No content lock may be held.
  */
 static bool
-keep_marker_place(Relation rel, BlockNumber blk, bool landed,
+keep_marker_place(Relation rel, BlockNumber blk,
 				  BufferAccessStrategy strategy)
 {
 	Buffer		header_buf;
@@ -173,7 +174,7 @@ keep_marker_place(Relation rel, BlockNumber blk, bool landed,
 						OmenGroupOffset(blk)) &&
 		!(omen_page_is_cold(page) && omen_page_is_sound(page, blk));
 	if (lost)
-		keep_place(rel, buf, landed);
+		keep_place(rel, buf);
 	UnlockReleaseBuffer(header_buf);
 	UnlockReleaseBuffer(buf);
 	if (lost)
@@ -187,8 +188,7 @@ keep_marker_place(Relation rel, BlockNumber blk, bool landed,
  * returned.
  */
 static BlockNumber
-keep_header_place(Relation rel, BlockNumber first, BlockNumber marker,
-				  bool landed)
+keep_header_place(Relation rel, BlockNumber first, BlockNumber marker)
 {
 	Buffer		buf;
 	Page		page;
@@ -204,7 +204,7 @@ keep_header_place(Relation rel, BlockNumber first, BlockNumber marker,
 
 	buf = ReadBuffer(rel, blk);
 	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
-	keep_place(rel, buf, landed);
+	keep_place(rel, buf);
 	UnlockReleaseBuffer(buf);
 	RecordPageWithFreeSpace(rel, blk, 0);
 	return blk;
@@ -229,7 +229,7 @@ cover_frozen(Relation rel, BlockNumber blk)
 	{
 		buf = ReadBuffer(rel, blk);
 		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
-		keep_place(rel, buf, true);
+		keep_place(rel, buf);
 		UnlockReleaseBuffer(buf);
 	}
 	if (BufferIsValid(vmbuffer))
@@ -244,6 +244,8 @@ omen_check_landing(Relation rel, BlockNumber blk)
 	BlockNumber marker;
 	Buffer		buf;
 	bool		settled;
+
+	OMEN_STOP_EVENT("landing-before-check");
 
 	buf = ReadBuffer(rel, blk);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
@@ -260,7 +262,7 @@ omen_check_landing(Relation rel, BlockNumber blk)
 			case OMEN_BLOCK_HOT:
 				return;
 			case OMEN_BLOCK_COLD:
-				(void) keep_marker_place(rel, blk, true, NULL);
+				(void) keep_marker_place(rel, blk, NULL);
 				omen_report_lost_marker(rel, blk);
 				break;
 			case OMEN_BLOCK_UNKNOWN:
@@ -270,7 +272,7 @@ omen_check_landing(Relation rel, BlockNumber blk)
 				/* it may have been sealed in between */
 				if (tries < 2)
 					break;
-				if (keep_header_place(rel, first, marker, true) != blk)
+				if (keep_header_place(rel, first, marker) != blk)
 					cover_frozen(rel, blk);
 				omen_report_lost_header(rel, first, marker);
 				break;
@@ -327,7 +329,7 @@ inspect_cold(OmenInspection *insp, BlockNumber blk)
 		}
 	}
 	UnlockReleaseBuffer(buf);
-	if (!sound && keep_marker_place(rel, blk, false, insp->strategy))
+	if (!sound && keep_marker_place(rel, blk, insp->strategy))
 		note_lost(insp, blk, false);
 }
 
@@ -353,8 +355,7 @@ omen_inspect_group(OmenInspection *insp, const OmenGroupCopy *copy,
 		if (!BlockNumberIsValid(marker) ||
 			omen_ask_header(insp->rel, first, false) != OMEN_BLOCK_UNKNOWN)
 			return;
-		note_lost(insp, keep_header_place(insp->rel, first, marker, false),
-				  true);
+		note_lost(insp, keep_header_place(insp->rel, first, marker), true);
 		return;
 	}
 

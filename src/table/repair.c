@@ -40,7 +40,9 @@
 /* What the page of a block is, by the look of it */
 typedef enum PageLook
 {
-	LOOK_EMPTY,					/* no line pointers */
+	LOOK_EMPTY,					/* no line pointers; or rows of failed
+								 * transactions only, put there after the page
+								 * was lost, perhaps */
 	LOOK_ROWS,					/* a heap page */
 	LOOK_MARKER,				/* sound */
 	LOOK_HEADER,				/* sound, in use */
@@ -55,7 +57,6 @@ typedef struct BlockLook
 	PageLook	look;
 	uint32		crc;			/* of the rows: of a marker, or a heap page */
 	bool		cold;			/* by header, markers, or what else is known */
-	bool		unsettled;		/* rows of failed transactions only */
 	bool		maybe;			/* cold if the file has rows of it, and the
 								 * user says so */
 	bool		rebuild;		/* its marker is to be written */
@@ -138,13 +139,13 @@ look_at_page(Repair *rep, int off, Page page)
 				  phdr->pd_upper > phdr->pd_special ||
 				  phdr->pd_special != BLCKSZ))
 			look->look = LOOK_UNREADABLE;
-		else if (omen_page_is_doubtful(page, 0))
+		else if (omen_page_is_doubtful(page, 0) ||
+				 omen_page_is_unsettled(page))
 			look->look = LOOK_EMPTY;
 		else
 		{
 			look->look = LOOK_ROWS;
 			look->crc = omen_page_rows_crc(page);
-			look->unsettled = omen_page_is_unsettled(page);
 		}
 	}
 	else if (cold->kind == OMEN_PAGE_LOST)
@@ -269,12 +270,7 @@ find_losses(Repair *rep)
 			continue;
 		}
 		if (rep->have_header)
-		{
 			look->cold = OmenBitmapIsSet(rep->header.cold, off);
-			/* put there after the page was lost */
-			if (look->cold && look->unsettled)
-				look->look = LOOK_EMPTY;
-		}
 		else
 		{
 			look->cold = look->look == LOOK_DAMAGED;

@@ -265,6 +265,7 @@ WHERE v.blkno >= g.first_block AND v.blkno < g.first_block + 64 AND g.cold_pages
 		't|0', 'header and markers lost: the header page comes last');
 	all_rows($node, 'header and markers lost, repaired');
 	lost_file($node) unless $checksums;
+	unseen_row($node, $file) if $checksums;
 	lost_header_stays($node, $file) if $checksums;
 	vacant_page($node, $file) unless $checksums;
 	other_file($node, $file) unless $checksums;
@@ -355,6 +356,49 @@ sub vacant_page
 	$session->quit;
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_check_visible('t')}), 0, 'page without rows: the visibility map is right');
 	all_rows($node, 'page without rows, repaired');
+	return;
+}
+
+# A row was put on a lost page, and a crash came before anybody looked
+sub unseen_row
+{
+	my ($node, $file) = @_;
+	foreach my $header_too (1, 0)
+	{
+		my $what = $header_too ? 'row in a lost place, header lost' : 'row in a lost place';
+		seal_again($node);
+		$node->safe_psql('postgres', 'CHECKPOINT');
+		damage($node, $file, 90 => $zero, $header_too ? (header_of($file, 64) => $zero) : ());
+		$node->safe_psql('postgres', "SELECT omendb.test_free_space('t', 90, 8000); SELECT omendb.stop_event_set('landing-before-check', 'wait')");
+		my ($stdout, $stderr) = ('', '');
+		my $psql = IPC::Run::start(
+			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "INSERT INTO t VALUES (-1, -1, 'unseen')" ],
+			'>', \$stdout, '2>', \$stderr);
+		ok($node->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('landing-before-check') > 0"), "$what: stopped there");
+		$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+		kill_server($node);
+		IPC::Run::finish($psql);
+		$node->start;
+		is($node->safe_psql('postgres', "SELECT lower FROM page_header(get_raw_page('t', 90))"), 28, "$what: it is there");
+		if (!$header_too)
+		{
+			$node->safe_psql('postgres', q{SELECT pg_truncate_visibility_map('t')});
+			my ($rc, $out, $err) = $node->psql('postgres', 'VACUUM t');
+			like($err, qr/marker page 90 of table "t" is lost/, "$what: VACUUM warns");
+			is( $node->safe_psql('postgres', "SELECT get_byte(get_raw_page('t', 90), $kind)"),
+				3, "$what: the place is kept");
+			is($node->safe_psql('postgres', 'SELECT count(pad) FROM t'), $node->safe_psql('postgres', 'SELECT count(pad) FROM h'),
+				"$what: rows from the store");
+		}
+		else
+		{
+			my ($rc, $out, $err) = $node->psql('postgres', "SELECT omendb.repair_row_group('t', 64)");
+			like($err, qr/DETAIL: .*Block 90 .*\n.*trust_file/, "$what: nothing proves what was there");
+		}
+		is( $node->safe_psql('postgres', "SELECT header, markers FROM omendb.repair_row_group('t', 64, true)"),
+			$header_too ? 't|1' : 'f|1', "$what: repaired");
+		all_rows($node, "$what, repaired");
+	}
 	return;
 }
 
