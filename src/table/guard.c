@@ -50,7 +50,7 @@ static ProcessUtility_hook_type prev_process_utility = NULL;
 /* Rises with each relcache invalidation that this backend processes */
 static uint64 generation = 1;
 
-/* Relations about which the filter was wrong; emptied by invalidation */
+/* Relations about which the filter was wrong; an invalidation removes its own */
 #define MAX_CLEARED	64
 static Oid	cleared[MAX_CLEARED];
 static int	ncleared = 0;
@@ -71,7 +71,16 @@ static void
 relcache_callback(Datum arg, Oid relid)
 {
 	generation++;
-	ncleared = 0;
+	if (!OidIsValid(relid))
+		ncleared = 0;
+	for (int i = 0; i < ncleared; i++)
+	{
+		if (cleared[i] == relid)
+		{
+			cleared[i] = cleared[--ncleared];
+			break;
+		}
+	}
 }
 
 static bool
@@ -107,7 +116,7 @@ check_relation(Relation rel)
 
 /*
  * The same for a relation that is not open, by its row in pg_class.  report:
- * raise the error.  Keeps an AccessShareLock on what the filter has doubts about.
+ * raise the error.  Keeps no lock: files that are in order stay so (exchange.c).
  */
 static bool
 check_row(Form_pg_class form, Oid omendb, bool report)
@@ -133,7 +142,7 @@ check_row(Form_pg_class form, Oid omendb, bool report)
 	bad = omen_file_is_doubtful(rel) && look_up(rel);
 	if (bad && report)
 		omen_report_foreign_file(rel);
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 	return bad;
 }
 

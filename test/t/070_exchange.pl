@@ -155,6 +155,29 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM bt_index_check('c_pkey', 
 like($err, qr/"h" would be left with a file/, 'now there is no way back');
 
 #
+# A heap with a file that has had cold pages, and has none: it is looked at, but
+# whoever looks keeps no lock on what he has no business with
+#
+$want = make_pair('h', 'c');
+seal_all($node, 'c');
+$node->safe_psql('postgres', q{SELECT omendb.unseal('c')});
+$swap = exchange_sql('h', 'c');
+$node->safe_psql('postgres', "BEGIN; $swap; COMMIT");
+is(rows_of('h'), $want, 'a heap with a file that was unsealed');
+$node->safe_psql(
+	'postgres', q{
+CREATE TABLE tree (a int, b text) PARTITION BY RANGE (a);
+ALTER TABLE tree ATTACH PARTITION h FOR VALUES FROM (0) TO (100000);
+CREATE TABLE leaf PARTITION OF tree FOR VALUES FROM (100000) TO (200000) USING heap});
+is( $node->safe_psql(
+		'postgres', q{
+BEGIN;
+INSERT INTO tree VALUES (150000, 'routed elsewhere');
+SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'h'::regclass}),
+	0, 'an insertion into another partition locks it for a moment only');
+$node->safe_psql('postgres', 'ALTER TABLE tree DETACH PARTITION h; DROP TABLE tree');
+
+#
 # A sealer at work on the copy's file
 #
 $want = make_pair('h', 'c');
