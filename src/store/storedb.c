@@ -29,8 +29,9 @@
 /* one look at the folder is good for so long, ms */
 #define LOOK_INTERVAL		1000
 /* between two looks at what could not be ingested, ms */
-#define DROP_WAKEUP			500 /* ms, while row groups wait to be dropped */
 #define RETRY_INTERVAL		10000
+/* between two looks at row groups that wait to be dropped, ms */
+#define DROP_WAKEUP			500
 /* RocksDB's process is started again after a pause that doubles each time */
 #define FIRST_PAUSE			200 /* ms */
 #define LAST_PAUSE			60000	/* ms */

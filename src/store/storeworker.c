@@ -403,7 +403,7 @@ run_read(OmenRequest *request)
 		request->piece = (uint32) Min(source->len - offset,
 									  OMEN_TRANSFER_SIZE);
 		memcpy(request->buffer, source->data + offset, request->piece);
-		/* others that want it as well may be at an earlier piece */
+		/* who wants it as well, and is at an earlier piece, loads it again */
 		if (offset + request->piece >= source->len)
 			forget_piece(source);
 	}

@@ -43,23 +43,29 @@ count_sealed(void)
 {
 	DIR		   *dir = opendir(OMEN_SST_DIR);
 	struct dirent *de;
+	OmenName   *drops;
+	int			ndrops;
 	int64		n = 0;
 
 	if (dir == NULL)
 		return errno == ENOENT ? 0 : -1;
+	drops = omen_read_names(OMEN_DROP_DIR, &ndrops, NULL);
 	while (errno = 0, (de = readdir(dir)) != NULL)
 	{
 		OmenRowGroupId id;
 		OmenOwner	owner;
+		int			i;
 
-
-		if (omen_name_parse(de->d_name, &id, &owner) == OMEN_NAME_SST &&
-			!omen_tombstone_exists(&id))
+		if (omen_name_parse(de->d_name, &id, &owner) != OMEN_NAME_SST)
+			continue;
+		i = omen_find_names(drops, ndrops, &id);
+		if (i >= ndrops || !OmenRowGroupIdEquals(&drops[i].id, &id))
 			n++;
 	}
 	if (errno != 0)
 		n = -1;
 	closedir(dir);
+	pfree(drops);
 	return n;
 }
 
