@@ -143,12 +143,15 @@ find_group(const OmenRowGroupId *id, const OmenOwner *owner)
 					 errmsg("could not read directory \"%s\"", OMEN_SST_DIR)));
 		group = omen_db_get(id, false);
 	}
-	if ((group == NULL || !group->has_file) &&
-		(omen_store->trash_files > 0 || omen_store->trash_changed))
+	if (group == NULL || !group->has_file)
 	{
 		OmenFresh	file;
 
-		/* nothing in the trash is needed, but should it be, here it is */
+		/*
+		 * Nothing in the trash is needed, but should it be, here it is.  (The
+		 * count of what is there is not asked: after a start it is zero until
+		 * the trash has been looked through.)
+		 */
 		file.id = *id;
 		if (omen_trash_restore(id, &file.owner))
 		{

@@ -262,6 +262,16 @@ is($node->safe_psql('postgres', 'SELECT trash_files, trash_bytes FROM omendb.sto
 $node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
 is(read_file($wide, 1, 300000), -1, 'missing');
 $node->safe_psql('postgres', "SELECT omendb.test_file_drop('$wide')");
+# what has not been counted there, as after a start, comes back as well
+my ($uncounted) = write_file(1, 1000, 11);
+my ($file) = glob("$data/omendb/sst/$uncounted-*.sst");
+rename($file, $file =~ s{/sst/}{/pgsql_tmp_trash/}r) or die "rename: $!";
+is(stat_of('trash_files'), 0, 'a file in the trash that has not been counted');
+# who comes before the next worker has looked around
+is($node->safe_psql('postgres',
+		"SELECT pg_terminate_backend(pid, 20000) FROM omendb.store_stats(); SELECT omendb.test_file_read('$uncounted', 1, 1000)"),
+	"t\n1", 'is found there');
+ok(-e $file, 'and put back');
 
 # -- owners
 my ($owned) = write_file(2, 1000, 7);
