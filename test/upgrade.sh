@@ -77,18 +77,21 @@ upgrade() { (cd "$WORK" && "$NEWBIN/pg_upgrade" --no-sync -U postgres -b "$OLDBI
 	-d "$WORK/old.data" -D "$WORK/new.data" -s "$WORK" "$@") >>"$WORK/log" 2>&1; }
 take_over() { "$NEWBIN/omendb_upgrade" "$@" >>"$WORK/log" 2>&1; }
 
-# rows DATABASE: all rows of all tables, by each way to read them
+# rows DATABASE: all rows of all tables, by each way to read them; fails if any
+# cannot be read
 rows() {
-	local way table
+	local way table failed=0
 	for way in 'enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off' \
 		'enable_seqscan = off; SET enable_bitmapscan = off' \
 		'enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off'; do
 		for table in t moved mv part; do
-			sql "$1" "SET $way; SELECT '$table', count(*), sum(a), sum(hashtext(x::text)::bigint) FROM $table x WHERE a >= 0"
+			sql "$1" "SET $way; SELECT '$table', count(*), sum(a), sum(hashtext(x::text)::bigint) FROM $table x WHERE a >= 0" ||
+				failed=1
 		done
 	done
 	sql "$1" "SELECT omendb.alex_check('t_alex', true); SELECT bt_index_check('t_pkey', true), bt_index_check('moved_pkey', true);
-		SELECT cold_pages, thawed_pages, cold_rows FROM omendb.row_groups('t')"
+		SELECT cold_pages, thawed_pages, cold_rows FROM omendb.row_groups('t')" || failed=1
+	return $failed
 }
 
 fill() {
@@ -122,7 +125,7 @@ DELETE FROM moved WHERE a % 500 = 0"
 one() {
 	local mode=$1 ours=$1 option="--$1"
 	[ "$mode" != swap ] || ours=link
-	# before 18 there is no --copy; it is what is done without --link
+	# not every major has --copy; it is what is done without --link
 	if [ "$mode" = copy ] && [ "$NEW_MAJOR" -lt 17 ]; then option=''; fi
 	echo "# $OLD_MAJOR to $NEW_MAJOR, --$mode"
 	rm -rf "$WORK"/old.data "$WORK"/new.data "$WORK"/side
@@ -134,8 +137,8 @@ one() {
 	sql postgres 'CREATE DATABASE other'
 	is 'rows are sealed, thawed and hot' fill postgres
 	is 'in another database, too' fill other
-	rows postgres >"$WORK/before"
-	rows other >>"$WORK/before"
+	is 'all rows are read' eval 'rows postgres >"$WORK/before"'
+	is 'of the other database, too' eval 'rows other >>"$WORK/before"'
 	stop "$OLDBIN" old
 	is 'pg_upgrade --check refuses what is not prepared' eval '! upgrade --check'
 	is 'omendb_upgrade --prepare' take_over --prepare "$WORK/old.data"
@@ -149,8 +152,8 @@ one() {
 	start "$NEWBIN" new
 	sql postgres 'ALTER EXTENSION amcheck UPDATE'
 	sql other 'ALTER EXTENSION amcheck UPDATE'
-	rows postgres >"$WORK/after"
-	rows other >>"$WORK/after"
+	is 'all rows are read after the upgrade' eval 'rows postgres >"$WORK/after"'
+	is 'of the other database, too' eval 'rows other >>"$WORK/after"'
 	is "$(wc -l <"$WORK/before") lines about rows and indexes are the same" cmp "$WORK/before" "$WORK/after"
 	is 'rows are changed and sealed again' sql postgres "UPDATE t SET c = c - 1 WHERE a % 250 = 0; UPDATE moved SET b = b || 'x';
 CREATE TABLE copy AS SELECT * FROM t"
