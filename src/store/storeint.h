@@ -114,7 +114,6 @@ extern void omen_store_mark_dropped(const OmenRowGroupId *ids, int nids,
 									bool dead, const OmenStamp *stamp);
 extern void omen_store_void_drops(void);
 extern void omen_store_void_all_drops(void);
-extern bool omen_tombstone_exists(const OmenRowGroupId *id);
 extern OmenDrops *omen_drops_due(void);
 extern bool omen_drops_waiting(void);
 extern bool omen_drop_confirmed(const OmenDrops *drops,

@@ -283,19 +283,6 @@ omen_store_mark_dropped(const OmenRowGroupId *ids, int nids, bool dead,
 	omen_store_note_tombstones();
 }
 
-/* Has the row group a tombstone? */
-bool
-omen_tombstone_exists(const OmenRowGroupId *id)
-{
-	int			n;
-	OmenName   *names = omen_read_names(OMEN_DROP_DIR, &n, NULL);
-	int			i = omen_find_names(names, n, id);
-	bool		found = i < n && OmenRowGroupIdEquals(&names[i].id, id);
-
-	pfree(names);
-	return found;
-}
-
 /*
  * Remove the tombstones of row groups that are needed after all.
  */
