@@ -276,10 +276,20 @@ BEGIN
 END
 $$;
 SELECT * FROM va_memory('SELECT k, count(*), sum(n), min(s) FROM va_many GROUP BY k');
+-- three groups need no more of it for many rows, or for long keys
+CREATE TABLE va_long (k int, w numeric, s text) USING omendb;
+INSERT INTO va_long SELECT g, 1e20 + g, CASE WHEN g <= 200 THEN repeat(g || 'long', 20000) END FROM generate_series(1, 60000) g;
+VACUUM (FREEZE, ANALYZE) va_long;
+CALL va_seal('va_long');
+SELECT va('SELECT k % 3, sum(w), avg(w), sum(w - 1e20), sum(-w) FROM va_long GROUP BY 1');
+SELECT * FROM va_memory('SELECT k % 3, sum(w) FROM va_long GROUP BY 1');
+SELECT va('SELECT md5(s), count(*), min(k) FROM va_long GROUP BY s');
+SELECT * FROM va_memory('SELECT count(*) FROM va_long WHERE k <= 300 GROUP BY s');
 -- distinct values, too
 SELECT va('SELECT count(DISTINCT k), count(DISTINCT s), count(DISTINCT n) FROM va_many');
 SELECT va('SELECT id % 10, count(DISTINCT k), count(DISTINCT s), sum(n) FROM va_many GROUP BY 1');
 SELECT va('SELECT k, count(DISTINCT s), count(*) FROM va_many GROUP BY k');
+SELECT va('SELECT count(DISTINCT array_append(ARRAY[k], 1)), count(DISTINCT array_append(ARRAY[s], s)) FROM va_many');
 SELECT va('SELECT x.i, g.* FROM generate_series(1, 3) x(i), LATERAL (SELECT count(DISTINCT k), count(DISTINCT s) FROM va_many WHERE id % x.i = 0) g');
 -- a rescan of it
 SELECT va('SELECT x.i, g.* FROM generate_series(1, 3) x(i), LATERAL (SELECT count(*), sum(c) FROM (SELECT k, count(*) AS c FROM va_many WHERE id % x.i = 0 GROUP BY k OFFSET 0) y) g');
@@ -322,6 +332,12 @@ SET ROLE regress_va_user;
 SELECT sum(va_secret(k)) FROM va_t;
 SELECT sum(va_plus(k)) FROM va_t;
 RESET ROLE;
+-- nor are keys compared by a function that the user may not call
+BEGIN;
+REVOKE EXECUTE ON FUNCTION int4eq(int, int) FROM PUBLIC;
+SET LOCAL ROLE regress_va_user;
+SELECT k, count(*) FROM va_t GROUP BY k;
+ROLLBACK;
 -- only rows that a policy shows are counted, and none is shown to a function first
 ALTER TABLE va_t ENABLE ROW LEVEL SECURITY;
 CREATE POLICY va_policy ON va_t USING (k < 2);
@@ -333,7 +349,7 @@ SELECT k, count(*) FROM va_t WHERE va_leak(k) GROUP BY k ORDER BY k;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM va_t WHERE s LIKE 's1%' AND va_leak(k);
 RESET ROLE;
 
-DROP TABLE va_t, va_f, va_n, va_toast, va_many;
+DROP TABLE va_t, va_f, va_n, va_toast, va_many, va_long;
 DROP FUNCTION va(text), va_run(text), va_memory(text), va_plus(int), va_secret(int), va_leak(int);
 DROP PROCEDURE va_seal(regclass);
 DROP ROLE regress_va_user;

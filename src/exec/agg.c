@@ -476,19 +476,36 @@ add_scaled(NumericSum *state, int64 value, int scale)
 	return true;
 }
 
+/*
+ * Add a value that does not fit.  numeric_add() leaves a copy of its argument
+ * behind, unless that has a long header: it must not stay with the states.
+ */
 static void
-add_rest(OmenAgg *agg, NumericSum *state, Datum value)
+add_rest(OmenAgg *agg, OmenProgram *program, NumericSum *state, Datum value)
 {
-	MemoryContext old = MemoryContextSwitchTo(agg->mcxt);
+	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
+	MemoryContext old = MemoryContextSwitchTo(scratch);
 	Datum		sum = state->rest;
 
-	if (sum == (Datum) 0)
-		state->rest = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-	else
-	{
-		state->rest = DirectFunctionCall2(numeric_add, sum, value);
+	if (sum != (Datum) 0)
+		value = DirectFunctionCall2(numeric_add, sum, value);
+	MemoryContextSwitchTo(agg->mcxt);
+	state->rest = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	if (sum != (Datum) 0)
 		pfree(DatumGetPointer(sum));
-	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(scratch);
+}
+
+/* The same of value / 10^scale */
+static void
+add_rest_scaled(OmenAgg *agg, OmenProgram *program, NumericSum *state,
+				int64 value, int scale)
+{
+	MemoryContext old =
+		MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+
+	add_rest(agg, program, state, omen_scaled_to_numeric(value, scale));
 	MemoryContextSwitchTo(old);
 }
 
@@ -530,9 +547,8 @@ advance_sum_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 		FOR_VALUES(&scaled, NumericSum,
 				   state->count++;
 				   if (!add_scaled(state, scaled.values[i], scaled.scale))
-				   add_rest(agg, state,
-							omen_scaled_to_numeric(scaled.values[i],
-												   scaled.scale)));
+				   add_rest_scaled(agg, program, state, scaled.values[i],
+								   scaled.scale));
 		return;
 	}
 
@@ -542,7 +558,7 @@ advance_sum_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			   state->count++;
 			   if (!omen_numeric_to_scaled(vec->values[i], &value, &scale) ||
 				   !add_scaled(state, value, scale))
-			   add_rest(agg, state, vec->values[i]));
+			   add_rest(agg, program, state, vec->values[i]));
 }
 
 static Datum

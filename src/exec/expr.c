@@ -26,9 +26,12 @@
 
 static OmenExpr *compile(OmenProgram *program, Expr *node);
 
-/* As ExecInitFunc() */
-static void
-check_function_privilege(Oid funcid)
+/*
+ * omen_check_function_privilege: may the user call a function?  As
+ * ExecInitFunc() and others.
+ */
+void
+omen_check_function_privilege(Oid funcid)
 {
 	AclResult	aclresult = object_aclcheck(ProcedureRelationId, funcid,
 											GetUserId(), ACL_EXECUTE);
@@ -646,7 +649,7 @@ compile_function(OmenProgram *program, Expr *node, Oid funcid, Oid collation,
 		flinfo->fn_retset || flinfo->fn_stats < pgstat_track_functions)
 		return compile_rows(program, node);
 
-	check_function_privilege(funcid);
+	omen_check_function_privilege(funcid);
 	fmgr_info_set_expr((Node *) node, flinfo);
 	expr = compile_args(program, node, eval_function, args);
 	expr->flinfo = flinfo;

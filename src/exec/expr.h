@@ -114,6 +114,7 @@ extern void omen_program_next_batch(OmenProgram *program);
  * execute its functions.
  */
 extern OmenExpr *omen_expr_compile(OmenProgram *program, Expr *node);
+extern void omen_check_function_privilege(Oid funcid);
 
 static inline OmenVec *
 omen_expr_eval(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,

@@ -262,15 +262,19 @@ float_bits(float8 value)
 	return bits;
 }
 
-/* Bytes of a varlena, detoasted in CurrentMemoryContext if need be */
+/*
+ * Bytes of a varlena.  If it has to be detoasted, *copy is what the caller frees
+ * afterwards, else NULL: a batch of long values would not fit in memory.
+ */
 static inline const char *
-get_bytes(const OmenKey *key, Datum value, Size *length)
+get_bytes(const OmenKey *key, Datum value, Size *length, void **copy)
 {
 	struct varlena *p = (struct varlena *) DatumGetPointer(value);
 	const char *data;
 
+	*copy = NULL;
 	if (unlikely(omen_is_toasted(p)))
-		p = PG_DETOAST_DATUM_PACKED(value);
+		*copy = p = PG_DETOAST_DATUM_PACKED(value);
 	data = VARDATA_ANY(p);
 	*length = VARSIZE_ANY_EXHDR(p);
 	if (key->kind == OMEN_KEY_BPCHAR)
@@ -302,6 +306,7 @@ hash_column(const OmenKey *key, const OmenVec *vec, const uint16 *sel,
 	const bool *isnull = vec->isnull;
 	Size		length;
 	const char *bytes;
+	void	   *copy;
 
 	switch (key->kind)
 	{
@@ -316,8 +321,10 @@ hash_column(const OmenKey *key, const OmenVec *vec, const uint16 *sel,
 			break;
 		case OMEN_KEY_BYTES:
 		case OMEN_KEY_BPCHAR:
-			HASH_ROWS(bytes = get_bytes(key, value, &length);
-					  h = hash_bytes_fast(bytes, length));
+			HASH_ROWS(bytes = get_bytes(key, value, &length, &copy);
+					  h = hash_bytes_fast(bytes, length);
+					  if (unlikely(copy != NULL))
+					  pfree(copy));
 			break;
 		case OMEN_KEY_FIXED:
 			HASH_ROWS(h = hash_bytes_fast(DatumGetPointer(value),
@@ -338,6 +345,9 @@ values_equal(const OmenKey *key, Datum a, Datum b)
 	const char *pb;
 	Size		na;
 	Size		nb;
+	void	   *copy_a;
+	void	   *copy_b;
+	bool		result;
 
 	switch (key->kind)
 	{
@@ -349,9 +359,14 @@ values_equal(const OmenKey *key, Datum a, Datum b)
 			return float_bits(DatumGetFloat4(a)) == float_bits(DatumGetFloat4(b));
 		case OMEN_KEY_BYTES:
 		case OMEN_KEY_BPCHAR:
-			pa = get_bytes(key, a, &na);
-			pb = get_bytes(key, b, &nb);
-			return na == nb && memcmp(pa, pb, na) == 0;
+			pa = get_bytes(key, a, &na, &copy_a);
+			pb = get_bytes(key, b, &nb, &copy_b);
+			result = na == nb && memcmp(pa, pb, na) == 0;
+			if (unlikely(copy_a != NULL))
+				pfree(copy_a);
+			if (unlikely(copy_b != NULL))
+				pfree(copy_b);
+			return result;
 		case OMEN_KEY_FIXED:
 			return memcmp(DatumGetPointer(a), DatumGetPointer(b),
 						  key->typlen) == 0;
@@ -446,10 +461,8 @@ new_group(OmenGroups *groups, OmenVec **keys, int i)
 		OmenGroupNulls(groups, group)[c] = isnull;
 		if (isnull)
 			OmenGroupKeys(group)[c] = (Datum) 0;
-		else if (key->typlen == -1)
-			OmenGroupKeys(group)[c] =
-				PointerGetDatum(PG_DETOAST_DATUM_COPY(keys[c]->values[i]));
 		else
+			/* toasted values as they are, as the row path keeps them */
 			OmenGroupKeys(group)[c] = datumCopy(keys[c]->values[i],
 												key->typbyval, key->typlen);
 	}

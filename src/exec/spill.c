@@ -23,7 +23,8 @@
  *
  * A row is its length, a bitmap of nulls, and the values as in a heap tuple, in
  * the order of attribute numbers.  Values are copied as they are: toast
- * pointers stay pointers, as the query's snapshot keeps what they point to.
+ * pointers stay pointers, as the query's snapshot keeps what they point to; but
+ * expanded objects, which are gone with the batch, are made flat.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -34,6 +35,7 @@
 #include "access/tupmacs.h"
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
+#include "utils/expandeddatum.h"
 #include "utils/logtape.h"
 #include "utils/memutils.h"
 
@@ -170,6 +172,7 @@ form_row(OmenSpill *spill, OmenBatch *batch, int i)
 		const OmenVec *vec = &batch->columns[attno - 1];
 		Datum		value;
 		const char *pointer;
+		ExpandedObjectHeader *expanded = NULL;
 		Size		start;
 		Size		length;
 
@@ -183,6 +186,11 @@ form_row(OmenSpill *spill, OmenBatch *batch, int i)
 		start = att_align_nominal(at, att->attalign);
 		if (att->attlen > 0)
 			length = att->attlen;
+		else if (att->attlen == -1 && VARATT_IS_EXTERNAL_EXPANDED(pointer))
+		{
+			expanded = DatumGetEOHP(value);
+			length = EOH_get_flat_size(expanded);
+		}
 		else if (att->attlen == -1)
 		{
 			length = VARSIZE_ANY(pointer);
@@ -197,6 +205,8 @@ form_row(OmenSpill *spill, OmenBatch *batch, int i)
 		memset(spill->row + at, 0, start - at);
 		if (att->attbyval)
 			store_att_byval(spill->row + start, value, att->attlen);
+		else if (expanded)
+			EOH_flatten_into(expanded, spill->row + start, length);
 		else
 			memcpy(spill->row + start, pointer, length);
 		at = start + length;

@@ -148,6 +148,8 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 						   list_nth_oid(eqops, n),
 						   exprCollation((Node *) expr)))
 			elog(ERROR, "group key %d cannot be grouped on vectors", n + 1);
+		/* as ExecBuildGroupingEqual() */
+		omen_check_function_privilege(get_opcode(list_nth_oid(eqops, n)));
 	}
 	foreach(lc, aggrefs)
 	{
