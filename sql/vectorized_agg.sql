@@ -264,6 +264,12 @@ SET work_mem = '64kB';
 SELECT va('SELECT k, count(*), sum(n), min(s) FROM va_many GROUP BY k');
 SELECT va('SELECT s, count(*), avg(n), max(id) FROM va_many GROUP BY s');
 SELECT va('SELECT count(*), sum(c), max(c) FROM (SELECT k, s, count(*) AS c FROM va_many GROUP BY k, s) g');
+-- of a selection of rows
+SELECT va('SELECT k, count(*), sum(n), avg(n), min(s) FILTER (WHERE n > 100) FROM va_many WHERE id % 3 = 0 GROUP BY k');
+BEGIN;
+UPDATE va_many SET n = n + 1;
+SELECT va('SELECT k, count(*), sum(n), avg(n), min(s) FILTER (WHERE n > 100) FROM va_many WHERE id % 3 = 0 GROUP BY k');
+ROLLBACK;
 -- memory stays near hash_mem, and rows went to files
 CREATE FUNCTION va_memory(q text) RETURNS TABLE (spilled bool, bounded bool, disk bool) LANGUAGE plpgsql AS
 $$
