@@ -527,7 +527,9 @@ sub atom
 	}
 	return "$x IS " . pick('', 'NOT ') . 'NULL' if $k <= 66;
 	return "$x IS " . pick('', 'NOT ') . 'DISTINCT FROM ' . (chance(20) ? 'NULL' : lit($t)) if $k <= 69;
-	if ($k <= 77 && ($class eq 'text' || $class eq 'bpchar'))
+	# (an error under a nondeterministic collation, and only for rows that other
+	# conditions leave: see random_query())
+	if ($k <= 77 && ($class eq 'text' || $class eq 'bpchar') && !$c->{nondeterministic})
 	{
 		return "$x " . pick('LIKE', 'LIKE', 'NOT LIKE', 'ILIKE') . ' ' . lit('text', pick('v%', '%1%', 'x_', '%a', '', '%', 'c1%', 'A%', 'http://%q=3', 'v1\\%', '%example%7%', 'ab%')) if chance(80);
 		return "$x ~ " . lit('text', pick('^v[0-3]', '5$', 'a.b'));
@@ -535,7 +537,9 @@ sub atom
 	if ($k <= 84)
 	{
 		my $o = some_col($r, $class eq 'bpchar' ? 'text|bpchar' : $class =~ /^(int|float|numeric)$/ ? 'int|float|numeric' : $class);
-		return "$x " . pick(@cmp) . ' ' . col($r, $o) if $o && ($class ne 'other' || $o->{type} eq $t);
+		# (two collations are in conflict, which is an error as above)
+		my $conflict = $o && $o->{collation} && $c->{collation} && $o->{collation} ne $c->{collation};
+		return "$x " . pick(@cmp) . ' ' . col($r, $o) if $o && !$conflict && ($class ne 'other' || $o->{type} eq $t);
 		return "$x IS NOT NULL";
 	}
 	if ($k <= 93)
@@ -714,6 +718,14 @@ sub random_query
 		$list = '*' if chance(6);
 		$list = pick("$t->{name}\::text", "$t->{name}", 'ctid, id', 'tableoid::regclass, id', 'xmin IS NULL, id', "$t->{name} IS NULL", "row($simple[0], id)") if chance(6);
 		return { sql => "SELECT $list FROM $t->{name}" . where($r, $tables) };
+	}
+	my @nondeterministic = cols_of($r, sub { $_[0]{nondeterministic} });
+	if ($k <= 160 && @nondeterministic)
+	{
+		# nothing else may decide whether the condition is evaluated
+		my $c = pick(@nondeterministic);
+		my $list = pick("count(*), min(id)", "id, $c->{name}", "$c->{name}, count(*)");
+		return { sql => "SELECT $list FROM $t->{name} WHERE $c->{name} " . pick("LIKE 'v%'", "NOT LIKE '%1%'", "ILIKE 'A%'", "~ '^v[0-3]'") . ($list =~ /, count/ ? " GROUP BY $c->{name}" : ''), order_sensitive => 1 };
 	}
 	if ($k <= 190)
 	{

@@ -229,7 +229,8 @@ sub make_tables
 		my $t = splice(@tables, rnd(0, $#tables), 1);
 		$s .= "DROP TABLE $t->{name} CASCADE;\n";
 	}
-	while (@tables < 2 || (@tables < 4 && chance(30)))
+	# the aggregation is for single tables: of these there are always some
+	while (@tables < 2 || grep({ !$_->{partitioned} && !$_->{inherited} } @tables) < 2 || (@tables < 4 && chance(30)))
 	{
 		my ($t, @sql) = new_table(pick(300, 1000, 2000, 3000, 5000, 9000));
 		push @tables, $t;
