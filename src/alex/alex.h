@@ -576,6 +576,8 @@ typedef struct xl_alex_reuse
 	RelFileLocator node;
 	BlockNumber block;
 	FullTransactionId latestRemovedFullXid;
+	uint8		catalog;		/* logical decoding may look at the table */
+	uint8		unused[7];
 } xl_alex_reuse;
 
 /* ----------------------------------------------------------------

@@ -12,6 +12,7 @@
 
 #include "access/xlog.h"
 #include "access/xloginsert.h"
+#include "catalog/catalog.h"
 #include "catalog/pg_index.h"
 #include "storage/buf_internals.h"
 #include "storage/indexfsm.h"
@@ -315,6 +316,27 @@ alex_page_recyclable(Page page)
 }
 
 /*
+ * May logical decoding look at the index's table?  The caller has the table open
+ * and locked, but not at hand: splits are also finished by who comes by.
+ */
+static bool
+table_is_for_decoding(Relation rel)
+{
+	Relation	heap;
+	bool		result;
+
+	if (!XLogLogicalInfoActive())
+		return false;
+	heap = RelationIdGetRelation(rel->rd_index->indrelid);
+	if (!RelationIsValid(heap))
+		elog(ERROR, "could not open relation with OID %u",
+			 rel->rd_index->indrelid);
+	result = RelationIsAccessibleInLogicalDecoding(heap);
+	RelationClose(heap);
+	return result;
+}
+
+/*
  * Get a page to initialise: one from the free space map, or a new one.
  * Returned pinned, exclusively locked, with old or no contents; the caller
  * may hold locks on other pages, so pages from the map are locked
@@ -356,6 +378,7 @@ alex_new_buffer(Relation rel)
 				xlrec.node = rel->rd_locator;
 				xlrec.block = block;
 				xlrec.latestRemovedFullXid = alex_header(page)->safexid;
+				xlrec.catalog = table_is_for_decoding(rel);
 				XLogBeginInsert();
 				XLogRegisterData((char *) &xlrec, sizeof(xlrec));
 				XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_REUSE);

@@ -460,7 +460,7 @@ alex_redo(XLogReaderState *record)
 					(xl_alex_reuse *) XLogRecGetData(record);
 
 				omen_resolve_conflict_full(xlrec->latestRemovedFullXid,
-										   false, xlrec->node);
+										   xlrec->catalog != 0, xlrec->node);
 			}
 			break;
 		case XLOG_ALEX_META:
@@ -514,9 +514,10 @@ alex_desc(StringInfo buf, XLogReaderState *record)
 			break;
 		case XLOG_ALEX_VACUUM:
 		case XLOG_ALEX_DELETE:
-			appendStringInfo(buf, "latestRemovedXid %u, nslots %u",
+			appendStringInfo(buf, "latestRemovedXid %u, nslots %u, catalog %u",
 							 ((xl_alex_remove *) rec)->latestRemovedXid,
-							 ((xl_alex_remove *) rec)->nslots);
+							 ((xl_alex_remove *) rec)->nslots,
+							 ((xl_alex_remove *) rec)->catalog);
 			break;
 		case XLOG_ALEX_UNLINK:
 			{
@@ -533,11 +534,12 @@ alex_desc(StringInfo buf, XLogReaderState *record)
 			{
 				xl_alex_reuse *xlrec = (xl_alex_reuse *) rec;
 
-				appendStringInfo(buf, "rel %u/%u/%u, block %u, latestRemovedXid %u:%u",
+				appendStringInfo(buf, "rel %u/%u/%u, block %u, latestRemovedXid %u:%u, catalog %u",
 								 xlrec->node.spcOid, xlrec->node.dbOid,
 								 xlrec->node.relNumber, xlrec->block,
 								 EpochFromFullTransactionId(xlrec->latestRemovedFullXid),
-								 XidFromFullTransactionId(xlrec->latestRemovedFullXid));
+								 XidFromFullTransactionId(xlrec->latestRemovedFullXid),
+								 xlrec->catalog);
 				break;
 			}
 		case XLOG_ALEX_META:
