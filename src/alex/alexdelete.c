@@ -258,7 +258,9 @@ first_block_cmp(const void *a, const void *b)
 /*
  * The table gives up at the first block where nothing can go, which may be the
  * one that has the current versions.  So ask once more, for the blocks that
- * have the first of several entries of most keys.
+ * have the first of several entries of most keys.  One request for each of
+ * them: none is to be left out because another brings nothing, and a request
+ * that is not bottom-up has to have an entry that is known to be dead.
  */
 static void
 delete_first(Relation rel, Relation heapRel, Buffer buf)
@@ -272,7 +274,6 @@ delete_first(Relation rel, Relation heapRel, Buffer buf)
 	FirstBlock *firsts;
 	int			nfirsts = 0;
 	int			last = -1;
-	TM_IndexDeleteOp op;
 
 	for (int slot = alex_leaf_next_used(page, 0); slot < nslots;
 		 slot = alex_leaf_next_used(page, slot + 1))
@@ -296,24 +297,22 @@ delete_first(Relation rel, Relation heapRel, Buffer buf)
 		firsts[nfirsts - 1].count++;
 	}
 	qsort(firsts, nfirsts, sizeof(FirstBlock), first_block_cmp);
-	nfirsts = Min(nfirsts, FIRST_BLOCKS);
 
-	begin_request(&op, rel, buf);
-	for (int slot = alex_leaf_next_used(page, 0); slot < nslots;
-		 slot = alex_leaf_next_used(page, slot + 1))
+	for (int i = 0; i < Min(nfirsts, FIRST_BLOCKS); i++)
 	{
-		BlockNumber block = ItemPointerGetBlockNumberNoCheck(&tids[slot]);
+		TM_IndexDeleteOp op;
 
-		for (int i = 0; i < nfirsts; i++)
+		begin_request(&op, rel, buf);
+		op.bottomup = true;
+		op.bottomupfreespace = BLCKSZ;
+		for (int slot = alex_leaf_next_used(page, 0); slot < nslots;
+			 slot = alex_leaf_next_used(page, slot + 1))
 		{
-			if (firsts[i].block == block)
-			{
-				add_to_request(&op, page, slot, false, false);
-				break;
-			}
+			if (ItemPointerGetBlockNumberNoCheck(&tids[slot]) == firsts[i].block)
+				add_to_request(&op, page, slot, false, true);
 		}
+		end_request(&op, rel, heapRel, buf);
 	}
-	end_request(&op, rel, heapRel, buf);
 	pfree(blocks);
 	pfree(firsts);
 }
