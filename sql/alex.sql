@@ -202,8 +202,7 @@ RESET enable_hashjoin;
 RESET enable_nestloop;
 RESET enable_material;
 
--- uniqueness; up to 17 with a warning, see alex_reserved
-SET client_min_messages = error;
+-- uniqueness
 CREATE TABLE alex_uniq (a int, b text);
 CREATE UNIQUE INDEX alex_uniq_a ON alex_uniq USING alex (a) INCLUDE (b);
 INSERT INTO alex_uniq SELECT i, 'row ' || i FROM generate_series(1, 1000) i;
