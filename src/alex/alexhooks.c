@@ -289,20 +289,6 @@ can_replace(IndexStmt *stmt, const char *queryString)
 		alex_kind_of_type(getBaseType(type)) != ALEX_KIND_INVALID;
 }
 
-static void
-call_process_utility(PlannedStmt *pstmt, const char *queryString,
-					 bool readOnlyTree, ProcessUtilityContext context,
-					 ParamListInfo params, QueryEnvironment *queryEnv,
-					 DestReceiver *dest, QueryCompletion *qc)
-{
-	if (prev_process_utility)
-		prev_process_utility(pstmt, queryString, readOnlyTree, context,
-							 params, queryEnv, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
-								params, queryEnv, dest, qc);
-}
-
 /* Run a command that may make foreign keys. */
 static void
 process_with_foreign(AlexForeign *foreign, PlannedStmt *pstmt,
@@ -315,7 +301,7 @@ process_with_foreign(AlexForeign *foreign, PlannedStmt *pstmt,
 
 	PG_TRY();
 	{
-		call_process_utility(pstmt, queryString, readOnlyTree, context,
+		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
 	}
 	PG_CATCH();
@@ -350,7 +336,7 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 		process_with_foreign(&foreign, pstmt, queryString, readOnlyTree,
 							 context, params, queryEnv, dest, qc);
 	else
-		call_process_utility(pstmt, queryString, readOnlyTree, context,
+		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
 }
 
@@ -403,7 +389,8 @@ alex_hooks_install(void)
 		ExecutorStart_hook = alex_executor_start;
 		omen_install_executor_run(alex_executor_run);
 	}
-	prev_process_utility = ProcessUtility_hook;
+	prev_process_utility = ProcessUtility_hook ? ProcessUtility_hook :
+		standard_ProcessUtility;
 	ProcessUtility_hook = alex_process_utility;
 	prev_get_relation_info = get_relation_info_hook;
 	get_relation_info_hook = alex_get_relation_info;

@@ -232,20 +232,6 @@ may_manage_database(Node *parsetree, Oid dbid)
 	return result;
 }
 
-static void
-call_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
-					bool readOnlyTree, ProcessUtilityContext context,
-					ParamListInfo params, QueryEnvironment *queryEnv,
-					DestReceiver *dest, QueryCompletion *qc)
-{
-	if (prev_ProcessUtility)
-		prev_ProcessUtility(pstmt, queryString, readOnlyTree, context,
-							params, queryEnv, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
-								params, queryEnv, dest, qc);
-}
-
 /* ProcessUtility hook: keep our workers and files out of core's way */
 static void
 omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
@@ -285,7 +271,7 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 	if (!OidIsValid(dbid) || RecoveryInProgress() || IsBinaryUpgrade ||
 		!may_manage_database(parsetree, dbid))
 	{
-		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+		prev_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 							params, queryEnv, dest, qc);
 		return;
 	}
@@ -295,7 +281,7 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 		omen_workers_keep_out(dbid);
 		if (IsA(parsetree, CreatedbStmt) || IsA(parsetree, AlterDatabaseStmt))
 			refuse_sealed_database(dbname, IsA(parsetree, CreatedbStmt));
-		call_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+		prev_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 							params, queryEnv, dest, qc);
 	}
 	PG_FINALLY();
@@ -309,6 +295,7 @@ omen_ProcessUtility(PlannedStmt *pstmt, const char *queryString,
 void
 omen_table_install_hooks(void)
 {
-	prev_ProcessUtility = ProcessUtility_hook;
+	prev_ProcessUtility = ProcessUtility_hook ? ProcessUtility_hook :
+		standard_ProcessUtility;
 	ProcessUtility_hook = omen_ProcessUtility;
 }

@@ -371,12 +371,8 @@ guard_process_utility(PlannedStmt *pstmt, const char *queryString,
 {
 	if (omen_any_owned_file() && IsTransactionState())
 		check_command(pstmt->utilityStmt);
-	if (prev_process_utility)
-		prev_process_utility(pstmt, queryString, readOnlyTree, context,
-							 params, queryEnv, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
-								params, queryEnv, dest, qc);
+	prev_process_utility(pstmt, queryString, readOnlyTree, context, params,
+						 queryEnv, dest, qc);
 }
 
 /*
@@ -407,6 +403,7 @@ omen_guard_install_hooks(void)
 	get_relation_info_hook = guard_get_relation_info;
 	prev_executor_start = ExecutorStart_hook;
 	ExecutorStart_hook = guard_executor_start;
-	prev_process_utility = ProcessUtility_hook;
+	prev_process_utility = ProcessUtility_hook ? ProcessUtility_hook :
+		standard_ProcessUtility;
 	ProcessUtility_hook = guard_process_utility;
 }
