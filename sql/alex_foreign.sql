@@ -74,6 +74,14 @@ BEGIN;
 SELECT fails();
 ALTER TABLE f3 ADD z int REFERENCES p (a);
 COMMIT;
+-- (oldest first; also where the command has not touched the table itself)
+UPDATE p SET d = 1 WHERE a = 3;
+\set VERBOSITY terse
+CREATE TABLE nothing (x text REFERENCES p (a));
+\set VERBOSITY default
+INSERT INTO p (a, b, d) VALUES (3, 3, 1);
+ALTER TABLE IF EXISTS nothing ADD FOREIGN KEY (x) REFERENCES p (a);
+INSERT INTO p (a, b, d) VALUES (3, 3, 1);
 -- names that cannot be resolved are the command's own errors
 ALTER TABLE IF EXISTS nothing ADD FOREIGN KEY (x) REFERENCES nowhere.p (a);
 CREATE TABLE nothing (x int REFERENCES nowhere.p (a));
