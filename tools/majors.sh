@@ -189,6 +189,12 @@ make_root() {
 	local major=$1 suite=$2 script log=$LOGS/$1-root.log
 	root=$ROOTS/$suite-$major
 	reason=""
+	# one library at a time is installed in a root
+	exec 8>"$root.lock"
+	if ! flock -n 8; then
+		say "majors: another run uses $root: waiting for it"
+		flock 8
+	fi
 	[ -z "${FRESH:-}" ] || rm -rf --one-file-system "$root"
 	if [ ! -d "$root" ]; then
 		say "majors: making a root of $suite in $root"
