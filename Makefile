@@ -19,12 +19,16 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 OMEN_HEADERS = $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 
 PG_CPPFLAGS = -I$(srcdir)/src
+# what is not marked PGDLLEXPORT is hidden in every major, as it is from 16 on
+PG_CPPFLAGS += -fvisibility=hidden '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type
 ifneq (,$(findstring clang,$(CC)))
 # the server was configured for gcc: its headers, and its flags
 PG_CFLAGS += -Wno-ignored-attributes -Wno-unknown-warning-option \
 	-Wno-ignored-optimization-argument
+# comparisons of the vectorised nodes have no branches
+PG_CFLAGS += -Wno-bitwise-instead-of-logical
 endif
 SHLIB_LINK = -lzstd -llz4
 

@@ -23,6 +23,8 @@
  *						logical decoding: omen_resolve_conflict() (here)
  * HeapKeyTest()	16	a function: omen_heap_key_test() (here)
  * statistics		16	n_live_tuples is live_tuples (here)
+ * symbols			16	hidden unless marked PGDLLEXPORT: the Makefiles hide
+ *						them in 15, too; PG_FUNCTION_INFO_V1() marks (here)
  * prune + freeze	17	one function and one WAL record: compat_heap.c
  * processes		17	numbered from 0 by MyProcNumber; older majors' numbers
  *						by macros (here)
@@ -81,6 +83,7 @@
 
 #if PG_VERSION_NUM < 160000
 
+#include "fmgr.h"
 #include "storage/relfilenode.h"
 #include "utils/relfilenodemap.h"
 
@@ -104,6 +107,19 @@
 
 /* Which indexes an update needs entries in: all of them, or none */
 typedef bool TU_UpdateIndexes;
+
+/* 16's, which marks the function for export, not only what describes it */
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record * CppConcat(pg_finfo_,funcname)(void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_,funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = { 1 }; \
+	return &my_finfo; \
+} \
+extern int no_such_variable
 
 #else
 

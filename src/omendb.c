@@ -26,7 +26,7 @@
 
 PG_MODULE_MAGIC;
 
-void		_PG_init(void);
+PGDLLEXPORT void _PG_init(void);
 
 bool		omen_preloaded = false;
 
