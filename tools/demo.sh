@@ -169,7 +169,8 @@ compare "range of 5,001 rows, two columns" "SELECT count(*), sum(size_bytes) FRO
 compare "sum of one column, all rows" "SELECT sum(installed_kb) FROM TABLE"
 compare "group by section, all rows" "SELECT section, count(*), avg(installed_kb) FROM TABLE GROUP BY section"
 tell "Sums over all rows take longer than on heap: values are decoded from chunks, then handed" \
-	"to PostgreSQL's executor row by row; this version has no executor that adds up whole vectors."
+	"to PostgreSQL's executor row by row. Vectorised execution (omendb.enable_vectorized_scan," \
+	"omendb.enable_vectorized_agg) is off by default, and was off here."
 
 # ---- write ---------------------------------------------------------------
 
