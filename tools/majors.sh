@@ -13,7 +13,8 @@
 #
 # The short form: build with -Werror, regress, isolation, the TAP files named
 # below, and few statements of the differential suite.  FULL=1: every suite,
-# 100 kills in 002, and the conformance suites in all modes.
+# 100 kills in 002, and the conformance suites in the modes normal, stress,
+# stress1 and alex.
 #
 # What cannot be had (no network, a suite without the packages, no root) is
 # reported as skipped, never as passed.  The last line counts the tests of all
@@ -259,7 +260,7 @@ run_major() {
 	mkdir -p "$LOGS/$major"
 	environment=(PGVERSION="$major" LOGS="/logs/$major" OMENDB_CACHE=/var/cache/omendb)
 	if [ -n "${FULL:-}" ]; then
-		suites=${MAJORS_SUITES:-regress isolation tap differential fuzz conformance}
+		suites=${MAJORS_SUITES:-regress isolation tap differential vector fuzz conformance}
 		tap=${MAJORS_TAP:-}
 		environment+=(KILLS="${KILLS:-100}" BACKUPS="${BACKUPS:-5}"
 			CONFORMANCE_MODES="${CONFORMANCE_MODES:-normal stress stress1 alex}")
