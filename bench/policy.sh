@@ -90,5 +90,8 @@ space() {
 		sleep "$PAUSE"
 		echo "| $round | $(ask "SELECT pg_relation_size('omendb') / 8192") | $after | $(ask "$cold") | $(space omendb) | $(space heap) |"
 	done
+	echo
+	echo "Row groups of $(ask 'SHOW omendb.row_group_blocks') blocks, omendb.seal_delay $(ask 'SHOW omendb.seal_delay') (sealed anew at the earliest five times that after the last"
+	echo "time); the last row group, which is not full, stays hot. ROWS=$ROWS PAUSE=$PAUSE; load average when it ended: $(cut -d' ' -f1-3 /proc/loadavg)."
 } | tee "$RESULTS/policy.md"
 stop_server bench
