@@ -18,7 +18,6 @@ my $node = omen_node(
 	'lost',
 	'omendb.row_group_blocks' => 16,
 	'omendb.reclaim_space' => 'off',
-
 	'omendb.trash_retention' => "'1h'",
 	'autovacuum' => 'off',
 	# nothing reaches the disk but by a checkpoint
@@ -88,6 +87,7 @@ for my $end (@ends)
 	$node->stop('immediate');
 	$lose->($node, $lsn);
 	$node->start;
+	is(sql('SELECT count(*) FROM h WHERE v <> 0'), 0, "$how, re-sealed: heap has lost the updates");
 	is(groups('o'), $reclaim eq 'off' ? $before : $after,
 		"$how, re-sealed: the headers name what they named on disk");
 	# the updated rows are on disk then, and their index entries are not
