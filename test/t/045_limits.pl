@@ -223,7 +223,13 @@ SKIP:
 			my $text = eval { slurp_file($status) } // next;
 			$threads += $1 if $text =~ /^Uid:\s+$>\s/m && $text =~ /^Threads:\s+(\d+)/m;
 		}
-		my $limit = $threads + $more;
+		# The limit also counts what the user has in other namespaces: where can a
+		# shell, which is one more, have a child?
+		my $shell = $threads + 2;
+		$shell++
+		  while $shell < $threads + 5000
+		  && system("prlimit --nproc=$shell: sh -c '(true); :' 2>/dev/null") != 0;
+		my $limit = $shell - 2 + $more;
 		system('prlimit', "--nproc=$limit:", 'pg_ctl', '-w', '-t', 20, '-s', '-D', $node->data_dir, '-l', $node->logfile, 'start');
 		$node->_update_pid(-1);
 		next unless defined $node->{_pid};
