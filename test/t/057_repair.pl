@@ -27,6 +27,7 @@ sub make_node
 	$node->init(
 		allows_streaming => 1,
 		extra => $checksums ? ['--data-checksums'] : []);
+	no_checksums($node) unless $checksums;
 	$node->append_conf('postgresql.conf',
 		omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off', 'wal_keep_size' => "'512MB'"));
 	$node->start;

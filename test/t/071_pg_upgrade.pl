@@ -73,6 +73,8 @@ sub new_cluster
 	my ($name) = @_;
 	my $new = PostgreSQL::Test::Cluster->new($name);
 	$new->init(allows_streaming => 1);
+	# as the old one
+	no_checksums($new);
 	$new->append_conf('postgresql.conf', omen_conf(%settings));
 	return $new;
 }
