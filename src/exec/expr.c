@@ -24,8 +24,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-static OmenExpr *compile(OmenProgram *program, Expr *node);
-
 /*
  * omen_check_function_privilege: may the user call a function?  As
  * ExecInitFunc() and others.
@@ -628,7 +626,7 @@ compile_args(OmenProgram *program, Expr *node, OmenEval eval, List *args)
 	int			n = 0;
 
 	foreach(lc, args)
-		expr->args[n++] = compile(program, (Expr *) lfirst(lc));
+		expr->args[n++] = omen_expr_compile(program, (Expr *) lfirst(lc));
 	return expr;
 }
 
@@ -672,41 +670,62 @@ with_rows(OmenProgram *program, OmenExpr *expr)
 	return expr;
 }
 
+/*
+ * Put an expression where a WHEN of CASE x WHEN stands for x.  What else has such
+ * a place inside has it for itself.
+ */
+static Node *
+replace_case_test(Node *node, void *arg)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, CaseTestExpr))
+		return (Node *) copyObject(arg);
+	if (IsA(node, CaseExpr) && ((CaseExpr *) node)->arg != NULL)
+	{
+		CaseExpr   *inner = (CaseExpr *) copyObject(node);
+
+		inner->arg = (Expr *) replace_case_test((Node *) inner->arg, arg);
+		return (Node *) inner;
+	}
+	if (IsA(node, ArrayCoerceExpr))
+	{
+		ArrayCoerceExpr *inner = (ArrayCoerceExpr *) copyObject(node);
+
+		inner->arg = (Expr *) replace_case_test((Node *) inner->arg, arg);
+		return (Node *) inner;
+	}
+	return expression_tree_mutator(node, replace_case_test, arg);
+}
+
 static OmenExpr *
 compile_case(OmenProgram *program, CaseExpr *node)
 {
 	OmenExpr   *expr;
-	OmenExpr   *saved = program->case_arg;
-	OmenExpr   *arg = NULL;
+	Expr	   *defresult;
 	ListCell   *lc;
 	int			n = 0;
 
-	if (node->arg)
-	{
-		/* the operand is evaluated once for all WHENs, as a column would be */
-		if (!IsA(node->arg, Var))
-			return compile_rows(program, (Expr *) node);
-		arg = compile(program, node->arg);
-	}
+	/* x is evaluated once for all WHENs: only a column may be so for each */
+	if (node->arg && !IsA(node->arg, Var))
+		return compile_rows(program, (Expr *) node);
 	expr = make_expr(program, (Expr *) node, eval_case,
 					 2 * list_length(node->args) + 1);
-	program->case_arg = arg;
 	foreach(lc, node->args)
 	{
 		CaseWhen   *when = lfirst_node(CaseWhen, lc);
+		Node	   *condition = (Node *) when->expr;
 
-		program->case_arg = arg;
-		expr->args[n++] = compile(program, when->expr);
-		program->case_arg = saved;
-		expr->args[n++] = compile(program, when->result);
+		if (node->arg)
+			condition = replace_case_test(condition, node->arg);
+		expr->args[n++] = omen_expr_compile(program, (Expr *) condition);
+		expr->args[n++] = omen_expr_compile(program, when->result);
 	}
-	program->case_arg = saved;
-	if (node->defresult)
-		expr->args[n] = compile(program, node->defresult);
-	else
-		expr->args[n] = compile(program, (Expr *)
-								makeNullConst(node->casetype, -1,
-											  node->casecollid));
+	defresult = node->defresult;
+	if (defresult == NULL)
+		defresult = (Expr *) makeNullConst(node->casetype, -1,
+										   node->casecollid);
+	expr->args[n] = omen_expr_compile(program, defresult);
 	return with_rows(program, expr);
 }
 
@@ -719,18 +738,9 @@ is_scan_constant(Node *node)
 		!expression_returns_set(node);
 }
 
-static bool
-has_case_test(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, CaseTestExpr) || IsA(node, CoerceToDomainValue))
-		return true;
-	return expression_tree_walker(node, has_case_test, context);
-}
-
-static OmenExpr *
-compile(OmenProgram *program, Expr *node)
+/* See expr.h */
+OmenExpr *
+omen_expr_compile(OmenProgram *program, Expr *node)
 {
 	OmenExpr   *expr;
 
@@ -746,8 +756,7 @@ compile(OmenProgram *program, Expr *node)
 		expr->scaled = omen_scaled_constant;
 		return expr;
 	}
-	if (!IsA(node, CaseTestExpr) && is_scan_constant((Node *) node) &&
-		!has_case_test((Node *) node, NULL))
+	if (is_scan_constant((Node *) node))
 	{
 		expr = make_expr(program, node, eval_constant, 0);
 		expr->is_constant = true;
@@ -770,26 +779,13 @@ compile(OmenProgram *program, Expr *node)
 					expr->scaled = omen_scaled_column;
 				return expr;
 			}
-		case T_CaseTestExpr:
-			if (program->case_arg)
-				return program->case_arg;
-			break;
 		case T_RelabelType:
-			{
-				/* the same value under another type's name */
-				RelabelType *relabel = (RelabelType *) node;
-
-				if (!has_case_test((Node *) relabel->arg, NULL) ||
-					program->case_arg)
-					return compile(program, relabel->arg);
-				break;
-			}
+			/* the same value under another type's name */
+			return omen_expr_compile(program, ((RelabelType *) node)->arg);
 		case T_FuncExpr:
 			{
 				FuncExpr   *func = (FuncExpr *) node;
 
-				if (has_case_test((Node *) node, NULL) && !program->case_arg)
-					break;
 				return compile_function(program, node, func->funcid,
 										func->inputcollid, func->args);
 			}
@@ -797,8 +793,6 @@ compile(OmenProgram *program, Expr *node)
 			{
 				OpExpr	   *op = (OpExpr *) node;
 
-				if (has_case_test((Node *) node, NULL) && !program->case_arg)
-					break;
 				set_opfuncid(op);
 				return compile_function(program, node, op->opfuncid,
 										op->inputcollid, op->args);
@@ -850,12 +844,4 @@ compile(OmenProgram *program, Expr *node)
 			break;
 	}
 	return compile_rows(program, node);
-}
-
-/* See expr.h */
-OmenExpr *
-omen_expr_compile(OmenProgram *program, Expr *node)
-{
-	program->case_arg = NULL;
-	return compile(program, node);
 }

@@ -43,7 +43,6 @@ typedef struct OmenProgram
 	MemoryContext mcxt;			/* as long as the node */
 	uint64		scan_number;	/* differs after a rescan */
 	uint64		batch_number;
-	OmenExpr   *case_arg;		/* while compiling CASE x WHEN */
 
 	/* numeric columns of the batch at hand, by attribute number - 1 */
 	struct OmenScaledColumn *scaled;
