@@ -168,6 +168,11 @@ SET ROLE regress_vec_user;
 SELECT sum(a) FROM vec;
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION sum(int) TO PUBLIC;
+BEGIN;
+REVOKE EXECUTE ON FUNCTION int4eq FROM PUBLIC;
+SET LOCAL ROLE regress_vec_user;
+SELECT count(*) FROM vec WHERE a IN (1, 2);
+ROLLBACK;
 
 --
 -- Errors are those of the row path

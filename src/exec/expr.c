@@ -838,7 +838,14 @@ omen_expr_compile(OmenProgram *program, Expr *node)
 		case T_ScalarArrayOpExpr:
 			expr = omen_array_compile(program, (ScalarArrayOpExpr *) node);
 			if (expr)
+			{
+				ScalarArrayOpExpr *array = (ScalarArrayOpExpr *) node;
+
+				check_function_privilege(array->opfuncid);
+				if (OidIsValid(array->hashfuncid))
+					check_function_privilege(array->hashfuncid);
 				return expr;
+			}
 			break;
 		default:
 			break;
