@@ -151,6 +151,30 @@ RESET enable_partitionwise_aggregate;
 DROP TABLE vecpart;
 
 --
+-- Types that stand for others
+--
+-- zone maps of a domain over float8 are not in the order of floats, and those
+-- of a column that was a float when it was sealed are
+CREATE DOMAIN vecfloat AS float8;
+CREATE TYPE vecmood AS ENUM ('sad', 'glad');
+CREATE CAST (vecmood AS text) WITH INOUT AS IMPLICIT;
+CREATE TABLE vectype (id int, d vecfloat, f float8, m vecmood) USING omendb;
+INSERT INTO vectype SELECT i, i - 2000, i - 2000, CASE WHEN i % 3 = 0 THEN 'sad' ELSE 'glad' END::vecmood
+	FROM generate_series(1, 3000) i;
+SELECT pg_temp.freeze_and_seal('vectype');
+SELECT * FROM pg_temp.both('SELECT count(*) FILTER (WHERE true), min(id), max(id) FROM vectype WHERE d < -1500');
+SELECT * FROM pg_temp.both('SELECT id FROM vectype WHERE d = -7');
+SELECT * FROM pg_temp.both('SELECT count(*), min(d), max(d) FROM vectype WHERE d > -3.5 AND d <= 700');
+ALTER TABLE vectype ALTER d TYPE float8, ALTER f TYPE vecfloat;
+SELECT * FROM pg_temp.both('SELECT count(*), min(d), max(f) FROM vectype WHERE d BETWEEN -1500 AND -1400 AND f < -1450');
+-- the place of CASE's operand inside of what has no kernel
+SELECT * FROM pg_temp.both('SELECT sum(CASE m WHEN ''sad''::text THEN 1 WHEN ''glad''::text THEN 100000 END) FROM vectype');
+SELECT * FROM pg_temp.both('SELECT sum(CASE f WHEN 1 THEN 1 WHEN CASE id WHEN 2007 THEN 7 ELSE 8 END THEN 2 WHEN d + 0 THEN 10 END) FROM vectype WHERE id > 1990');
+DROP TABLE vectype;
+DROP TYPE vecmood CASCADE;
+DROP DOMAIN vecfloat;
+
+--
 -- Rights, and rows that are not for everybody
 --
 CREATE ROLE regress_vec_user;

@@ -72,12 +72,15 @@ typedef struct OmenBatch
 /*
  * A condition that a whole segment or vector may turn out not to meet: the
  * column's value, in the order of its zone map, must be in low .. high.  Rows
- * that have null do not meet it.
+ * that have null do not meet it.  A zone map of the other kind says nothing:
+ * what the column's type was when the rows were encoded decides whether
+ * it has images of floats, and of a domain over float8, for one, it has not.
  */
 typedef struct OmenZoneTest
 {
 	int			attno;
 	bool		empty;			/* no value meets it (a null constant) */
+	bool		is_float;		/* low and high are images of floats */
 	bool		large_float;	/* NaN, whose image may be the smallest, does */
 	int64		low;
 	int64		high;

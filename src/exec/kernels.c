@@ -520,6 +520,7 @@ omen_kernel_zone(OmenExpr *expr, OmenProgram *program, OmenZoneTest *test)
 
 	memset(test, 0, sizeof(*test));
 	test->attno = column->attno;
+	test->is_float = is_float;
 	datum = omen_expr_constant(constant, program, &isnull);
 	if (isnull)
 	{

@@ -486,7 +486,7 @@ zone_excludes(OmenSource *source, OmenSegmentReader *segment, int vector)
 			continue;
 		omen_segment_zone(segment, test->attno, vector, &zone);
 		if (zone.nnulls == zone.nrows ||
-			(zone.has_range &&
+			(zone.has_range && zone.is_float == test->is_float &&
 			 (zone.max < test->low || zone.min > test->high) &&
 			 !(test->large_float && zone.min < omen_float_image8(-get_float8_infinity()))))
 			return true;

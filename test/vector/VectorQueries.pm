@@ -50,6 +50,10 @@ my %types = (
 	float8 => { class => 'float',
 		gen => sub { return pick(spread(10, 100_000) . '::float8 / 8', h(1000) . '::float8 / 3', h(1000) . "::float8 * 1e30", float_special('float8')) },
 		lits => sub { return pick(rnd(-3, 10), rnd(0, 1000) . '.125', '0.1', 'NaN', 'Infinity', '-Infinity', '-0', '1e308', '1e-310', '3.3333333333333335') } },
+	# chunks have its values as integers, not as images of floats
+	'vq.dfloat' => { class => 'float',
+		gen => sub { return pick('(' . rnd(100, 900) . ' - g)::float8 / 4', '(' . rnd(100, 900) . ' - g)::float8 / 4', float_special('float8')) },
+		lits => sub { return pick(rnd(-130, 130), rnd(-100, 100) . '.25', '0', '-0', 'NaN', '-Infinity') } },
 	numeric => { class => 'numeric',
 		gen => sub { return pick('(' . h(100000) . ' / 7.0)', '(' . spread(9, 100) . ')::numeric', h(1000) . '::numeric(12,4)',
 			'CASE ' . h(12) . " WHEN 0 THEN 'NaN' WHEN 1 THEN 1e30 WHEN 2 THEN 1.00 WHEN 3 THEN 1.0 WHEN 4 THEN 1e-20 WHEN 5 THEN -0.000 ELSE " . h(100) . '::numeric END',
@@ -471,6 +475,7 @@ my %wider = (
 	int8 => [qw(int2 int4 int4 numeric float8)],
 	float4 => [qw(float8 float8 int4 numeric)],
 	float8 => [qw(float4 int8 int4 numeric)],
+	'vq.dfloat' => [qw(float8 float8 int4 numeric)],
 	numeric => [qw(int4 int8 float8)],
 	'numeric(15,2)' => [qw(int4 numeric numeric float8)],
 	'numeric(6,0)' => [qw(int4 int8 numeric float8)],

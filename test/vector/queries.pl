@@ -43,6 +43,7 @@ my $node = omen_node('vector', 'omendb.row_group_blocks' => $blocks, 'autovacuum
 my $dir = PostgreSQL::Test::Utils::tempdir;
 $node->safe_psql('postgres', q{
 CREATE SCHEMA vq;
+CREATE DOMAIN vq.dfloat AS float8;
 CREATE ROLE vq_reader;
 GRANT USAGE ON SCHEMA vq, public TO vq_reader;
 CREATE FUNCTION vq.leaky(int) RETURNS bool LANGUAGE plpgsql COST 0.0001 AS 'BEGIN RETURN true; END';
