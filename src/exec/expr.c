@@ -292,9 +292,9 @@ eval_rows(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
  * ------------------------------------------------------------------------
  */
 
-/* Rows of a boolean vector that are true */
-static int
-select_true(const OmenVec *vec, const uint16 *sel, int nsel, uint16 *out)
+/* See expr.h */
+int
+omen_select_true(const OmenVec *vec, const uint16 *sel, int nsel, uint16 *out)
 {
 	int			n = 0;
 
@@ -325,8 +325,8 @@ omen_expr_select(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		return 0;
 	if (expr->select)
 		return expr->select(expr, program, batch, sel, nsel, out);
-	return select_true(omen_expr_eval(expr, program, batch, sel, nsel), sel,
-					   nsel, out);
+	return omen_select_true(omen_expr_eval(expr, program, batch, sel, nsel),
+							sel, nsel, out);
 }
 
 static uint16 *

@@ -135,6 +135,9 @@ extern Datum omen_expr_constant(OmenExpr *expr, OmenProgram *program,
 extern int	omen_expr_select(OmenExpr *expr, OmenProgram *program,
 							 OmenBatch *batch, const uint16 *sel, int nsel,
 							 uint16 *out);
+/* Rows of a boolean vector that are true */
+extern int	omen_select_true(const OmenVec *vec, const uint16 *sel, int nsel,
+							 uint16 *out);
 /* Make expr->result's arrays; isnull only if nulls is set */
 extern OmenVec *omen_expr_result(OmenExpr *expr, OmenProgram *program,
 								 bool nulls);

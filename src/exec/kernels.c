@@ -419,75 +419,43 @@ eval_to_int8(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	return omen_expr_eval(expr->args[0], program, batch, sel, nsel);
 }
 
+/* By kind; what has no select function is evaluated, and then selected */
+static const struct
+{
+	OmenEval	eval;
+	OmenSelect	select;
+}			kinds[] = {
+	[KIND_INT] = {eval_int, select_int},
+	[KIND_UNSIGNED4] = {eval_unsigned4, select_unsigned4},
+	[KIND_BOOL] = {eval_bool, select_bool},
+	[KIND_FLOAT8] = {eval_float8, select_float8},
+	[KIND_FLOAT4] = {eval_float4, select_float4},
+	[KIND_FLOAT84] = {eval_float84, select_float84},
+	[KIND_FLOAT48] = {eval_float48, select_float48},
+	[KIND_ARITH4] = {eval_arith4, NULL},
+	[KIND_ARITH8] = {eval_arith8, NULL},
+	[KIND_DIVIDE4] = {eval_divide4, NULL},
+	[KIND_DIVIDE8] = {eval_divide8, NULL},
+	[KIND_ARITHF] = {eval_arithf, NULL},
+	[KIND_TO_FLOAT8] = {eval_to_float8, NULL},
+	[KIND_TO_INT8] = {eval_to_int8, NULL}
+};
+
 /* See expr.h */
 bool
 omen_kernel_find(OmenExpr *expr, Oid funcid)
 {
-	const Kernel *kernel = NULL;
-
-#ifndef USE_FLOAT8_BYVAL
-	return false;				/* Datums of 4 bytes */
-#endif
-	for (int i = 0; i < lengthof(kernels) && kernel == NULL; i++)
+#ifdef USE_FLOAT8_BYVAL			/* else Datums have 4 bytes */
+	for (int i = 0; i < lengthof(kernels); i++)
 		if (kernels[i].funcid == funcid)
-			kernel = &kernels[i];
-	if (kernel == NULL)
-		return false;
-
-	expr->op = kernel->op;
-	switch ((KernelKind) kernel->kind)
-	{
-		case KIND_INT:
-			expr->eval = eval_int;
-			expr->select = select_int;
-			break;
-		case KIND_UNSIGNED4:
-			expr->eval = eval_unsigned4;
-			expr->select = select_unsigned4;
-			break;
-		case KIND_BOOL:
-			expr->eval = eval_bool;
-			expr->select = select_bool;
-			break;
-		case KIND_FLOAT8:
-			expr->eval = eval_float8;
-			expr->select = select_float8;
-			break;
-		case KIND_FLOAT4:
-			expr->eval = eval_float4;
-			expr->select = select_float4;
-			break;
-		case KIND_FLOAT48:
-			expr->eval = eval_float48;
-			expr->select = select_float48;
-			break;
-		case KIND_FLOAT84:
-			expr->eval = eval_float84;
-			expr->select = select_float84;
-			break;
-		case KIND_ARITH4:
-			expr->eval = eval_arith4;
-			break;
-		case KIND_ARITH8:
-			expr->eval = eval_arith8;
-			break;
-		case KIND_DIVIDE4:
-			expr->eval = eval_divide4;
-			break;
-		case KIND_DIVIDE8:
-			expr->eval = eval_divide8;
-			break;
-		case KIND_ARITHF:
-			expr->eval = eval_arithf;
-			break;
-		case KIND_TO_FLOAT8:
-			expr->eval = eval_to_float8;
-			break;
-		case KIND_TO_INT8:
-			expr->eval = eval_to_int8;
-			break;
-	}
-	return true;
+		{
+			expr->op = kernels[i].op;
+			expr->eval = kinds[kernels[i].kind].eval;
+			expr->select = kinds[kernels[i].kind].select;
+			return true;
+		}
+#endif
+	return false;
 }
 
 /*

@@ -219,19 +219,8 @@ select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	int			n = 0;
 
 	if (!get_state(expr, program))
-	{
-		OmenVec    *vec = expr->slow(expr, program, batch, sel, nsel);
-
-		for (int k = 0; k < nsel; k++)
-		{
-			int			i = sel ? sel[k] : k;
-
-			out[n] = i;
-			n += DatumGetBool(vec->values[i]) &&
-				!(vec->isnull && vec->isnull[i]);
-		}
-		return n;
-	}
+		return omen_select_true(expr->slow(expr, program, batch, sel, nsel),
+								sel, nsel, out);
 
 	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
 	old = MemoryContextSwitchTo(scratch);
