@@ -778,15 +778,20 @@ begin_segment(OmenSource *source)
 
 	/*
 	 * All blocks cold, each of them held: then the segment's rows are exactly
-	 * the rows of its blocks.
+	 * the rows of its blocks.  (One that is not held is an error, which
+	 * next_blocks() raises.)
 	 */
 	if (ncold == n)
 	{
 		uint32		rows = 0;
+		bool		held = true;
 
 		for (int i = 0; i < n; i++)
+		{
+			held &= omen_segment_has_block(state->segment, i);
 			rows += omen_segment_block_rows(state->segment, i);
-		state->pure = rows == omen_segment_rows(state->segment);
+		}
+		state->pure = held && rows == omen_segment_rows(state->segment);
 	}
 	if (state->pure)
 	{
