@@ -24,6 +24,7 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "exec/node.h"
@@ -43,6 +44,7 @@
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "storage/bufmgr.h"
+#include "table/damage.h"
 #include "table/table.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -93,7 +95,7 @@ is_candidate(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, int mode)
 		root->rowMarks != NIL)
 		return false;
 
-	/* nothing of a smaller table is sealed */
+	/* it has no full row group, which is what gets sealed by itself */
 	if (mode == OMEN_VECTORIZE_ON && rel->pages < omen_row_group_blocks)
 		return false;
 
@@ -137,23 +139,50 @@ cold_share_of_group(Relation rel, BlockNumber first)
 	return Min(share, 1.0);
 }
 
-/* Share of the table's pages that are cold, from a sample of row groups */
-static double
-cold_share(Oid relid)
+typedef struct ColdShare
 {
-	Relation	rel = table_open(relid, NoLock);
-	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	Relation	rel;
+	double		share;
+} ColdShare;
+
+static void
+sample_groups(void *arg)
+{
+	ColdShare  *cold = (ColdShare *) arg;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(cold->rel);
 	BlockNumber ngroups = nblocks / omen_row_group_blocks +
 		(nblocks % omen_row_group_blocks != 0);
 	int			n = Min(ngroups, SAMPLED_GROUPS);
 	double		sum = 0;
 
 	for (int i = 0; i < n; i++)
-		sum += cold_share_of_group(rel, (BlockNumber)
+		sum += cold_share_of_group(cold->rel, (BlockNumber)
 								   ((uint64) ngroups * i / n) *
 								   omen_row_group_blocks);
-	table_close(rel, NoLock);
-	return n > 0 ? sum / n : 0;
+	cold->share = n > 0 ? sum / n : 0;
+}
+
+/*
+ * Share of the table's pages that are cold, from a sample of row groups.  0 if
+ * one of the pages cannot be read: rows that a plan reaches without it must
+ * not be out of reach because of it.  (Before 17 there are no subtransactions
+ * in parallel mode; there it is an error.)
+ */
+static double
+cold_share(Oid relid)
+{
+	ColdShare	cold = {table_open(relid, NoLock), 0};
+	ErrorData  *error;
+
+	if (IsInParallelMode())
+		sample_groups(&cold);
+	else if (!omen_guarded(sample_groups, &cold, &error))
+	{
+		cold.share = 0;
+		FreeErrorData(error);
+	}
+	table_close(cold.rel, NoLock);
+	return cold.share;
 }
 
 /*
