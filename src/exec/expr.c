@@ -841,9 +841,9 @@ omen_expr_compile(OmenProgram *program, Expr *node)
 			{
 				ScalarArrayOpExpr *array = (ScalarArrayOpExpr *) node;
 
-				check_function_privilege(array->opfuncid);
+				omen_check_function_privilege(array->opfuncid);
 				if (OidIsValid(array->hashfuncid))
-					check_function_privilege(array->hashfuncid);
+					omen_check_function_privilege(array->hashfuncid);
 				return expr;
 			}
 			break;
