@@ -37,6 +37,8 @@
  *						method's part anew: compat_indexam.c, here
  * MAINTAIN			17	core asks for it before it calls us
  * TID store		17	inside heap_vacuum_rel() and ambulkdelete's callback
+ * wait events		17	extensions may name theirs: omen_wait_event_new() (here)
+ * BufferUsage		17	reads of shared and local blocks are timed apart (here)
  * bitmap scans		18	the access method walks the bitmap, block by block:
  *						compat_tableam.c
  * TID range scans	18	the range is in a union (here)
@@ -133,6 +135,10 @@ extern int no_such_variable
 
 #if PG_VERSION_NUM < 170000
 
+/* extensions have no wait events of their own */
+#define omen_wait_event_new(name, else_core) (else_core)
+#define omen_blk_read_time blk_read_time
+
 #define INVALID_PROC_NUMBER InvalidBackendId
 #define MyProcNumber (MyProc->pgprocno)
 #define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
@@ -142,6 +148,11 @@ extern int no_such_variable
 #define omen_truncation_is_barred() (old_snapshot_threshold >= 0)
 
 #else
+
+#include "utils/wait_event.h"
+
+#define omen_wait_event_new(name, else_core) WaitEventExtensionNew(name)
+#define omen_blk_read_time shared_blk_read_time
 
 /* snapshots do not grow too old any more */
 #define TestForOldSnapshot(snapshot, rel, page) ((void) 0)

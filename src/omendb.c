@@ -183,6 +183,7 @@ omen_shmem_startup(void)
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 
+	omen_wait_events_init();
 	omen_stop_event_shmem_init();
 	omen_store_shmem_init();
 	omen_table_shmem_init();

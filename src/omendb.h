@@ -61,6 +61,24 @@ extern PGDLLEXPORT bool omen_stop_events;
 extern void omen_extension_install_hooks(void);
 
 /*
+ * What processes wait for (waitevent.c); for WaitLatch and its like.
+ */
+typedef enum OmenWaitEvent
+{
+	OMEN_WAIT_CHUNK_LOAD,		/* a chunk to be loaded into the cache */
+	OMEN_WAIT_FILE_READ,		/* a read of a row group's file */
+	OMEN_WAIT_REQUEST,			/* the store's answer */
+	OMEN_WAIT_SLOT,				/* a free place for a request */
+	OMEN_WAIT_STORE_MAIN,		/* the store has nothing to do */
+	OMEN_WAIT_LAUNCHER_MAIN,	/* nor has the sealing launcher */
+	OMEN_WAIT_SEALER_MAIN,		/* nor the sealer of a database */
+	OMEN_WAIT_EVENTS			/* their number */
+} OmenWaitEvent;
+
+extern uint32 omen_wait_event[];
+extern void omen_wait_events_init(void);
+
+/*
  * Stop events (stopevent.c): named pause points for tests.  They cost one test
  * of a flag unless omendb.stop_events is on (a developer setting).
  */

@@ -34,7 +34,10 @@
 #include "store/storeint.h"
 
 #include "common/hashfn.h"
+#include "executor/instrument.h"
+#include "pgstat.h"
 #include "port/pg_bitutils.h"
+#include "storage/bufmgr.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/dsa.h"
@@ -424,22 +427,52 @@ insert_loading(const OmenChunkKey *key, uint32 hash, const OmenOwner *owner,
 	return index;
 }
 
+/* Time that was spent waiting for a load; as ReadBuffer does for its reads */
+static void
+count_time(const instr_time *start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, *start);
+	pgstat_count_buffer_read_time(INSTR_TIME_GET_MICROSEC(now));
+	INSTR_TIME_ADD(pgBufferUsage.omen_blk_read_time, now);
+}
+
 /* Wait until the load of an entry that we have pinned has ended. */
 static void
 wait_for_load(OmenCacheEntry *e)
 {
 	OmenStoreWait wait;
+	instr_time	start;
 
+	if (track_io_timing)
+		INSTR_TIME_SET_CURRENT(start);
 	omen_store_wait_init(&wait);
 	ConditionVariablePrepareToSleep(&e->cv);
 	while (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_LOADING)
 	{
 		if (ConditionVariableTimedSleep(&e->cv, OMEN_WAIT_SLICE,
-										PG_WAIT_EXTENSION))
+										omen_wait_event[OMEN_WAIT_CHUNK_LOAD]))
 			omen_store_wait_check(&wait);
 	}
 	ConditionVariableCancelSleep();
 	pg_read_barrier();
+	if (track_io_timing)
+		count_time(&start);
+}
+
+/*
+ * A chunk was read from its file for us, stored bytes of it.  Whoever looks for
+ * reads in pg_stat_statements or in EXPLAIN (BUFFERS) finds shared blocks: that
+ * memory is shared, and was filled from a file of the data directory.
+ */
+static void
+count_load(Size stored)
+{
+	omen_cache_usage.loads++;
+	omen_cache_usage.load_bytes += stored;
+	pgBufferUsage.shared_blks_read += OMEN_LOAD_BLOCKS(stored);
 }
 
 /*
@@ -450,9 +483,20 @@ get_private(const OmenChunkKey *key, const OmenOwner *owner, OmenChunk *chunk)
 {
 	char	   *data;
 	Size		len;
+	Size		stored;
+	instr_time	start;
 
-	if (omen_store_read(key, owner, &data, &len) == OMEN_RES_MISSING)
+	if (track_io_timing)
+		INSTR_TIME_SET_CURRENT(start);
+	if (omen_store_read(key, owner, &data, &len, &stored) == OMEN_RES_MISSING)
 		return false;
+	if (track_io_timing)
+		count_time(&start);
+	/* the worker may have had it at hand, for somebody else */
+	if (stored > 0)
+		count_load(stored);
+	else
+		pgBufferUsage.shared_blks_hit++;
 	pg_atomic_fetch_add_u64(&omen_cache->private_copies, 1);
 	omen_cache_usage.private_copies++;
 	chunk->data = chunk->private_copy = data;
@@ -515,6 +559,7 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 		OmenCacheEntry *e;
 		int32		index;
 		int32		slot = -1;
+		bool		ours = false;
 
 		if (unlikely(local_free < 0))
 			return get_private(&key, owner, chunk);
@@ -532,7 +577,7 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 			if (index < 0)
 			{
 				index = insert_loading(&key, hash, owner, scan, false);
-				missed = true;
+				missed = ours = true;
 			}
 			if (index >= 0)
 				slot = pin_entry(index);
@@ -557,7 +602,10 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 		{
 			/* a prefetched chunk's first use is not yet a second one */
 			if (e->prefetch)
+			{
 				e->prefetch = false;
+				ours = true;
+			}
 			else if (!missed && pg_atomic_read_u32(&e->touched) == 0)
 				pg_atomic_write_u32(&e->touched, 1);
 			if (missed)
@@ -570,6 +618,10 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 				pg_atomic_fetch_add_u64(&omen_cache->counters[hash % OMEN_CACHE_PARTITIONS].hits, 1);
 				omen_cache_usage.hits++;
 			}
+			if (ours)
+				count_load(e->stored);
+			else
+				pgBufferUsage.shared_blks_hit++;
 			chunk->data = e->data;
 			chunk->len = e->len;
 			chunk->handle = HANDLE(slot);

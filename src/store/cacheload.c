@@ -247,13 +247,14 @@ omen_cacheload_next(void)
  * A load has succeeded: let everyone have it.
  */
 void
-omen_cacheload_done(int32 index, Size len)
+omen_cacheload_done(int32 index, Size len, Size stored)
 {
 	OmenCacheEntry *e = &omen_cache_entries[index];
 
 	HOLD_INTERRUPTS();
 	OMEN_STOP_EVENT("cache-load-done");
 	e->len = (uint32) len;
+	e->stored = (uint32) stored;
 	list_add(e, e->scan ? OMEN_LIST_COLD : OMEN_LIST_HOT);
 	pg_atomic_fetch_add_u64(&omen_cache->used_bytes, len);
 	pg_atomic_fetch_add_u64(&omen_cache->entries, 1);

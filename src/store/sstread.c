@@ -65,7 +65,7 @@ read_bytes(File fd, void *data, Size len, uint64 offset, char *wrong)
 	while (len > 0)
 	{
 		int			n = FileRead(fd, p, (int) Min(len, 1 << 30), offset,
-								 PG_WAIT_EXTENSION);
+								 omen_wait_event[OMEN_WAIT_FILE_READ]);
 
 		if (n < 0)
 		{

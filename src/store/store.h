@@ -238,15 +238,26 @@ extern bool omen_store_usable(void);
 /* Errors out if the store is known to be refused, and in single-user mode */
 extern void omen_store_check_ready(void);
 
-/* What this backend has done with the cache since it started (for EXPLAIN) */
+/*
+ * What this backend has done with the cache since it started (for EXPLAIN).  A
+ * load counts for who caused it: who asked first, or who first used what had been
+ * prefetched; so misses, which waited for other backends' loads too, are not the
+ * same.  The same is in pgBufferUsage: a load as shared blocks read, as many as its
+ * bytes fill, any other use of a chunk as one that was hit.
+ */
 typedef struct OmenCacheUsage
 {
 	uint64		hits;
 	uint64		misses;			/* chunks this backend waited for */
 	uint64		private_copies;
+	uint64		loads;			/* chunks read from files for this backend */
+	uint64		load_bytes;		/* what was read for them, as it is in the files */
 } OmenCacheUsage;
 
 extern OmenCacheUsage omen_cache_usage;
+
+/* So many blocks a load counts for */
+#define OMEN_LOAD_BLOCKS(bytes)	(((bytes) + BLCKSZ - 1) / BLCKSZ)
 
 /*
  * What is wrong with the lists in shared memory (cachecheck.c); an empty string

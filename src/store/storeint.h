@@ -228,6 +228,8 @@ typedef struct OmenRequest
 	char		errtext[OMEN_ERROR_LEN];
 	uint32		total;			/* OMEN_OP_READ: length of the whole chunk */
 	uint32		piece;			/* OMEN_OP_READ: bytes in buffer */
+	uint32		stored;			/* OMEN_OP_READ: length in the file, if it was
+								 * read for this piece */
 	ConditionVariable cv;
 	char		buffer[OMEN_TRANSFER_SIZE];
 } OmenRequest;
@@ -335,7 +337,7 @@ extern void omen_store_check_writable(void);
 extern void omen_store_ingest(const OmenRowGroupId *id, const OmenOwner *owner);
 extern OmenResult omen_store_read(const OmenChunkKey *key,
 								  const OmenOwner *owner, char **data,
-								  Size *len);
+								  Size *len, Size *stored);
 extern void omen_store_reset_cache(void);
 extern void omen_store_request_cleanup(void);
 pg_noreturn extern void omen_store_raise(int code, const char *text, bool reading,
@@ -398,6 +400,7 @@ typedef struct OmenCacheEntry
 								 * the worker's alone */
 	char	   *data;			/* in the fixed area: same address everywhere */
 	uint32		len;
+	uint32		stored;			/* length in the file */
 	uint8		result;			/* OmenResult, when FAILED */
 	uint64		error;			/* number in the ring of error texts */
 	ConditionVariable cv;		/* the load has ended */
@@ -482,7 +485,7 @@ extern uint32 omen_queue_waiting(void);
 extern void omen_cacheload_attach(void);
 extern int32 omen_cacheload_next(void);
 extern char *omen_cacheload_alloc(int32 index, Size len);
-extern void omen_cacheload_done(int32 index, Size len);
+extern void omen_cacheload_done(int32 index, Size len, Size stored);
 extern void omen_cacheload_failed(int32 index, OmenResult result, int code,
 								  const char *text);
 extern void omen_cacheload_fail_all(int code, const char *text);
@@ -507,7 +510,8 @@ extern bool omen_db_open(OmenFailure *failure);
 extern void omen_db_close(void);
 extern OmenResult omen_db_load(const OmenChunkKey *key, const OmenOwner *owner,
 							   bool prefetch, char *(*alloc) (void *arg, Size len),
-							   void *arg, Size *len, OmenFailure *failure);
+							   void *arg, Size *len, Size *stored,
+							   OmenFailure *failure);
 extern void omen_db_take_fresh(void);
 extern void omen_db_ingest(OmenRequest *request);
 extern bool omen_db_work(long *timeout);

@@ -104,6 +104,7 @@ typedef struct LoadArgs
 	char	   *(*alloc) (void *arg, Size len);
 	void	   *arg;
 	Size	   *len;
+	Size	   *stored;
 	OmenFailure *failure;
 	OmenResult	result;
 	bool		allocated;		/* alloc has been called: no second attempt */
@@ -182,6 +183,7 @@ load_value(KnownGroup *group, LoadArgs *args, char *wrong)
 		strlcpy(wrong, "there is no such chunk in it", OMEN_SST_WRONG_LEN);
 	if (state != OMEN_SST_GOOD)
 		return state;
+	*args->stored = vallen;
 	omen_key_encode(keybuf, &args->key->id, args->key->attno,
 					args->key->segment);
 	bad = omen_chunk_check(keybuf, value, vallen, args->len);
@@ -288,13 +290,13 @@ load_guarded(void *arg)
 
 /*
  * Load a chunk.  alloc gives memory for its decoded bytes, or NULL
- * (OMEN_RES_NOROOM).  A prefetch that fails is no error (OMEN_RES_AGAIN).  Throws
- * nothing.
+ * (OMEN_RES_NOROOM).  A prefetch that fails is no error (OMEN_RES_AGAIN).  If
+ * all went well, *len is its length and *stored that in the file.  Throws nothing.
  */
 OmenResult
 omen_db_load(const OmenChunkKey *key, const OmenOwner *owner, bool prefetch,
 			 char *(*alloc) (void *arg, Size len), void *arg, Size *len,
-			 OmenFailure *failure)
+			 Size *stored, OmenFailure *failure)
 {
 	LoadArgs	args;
 
@@ -304,6 +306,7 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner, bool prefetch,
 	args.alloc = alloc;
 	args.arg = arg;
 	args.len = len;
+	args.stored = stored;
 	args.failure = failure;
 	args.result = OMEN_RES_ERROR;
 	args.allocated = false;

@@ -277,7 +277,7 @@ acquire_request(void)
 		{
 			if (ConditionVariableTimedSleep(&omen_store->slot_cv,
 											OMEN_WAIT_SLICE,
-											PG_WAIT_EXTENSION))
+											omen_wait_event[OMEN_WAIT_SLOT]))
 				omen_store_wait_check(&wait);
 		}
 		/* no interrupt may come between finding and remembering */
@@ -291,7 +291,7 @@ acquire_request(void)
 	request->result = OMEN_RES_OK;
 	request->errcode = 0;
 	request->errtext[0] = '\0';
-	request->total = request->piece = 0;
+	request->total = request->piece = request->stored = 0;
 	OMEN_STOP_EVENT("request-filling");
 	return request;
 }
@@ -324,7 +324,7 @@ run_request(OmenRequest *request)
 			if (state == OMEN_SLOT_DONE)
 				break;
 			if (ConditionVariableTimedSleep(&request->cv, OMEN_WAIT_SLICE,
-											PG_WAIT_EXTENSION))
+											omen_wait_event[OMEN_WAIT_REQUEST]))
 				omen_store_wait_check(&wait);
 		}
 		ConditionVariableCancelSleep();
@@ -378,12 +378,13 @@ omen_store_ingest(const OmenRowGroupId *id, const OmenOwner *owner)
  */
 OmenResult
 omen_store_read(const OmenChunkKey *key, const OmenOwner *owner, char **data,
-				Size *len)
+				Size *len, Size *stored)
 {
 	uint32		offset = 0;
 
 	omen_store_check_ready();
 	*data = NULL;
+	*stored = 0;
 	for (;;)
 	{
 		OmenRequest *request = acquire_request();
@@ -414,6 +415,7 @@ omen_store_read(const OmenChunkKey *key, const OmenOwner *owner, char **data,
 			elog(ERROR, "the omendb store gave an inconsistent piece");
 		memcpy(*data + offset, request->buffer, request->piece);
 		offset += request->piece;
+		*stored += request->stored;
 		release_request();
 		if (offset >= total)
 			return OMEN_RES_OK;

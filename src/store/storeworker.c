@@ -283,6 +283,7 @@ run_loads(void)
 		OmenFailure failure;
 		OmenResult	result;
 		Size		len;
+		Size		stored;
 
 		if (index < 0)
 			return false;
@@ -292,9 +293,10 @@ run_loads(void)
 		failure.code = 0;
 		failure.text[0] = '\0';
 		result = omen_db_load(&entry->key, &entry->owner, entry->prefetch,
-							  alloc_in_cache, &index, &len, &failure);
+							  alloc_in_cache, &index, &len, &stored,
+							  &failure);
 		if (result == OMEN_RES_OK)
-			omen_cacheload_done(index, len);
+			omen_cacheload_done(index, len, stored);
 		else
 			omen_cacheload_failed(index, result, failure.code, failure.text);
 		omen_cacheload_keep_reserve();
@@ -355,6 +357,7 @@ find_piece(OmenRequest *request, OmenResult *result, OmenFailure *failure)
 {
 	PieceSource *source = NULL;
 	Size		len;
+	Size		stored;
 
 	for (int i = 0; i < lengthof(piece_sources); i++)
 	{
@@ -373,12 +376,13 @@ find_piece(OmenRequest *request, OmenResult *result, OmenFailure *failure)
 	forget_piece(source);
 	pg_atomic_fetch_add_u64(&omen_store->loads, 1);
 	*result = omen_db_load(&request->key, &request->owner, false,
-						   alloc_piece, source, &len, failure);
+						   alloc_piece, source, &len, &stored, failure);
 	if (*result != OMEN_RES_OK)
 	{
 		forget_piece(source);
 		return NULL;
 	}
+	request->stored = (uint32) stored;
 	source->key = request->key;
 	source->last_used = ++piece_clock;
 	return source;
@@ -530,7 +534,8 @@ omen_store_worker_main(Datum main_arg)
 									 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH |
 									 (socket != PGINVALID_SOCKET ? WL_SOCKET_READABLE : 0) |
 									 (writing ? WL_SOCKET_WRITEABLE : 0),
-									 socket, timeout, PG_WAIT_EXTENSION) & WL_TIMEOUT) != 0)
+									 socket, timeout,
+									 omen_wait_event[OMEN_WAIT_STORE_MAIN]) & WL_TIMEOUT) != 0)
 			forget_pieces();	/* of backends that have given up */
 	}
 }

@@ -18,6 +18,7 @@
 
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "utils/memutils.h"
 
 /* Segments kept open by readers that fetch single rows */
@@ -211,11 +212,34 @@ omen_cold_reader_release(OmenColdReader *reader)
 	reader->held = NULL;
 }
 
+/*
+ * A chunk was fetched, and before it the usage of the cache was as told: count in
+ * the relation's statistics what pgBufferUsage has counted.
+ */
+static void
+count_blocks(Relation rel, const OmenCacheUsage *before)
+{
+	uint64		read = OMEN_LOAD_BLOCKS(omen_cache_usage.load_bytes -
+										before->load_bytes);
+
+	if (omen_cache_usage.loads > before->loads)
+	{
+		while (read-- > 0)
+			pgstat_count_buffer_read(rel);
+	}
+	else
+	{
+		pgstat_count_buffer_read(rel);
+		pgstat_count_buffer_hit(rel);
+	}
+}
+
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
 static const char *
 fetch_chunk(void *arg, int attno, Size *len)
 {
 	OpenSegment *seg = (OpenSegment *) arg;
+	OmenCacheUsage before = omen_cache_usage;
 	MemoryContext old;
 	OmenChunk  *chunk;
 
@@ -240,6 +264,7 @@ fetch_chunk(void *arg, int attno, Size *len)
 	if (!(seg->reader->for_scan ? omen_cache_get_scan : omen_cache_get)
 		(&seg->id, &seg->owner, attno, seg->segment, chunk))
 		omen_store_missing(&seg->id, &seg->owner);
+	count_blocks(seg->reader->rel, &before);
 	seg->nchunks++;
 	nopen_chunks++;
 

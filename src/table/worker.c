@@ -435,7 +435,7 @@ omen_launcher_main(Datum arg)
 			Min(omen_seal_naptime, Max(1, omen_seal_delay)) * 1000L;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 naptime, PG_WAIT_EXTENSION);
+						 naptime, omen_wait_event[OMEN_WAIT_LAUNCHER_MAIN]);
 		ResetLatch(MyLatch);
 	}
 }
@@ -797,7 +797,8 @@ omen_sealer_main(Datum arg)
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 omen_eager_naptime, PG_WAIT_EXTENSION);
+						 omen_eager_naptime,
+						 omen_wait_event[OMEN_WAIT_SEALER_MAIN]);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

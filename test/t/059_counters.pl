@@ -1,0 +1,131 @@
+# What a DBA sees of loads from the store: blocks read and hit in EXPLAIN
+# (BUFFERS), pg_stat_statements and the statistics of tables; wait events.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use OmenTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = omen_node(
+	'counters',
+	'shared_preload_libraries' => "'omendb,pg_stat_statements'",
+	'omendb.row_group_blocks' => 256,
+	'omendb.cache_size' => "'32MB'",
+	'shared_buffers' => "'64MB'",
+	'pg_stat_statements.track_planning' => 'off',
+	'track_io_timing' => 'on',
+	'autovacuum' => 'off');
+$node->safe_psql(
+	'postgres', q{
+CREATE EXTENSION pg_stat_statements;
+CREATE TABLE t (a int, b float8, c text) USING omendb;
+INSERT INTO t SELECT g, sin(g), md5(g::text) FROM generate_series(1, 20000) g;
+CREATE INDEX t_a ON t (a);
+});
+seal_all($node, 't');
+my @files = glob($node->data_dir . '/omendb/sst/*.sst');
+my $size = 0;
+$size += -s $_ for @files;
+my $blocks = $size / 8192;
+
+my $plain = 'SET omendb.enable_vectorized_scan = off; SET max_parallel_workers_per_gather = 0; SET enable_bitmapscan = off;';
+my %scan = (
+	seq => "$plain SET enable_indexscan = off;",
+	index => "$plain SET enable_seqscan = off;");
+
+# Blocks hit and read of the whole plan, and the plan
+sub explain
+{
+	my ($path, $query) = @_;
+	my $out = $node->safe_psql('postgres',
+		"$scan{$path} EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) $query");
+	my ($hit) = $out =~ /Buffers: shared hit=(\d+)/;
+	my ($read) = $out =~ /Buffers: shared (?:hit=\d+ )?read=(\d+)/;
+	note($out);
+	return ($hit // 0, $read // 0, $out);
+}
+
+sub reset_cache
+{
+	$node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
+	return;
+}
+
+# Pages are in shared buffers from the first scan on
+my $all = 'SELECT count(b), count(c) FROM t WHERE a > 0';
+my $one = 'SELECT b, c FROM t WHERE a = 777';
+$node->safe_psql('postgres', "$scan{seq} $all; $scan{index} $one");
+
+reset_cache();
+my ($hit, $read, $out) = explain('seq', $all);
+like($out, qr/Seq Scan on t/, 'a sequential scan');
+cmp_ok($read, '>', $blocks * 0.5, 'what it loads shows as blocks read');
+cmp_ok($read, '<', $blocks * 1.5, 'about as many as the files have');
+my $first = $hit;
+($hit, $read, $out) = explain('seq', $all);
+is($read, 0, 'none when all is in the cache');
+cmp_ok($hit, '>', $first, 'but as blocks hit');
+
+reset_cache();
+($hit, $read, $out) = explain('index', $one);
+like($out, qr/Index Scan using t_a/, 'an index scan');
+cmp_ok($read, '>=', 2, 'its loads are shown, too');
+($hit, $read, $out) = explain('index', $one);
+is($read, 0, 'once');
+cmp_ok($hit, '<', 30, 'a chunk that is there is one hit');
+
+# -- a chunk that the cache cannot take
+my $large = 40_000_000;
+my ($id) = split /\n/, $node->safe_psql('postgres', "SELECT omendb.test_file_write(1, $large)");
+my ($file) = glob($node->data_dir . "/omendb/sst/$id-*.sst");
+($hit, $read, $out) = explain('seq', "SELECT omendb.test_file_read('$id', 1, $large)");
+cmp_ok(abs($read - (-s $file) / 8192), '<', 20, 'a private copy is read');
+is($node->safe_psql('postgres', 'SELECT private_copies FROM omendb.cache_stats()'), 1, 'it was one');
+
+# -- statistics
+reset_cache();
+my $session = $node->background_psql('postgres', on_error_die => 1);
+$session->query_safe("$scan{seq} SELECT pg_stat_statements_reset()");
+my $before = $node->safe_psql('postgres', q{SELECT heap_blks_read FROM pg_statio_user_tables WHERE relname = 't'});
+$session->query_safe($all);
+is( $session->query_safe(
+		qq{SELECT shared_blks_read BETWEEN $blocks * 0.5 AND $blocks * 1.5 FROM pg_stat_statements WHERE query ~ '^SELECT count.b., count.c.'}),
+	't', 'pg_stat_statements shows the reads');
+$session->quit;
+ok( $node->poll_query_until('postgres',
+		qq{SELECT heap_blks_read - $before BETWEEN $blocks * 0.5 AND $blocks * 1.5 FROM pg_statio_user_tables WHERE relname = 't'}),
+	'so do the statistics of the table');
+
+# -- wait events
+my $named = $node->safe_psql('postgres', "SELECT current_setting('server_version_num')::int >= 170000") eq 't';
+
+sub waits
+{
+	my ($what, $where, $new, $old) = @_;
+	my $expected = $named ? "Extension|$new" : $old;
+	my $query = "SELECT wait_event_type || '|' || wait_event FROM pg_stat_activity WHERE $where LIMIT 1";
+	ok($node->poll_query_until('postgres', $query, $expected), "$what: $expected")
+	  or diag($node->safe_psql('postgres', 'SELECT backend_type, wait_event_type, wait_event, query FROM pg_stat_activity'));
+	return;
+}
+
+waits('the launcher with nothing to do', "backend_type = 'omendb sealing launcher'", 'OmendbLauncherMain', 'Extension|Extension');
+reset_cache();
+$node->safe_psql('postgres', 'SELECT pg_stat_statements_reset()');
+$node->safe_psql('postgres', "SELECT omendb.stop_event_set('cache-before-load', 'wait')");
+my $reader = $node->background_psql('postgres', on_error_die => 1);
+$reader->query_until(qr/started/, "$scan{seq}\n\\echo started\n$all;\n");
+waits('a reader', "query ~ '^SELECT count.b., count.c.' AND state = 'active'", 'OmendbChunkLoad', 'IO|DataFileRead');
+my $asker = $node->background_psql('postgres', on_error_die => 1);
+$asker->query_until(qr/started/, "\\echo started\nSELECT omendb.cache_reset() IS NULL AS asked;\n");
+waits('who has asked the store', "query ~ 'AS asked' AND state = 'active' AND pid <> pg_backend_pid()", 'OmendbRequest', 'IPC|MessageQueueReceive');
+$node->safe_psql('postgres', "SELECT omendb.stop_event_clear('cache-before-load')");
+$reader->quit;
+$asker->quit;
+my $time = $node->safe_psql('postgres', q{SELECT coalesce(to_jsonb(s)->'shared_blk_read_time', to_jsonb(s)->'blk_read_time') FROM pg_stat_statements s WHERE query ~ '^SELECT count.b., count.c.'});
+cmp_ok($time, '>', 10, 'the time of waiting is time of reading');
+
+done_testing();
