@@ -57,6 +57,17 @@ SELECT count(*) > 0 AS has_groups, bool_and(state = 'sealed') AS sealed,
 	sum(rows) AS rows, sum(cold_rows) AS cold_rows, sum(thawed_pages) AS thawed_pages,
 	bool_and(file_bytes > 0) AS has_files, bool_and(sealed_at <= clock_timestamp()) AS past
 	FROM omendb.row_groups('orders');
+-- what it takes: less than its blocks, or the copy in heap
+SELECT hot_bytes > 0 AS hot, hot_bytes < pg_relation_size('orders') / 10 AS mostly_cold,
+	marker_bytes + hot_bytes <= pg_relation_size('orders') AS holes,
+	chunk_bytes = (SELECT sum(file_bytes) FROM omendb.row_groups('orders')) AS chunks,
+	map_bytes = pg_relation_size('orders', 'fsm') + pg_relation_size('orders', 'vm') AS maps,
+	toast_bytes = (SELECT pg_total_relation_size(reltoastrelid) FROM pg_class
+		WHERE oid = 'orders'::regclass) AS toast,
+	index_bytes = pg_indexes_size('orders') AS indexes,
+	total_bytes = hot_bytes + marker_bytes + chunk_bytes + map_bytes + toast_bytes +
+		index_bytes AS total
+	FROM omendb.table_size('orders');
 SELECT * FROM differences;
 
 -- every kind of scan

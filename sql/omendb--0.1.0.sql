@@ -58,6 +58,15 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION omendb.row_groups(regclass) IS
 	'the row groups of a table: state, rows, cold and thawed pages, size';
 
+CREATE FUNCTION omendb.table_size(rel regclass,
+	OUT hot_bytes bigint, OUT marker_bytes bigint, OUT chunk_bytes bigint,
+	OUT map_bytes bigint, OUT toast_bytes bigint, OUT index_bytes bigint,
+	OUT total_bytes bigint)
+AS 'MODULE_PATHNAME', 'omen_table_size_of'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION omendb.table_size(regclass) IS
+	'what a table takes on disk: hot pages, marker pages as allocated, chunks, indexes';
+
 CREATE FUNCTION omendb.gc() RETURNS bigint
 AS 'MODULE_PATHNAME', 'omen_gc'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;

@@ -23,6 +23,7 @@
 #include "table/repair.h"
 #include "table/sealmemory.h"
 #include "table/settle.h"
+#include "table/tablesize.h"
 #include "table/worker.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -113,6 +114,7 @@ omen_count_vector_node(bool aggregates)
 PG_FUNCTION_INFO_V1(omen_seal);
 PG_FUNCTION_INFO_V1(omen_unseal);
 PG_FUNCTION_INFO_V1(omen_row_groups);
+PG_FUNCTION_INFO_V1(omen_table_size_of);
 PG_FUNCTION_INFO_V1(omen_repair_row_group);
 PG_FUNCTION_INFO_V1(omen_gc);
 PG_FUNCTION_INFO_V1(omen_scan_stats);
@@ -313,6 +315,32 @@ omen_row_groups(PG_FUNCTION_ARGS)
 	}
 	relation_close(rel, AccessShareLock);
 	return (Datum) 0;
+}
+
+/* omendb.table_size(rel regclass) returns record */
+Datum
+omen_table_size_of(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	OmenTableSize size;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	omen_require_preload();
+	check_may_look(PG_GETARG_OID(0));
+	rel = open_table(PG_GETARG_OID(0), AccessShareLock);
+	omen_table_size(rel, &size);
+	relation_close(rel, AccessShareLock);
+
+	values[0] = Int64GetDatum(size.hot);
+	values[1] = Int64GetDatum(size.markers);
+	values[2] = Int64GetDatum(size.chunks);
+	values[3] = Int64GetDatum(size.maps);
+	values[4] = Int64GetDatum(size.toast);
+	values[5] = Int64GetDatum(size.indexes);
+	values[6] = Int64GetDatum(size.hot + size.markers + size.chunks +
+							  size.maps + size.toast + size.indexes);
+	PG_RETURN_DATUM(make_row(fcinfo, values, nulls));
 }
 
 /*
