@@ -186,6 +186,7 @@ same_but_for_order() {
 without_plans() {
 	perl -0777 -pe 's/^ +QUERY PLAN +\n-+\n.*?^\(\d+ rows?\)\n//msg;
 		s/\balex\b/btree/g; s/^ *1[6-9]\d{3} \|/ OID |/mg;
+		s/pg_toast_\d+/pg_toast_OID/g;
 		s/-{2,}/--/g; s/ {2,}/ /g; s/ +$//mg' "$1"
 }
 
