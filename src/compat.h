@@ -50,6 +50,8 @@
  *						foreign keys, ON CONFLICT and REFRESH CONCURRENTLY
  * pg_class			18	vac_update_relstats() gets the number of all-frozen
  *						pages: omen_update_relstats() (compat_heap.c)
+ * EXPLAIN ANALYZE	18	shows an index's searches: omen_count_index_search()
+ *						(here)
  * relpathperm()	18	returns a struct: omen_relpath() (compat_heap.c)
  * checksums		18	on by default, which changes nothing here
  * ----------------------------------------------------------------------------
@@ -169,10 +171,23 @@ extern int no_such_variable
 #define OMEN_SCAN_MINTID(sscan) (&(sscan)->rs_mintid)
 #define OMEN_SCAN_MAXTID(sscan) (&(sscan)->rs_maxtid)
 
+/* searches are not shown */
+#define omen_count_index_search(scan) ((void) 0)
+
 #else
+
+#include "access/genam.h"
+#include "access/relscan.h"
 
 #define OMEN_SCAN_MINTID(sscan) (&(sscan)->st.tidrange.rs_mintid)
 #define OMEN_SCAN_MAXTID(sscan) (&(sscan)->st.tidrange.rs_maxtid)
+
+/* what EXPLAIN ANALYZE shows as "Index Searches" */
+#define omen_count_index_search(scan) \
+	do { \
+		if ((scan)->instrument != NULL) \
+			(scan)->instrument->nsearches++; \
+	} while (0)
 
 #endif
 

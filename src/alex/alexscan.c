@@ -461,6 +461,9 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 			hint = InvalidBlockNumber;
 
 		leave_piece(scan);
+		/* a descent from the root, rather than a step to the next leaf */
+		if (hint == InvalidBlockNumber)
+			omen_count_index_search(scan);
 		buf = alex_find_leaf(rel, target, !forward, BUFFER_LOCK_SHARE, hint);
 		page = BufferGetPage(buf);
 		TestForOldSnapshot(scan->xs_snapshot, rel, page);
