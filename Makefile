@@ -75,9 +75,10 @@ demo:
 	tools/setup.sh
 	tools/demo.sh
 
+# make test SUITES="regress tap": these alone
 test:
 	tools/setup.sh
-	tools/test.sh
+	tools/test.sh $(SUITES)
 
 test-majors:
 	tools/majors.sh

@@ -16,8 +16,8 @@
 # the sizes are printed and written to bench/results/alex.{md,svg}.
 #
 # Environment: KEYS (10000000), PROBES (500000), ROUNDS (5),
-# INSERTS (500000), DISTRIBUTIONS ("random lognormal"), NO_BUILD (set: omendb
-# is installed already)
+# INSERTS (500000), DISTRIBUTIONS ("random lognormal"), NAME (alex: of the
+# result's files), NO_BUILD (set: omendb is installed already)
 #
 set -u
 . "$(dirname "$0")/../tools/lib.sh"
@@ -27,6 +27,7 @@ PROBES=${PROBES:-500000}
 ROUNDS=${ROUNDS:-5}
 INSERTS=${INSERTS:-500000}
 DISTRIBUTIONS=${DISTRIBUTIONS:-random lognormal}
+NAME=${NAME:-alex}
 RESULTS=$TOP/bench/results
 mkdir -p "$RESULTS"
 
@@ -162,7 +163,7 @@ P
 	echo "size: after the build; size_after: after the inserts. fetch reads a column of the heap as well."
 	echo
 	sed 's/^/* /' "$WORK/stats.txt"
-} >"$RESULTS/alex.md"
+} >"$RESULTS/$NAME.md"
 awk -F'\t' '{ print $1 " " $2 "\t" $5 }' "$WORK/table.txt" |
-	perl "$TOP/bench/bars.pl" "alex: btree's time or size divided by alex's" >"$RESULTS/alex.svg"
-cat "$RESULTS/alex.md"
+	perl "$TOP/bench/bars.pl" "alex: btree's time or size divided by alex's" >"$RESULTS/$NAME.svg"
+cat "$RESULTS/$NAME.md"

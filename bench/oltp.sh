@@ -5,10 +5,14 @@
 # pgbench's TPC-B-like and select-only workloads on three databases of one
 # server: heap, omendb (hot: nothing is ever sealed) and omendb (sealed: every
 # page is sealed at the start; updates thaw what they need, and nothing is sealed
-# again).  The runs alternate between the databases, after a warm-up; medians and
-# ratios to heap are printed and written to bench/results/oltp.{md,svg}.
+# again).  The runs alternate between the databases, after a warm-up; medians,
+# their ratios to heap's and the medians of the rounds' own ratios (which the
+# machine's moods touch less) are printed and written to
+# bench/results/oltp.{md,svg}.
 #
-# Environment: SCALE (20), ROUNDS (5), SECONDS_PER_RUN (20), CLIENTS (2)
+# Environment: SCALE (20), ROUNDS (5), SECONDS_PER_RUN (20), CLIENTS (2),
+# DATABASES ("heap hot sealed"), NAME (oltp: of the result's files),
+# NO_BUILD (set: omendb is installed already)
 #
 set -u
 . "$(dirname "$0")/../tools/lib.sh"
@@ -17,18 +21,22 @@ SCALE=${SCALE:-20}
 ROUNDS=${ROUNDS:-5}
 SECONDS_PER_RUN=${SECONDS_PER_RUN:-20}
 CLIENTS=${CLIENTS:-2}
+DATABASES=${DATABASES:-heap hot sealed}
+NAME=${NAME:-oltp}
 RESULTS=$TOP/bench/results
 mkdir -p "$RESULTS"
 
-copy_sources "$WORK/src"
-build_and_install "$WORK/src" "$WORK/build.log" || exit 1
+if [ -z "${NO_BUILD:-}" ]; then
+	copy_sources "$WORK/src"
+	build_and_install "$WORK/src" "$WORK/build.log" || exit 1
+fi
 
 new_server bench "shared_buffers = 1GB" "max_wal_size = 8GB" \
 	"checkpoint_timeout = 30min" "autovacuum = off" "fsync = off" \
 	"omendb.cache_size = 512MB" "omendb.seal = off" || exit 1
 start_server bench || exit 1
 
-for db in heap hot sealed; do
+for db in $DATABASES; do
 	sql bench -q -d postgres -c "CREATE DATABASE $db" || exit 1
 	am=omendb
 	if [ $db = heap ]; then
@@ -40,12 +48,14 @@ for db in heap hot sealed; do
 		pgbench -q -i -s "$SCALE" -h "$WORK/bench.s" -U postgres $db \
 		>"$WORK/init.log" 2>&1 || { cat "$WORK/init.log"; exit 1; }
 done
-sql bench -q -d sealed -c "VACUUM FREEZE" \
-	-c "SELECT omendb.seal(oid::regclass, true) FROM pg_class
+for db in $DATABASES; do
+	sql bench -q -d $db -c "VACUUM FREEZE" || exit 1
+	[ $db = sealed ] || continue
+	sql bench -q -d sealed -c "SELECT omendb.seal(oid::regclass, true) FROM pg_class
 		WHERE relname LIKE 'pgbench_%' AND relkind = 'r'" >"$WORK/seal.log" || exit 1
-sql bench -q -d sealed -At -c "SELECT 'sealed at the start: ' || sum(cold_pages)
-	|| ' pages, ' || sum(cold_rows) || ' rows' FROM omendb.row_groups('pgbench_accounts')"
-for db in heap hot; do sql bench -q -d $db -c "VACUUM FREEZE"; done
+	sql bench -q -d sealed -At -c "SELECT 'sealed at the start: ' || sum(cold_pages)
+		|| ' pages, ' || sum(cold_rows) || ' rows' FROM omendb.row_groups('pgbench_accounts')"
+done
 sql bench -q -d postgres -c "CHECKPOINT"
 
 run() { # database workload seconds -> tps
@@ -57,26 +67,30 @@ run() { # database workload seconds -> tps
 }
 
 for workload in select tpcb; do
-	for db in heap hot sealed; do run $db $workload 8 >/dev/null; done
+	for db in $DATABASES; do run $db $workload 8 >/dev/null; done
 	for round in $(seq "$ROUNDS"); do
-		for db in heap hot sealed; do
+		for db in $DATABASES; do
 			echo "$workload $db $(run $db $workload "$SECONDS_PER_RUN")" |
 				tee -a "$WORK/runs.txt"
 		done
 	done
 done
 
+# the databases in the order of the runs, heap first
 perl - "$WORK/runs.txt" >"$WORK/table.txt" <<'P'
 use strict; use warnings;
-my (%v, %m);
-while (<>) { my ($w, $d, $t) = split; push @{ $v{$w}{$d} }, $t; }
-for my $w (qw(select tpcb)) {
-	for my $d (qw(heap hot sealed)) {
-		my @s = sort { $a <=> $b } @{ $v{$w}{$d} };
-		$m{$w}{$d} = $s[$#s / 2];
-	}
-	printf "%s\t%s\t%.0f\t%.3f\n", $w, $_, $m{$w}{$_}, $m{$w}{$_} / $m{$w}{heap}
-		for qw(heap hot sealed);
+my (%v, @order);
+while (<>) {
+	my ($w, $d, $t) = split;
+	push @order, [ $w, $d ] unless $v{$w}{$d};
+	push @{ $v{$w}{$d} }, $t;
+}
+sub median { my @s = sort { $a <=> $b } @_; return $s[$#s / 2]; }
+for (@order) {
+	my ($w, $d) = @$_;
+	my ($mine, $heap) = ($v{$w}{$d}, $v{$w}{heap});
+	printf "%s\t%s\t%.0f\t%.3f\t%.3f\n", $w, $d, median(@$mine), median(@$mine) / median(@$heap),
+	  median(map { $mine->[$_] / $heap->[$_] } 0 .. $#$mine);
 }
 P
 {
@@ -86,10 +100,12 @@ P
 	echo "PostgreSQL $(sql bench -At -d postgres -c 'SHOW server_version'), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), fsync off."
 	echo "hot: nothing is sealed. sealed: every page at the start; updates thaw what they need."
 	echo
-	echo "| workload | table | tps | ratio to heap |"
-	echo "|---|---|---:|---:|"
-	awk -F'\t' '{ print "| " $1 " | " $2 " | " $3 " | " $4 " |" }' "$WORK/table.txt"
-} >"$RESULTS/oltp.md"
+	echo "Load average when it ended: $(cut -d' ' -f1-3 /proc/loadavg)."
+	echo
+	echo "| workload | table | tps | ratio to heap | median of the rounds' ratios |"
+	echo "|---|---|---:|---:|---:|"
+	awk -F'\t' '{ print "| " $1 " | " $2 " | " $3 " | " $4 " | " $5 " |" }' "$WORK/table.txt"
+} >"$RESULTS/$NAME.md"
 awk -F'\t' '{ print $1 " " $2 "\t" $4 }' "$WORK/table.txt" |
-	perl "$TOP/bench/bars.pl" "pgbench: throughput relative to heap" >"$RESULTS/oltp.svg"
-cat "$RESULTS/oltp.md"
+	perl "$TOP/bench/bars.pl" "pgbench: throughput relative to heap" >"$RESULTS/$NAME.svg"
+cat "$RESULTS/$NAME.md"
