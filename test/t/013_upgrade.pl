@@ -21,6 +21,8 @@ $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
 $new->init(allows_streaming => 1);
+# pg_upgrade wants both as they are in the old one
+no_checksums($new);
 $new->append_conf('postgresql.conf', omen_conf(%eager));
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
