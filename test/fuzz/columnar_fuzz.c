@@ -84,7 +84,7 @@ typedef enum Pattern
 	NUM_PATTERNS
 } Pattern;
 
-typedef struct Relation
+typedef struct FuzzTable
 {
 	TupleDesc	tupdesc;
 	int			pattern[MAX_ATTS];
@@ -95,10 +95,10 @@ typedef struct Relation
 	bool		full_bitmaps;	/* null bitmaps of rows without nulls */
 	bool		wild_lines;
 	uint64		row;
-} Relation;
+} FuzzTable;
 
 static void
-make_relation(Relation *rel)
+make_relation(FuzzTable *rel)
 {
 	static const int lens[] = {1, 2, 4, 8, -1, -1, -1, -2, 16, 64, 6, 3, 12, 8};
 	static const char aligns[] = {TYPALIGN_CHAR, TYPALIGN_SHORT, TYPALIGN_INT, TYPALIGN_DOUBLE};
@@ -107,8 +107,7 @@ make_relation(Relation *rel)
 	int			i;
 
 	memset(rel, 0, sizeof(*rel));
-	rel->tupdesc = palloc0(offsetof(struct TupleDescData, attrs) +
-						   (natts + 1) * sizeof(FormData_pg_attribute));
+	rel->tupdesc = palloc0(SHIM_TUPLE_DESC_SIZE(natts + 1));
 	rel->tupdesc->natts = natts;
 	for (i = 0; i < natts; i++)
 	{
@@ -146,7 +145,7 @@ float_bits(double value, bool is_float4)
 }
 
 static uint64
-make_int(Relation *rel, int att)
+make_int(FuzzTable *rel, int att)
 {
 	static const double specials[] = {0.0, -0.0, 1.0, -1.0, 1e300, -1e300, 1e-310};
 	bool		is_float4 = TupleDescAttr(rel->tupdesc, att)->attlen == 4;
@@ -182,7 +181,7 @@ make_int(Relation *rel, int att)
 
 /* Make a varlena at p; returns its length */
 static int
-make_varlena(Relation *rel, int att, char *p)
+make_varlena(FuzzTable *rel, int att, char *p)
 {
 	int			kind = rnd_below(12);
 	int			len;
@@ -227,7 +226,7 @@ make_varlena(Relation *rel, int att, char *p)
 
 /* Form a row at p by the rules of heap_fill_tuple; returns its length */
 static int
-make_tuple(Relation *rel, char *p, int block, int offnum)
+make_tuple(FuzzTable *rel, char *p, int block, int offnum)
 {
 	HeapTupleHeader tuple = (HeapTupleHeader) p;
 	int			natts = rel->tupdesc->natts;
@@ -310,7 +309,7 @@ make_tuple(Relation *rel, char *p, int block, int offnum)
 }
 
 static Page
-make_page(Relation *rel, int block)
+make_page(FuzzTable *rel, int block)
 {
 	Page		page = malloc(BLCKSZ);
 	PageHeader	header = (PageHeader) page;
@@ -471,7 +470,7 @@ pages_equal(Page a, Page b)
 }
 
 static void
-build_segment(Relation *rel, Segment *segment, bool damage_pages)
+build_segment(FuzzTable *rel, Segment *segment, bool damage_pages)
 {
 	OmenSegmentBuilder *builder;
 	StringInfo *chunks;
@@ -579,7 +578,7 @@ walk_tuple(TupleDesc tupdesc, const char *p, uint32 len, const char **values)
 
 /* Everything must come back */
 static void
-check_segment(Relation *rel, Segment *segment)
+check_segment(FuzzTable *rel, Segment *segment)
 {
 	OmenSegmentReader *reader;
 	Page		page = malloc(BLCKSZ);
@@ -857,7 +856,7 @@ static int	mutations_refused = 0;
 static int	mutations_survived = 0;
 
 static void
-check_mutation(Relation *rel, Segment *segment)
+check_mutation(FuzzTable *rel, Segment *segment)
 {
 	MemoryContext context = shim_context_create();
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -1008,7 +1007,7 @@ fuzz(int iterations)
 	for (i = 0; i < iterations; i++)
 	{
 		MemoryContext context = shim_context_create();
-		Relation	rel;
+		FuzzTable	rel;
 		Segment		segment;
 
 		MemoryContextSwitchTo(context);

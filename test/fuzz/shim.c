@@ -196,7 +196,7 @@ enlargeStringInfo(StringInfo str, int needed)
 }
 
 void
-appendBinaryStringInfo(StringInfo str, const char *data, int datalen)
+appendBinaryStringInfo(StringInfo str, ShimBytes data, int datalen)
 {
 	enlargeStringInfo(str, datalen);
 	if (datalen > 0)
@@ -314,8 +314,7 @@ errhint(const char *fmt,...)
 }
 
 void
-ExceptionalCondition(const char *conditionName, const char *errorType,
-					 const char *fileName, int lineNumber)
+ExceptionalCondition(SHIM_FAILED_ASSERTION)
 {
 	fprintf(stderr, "assertion failed: %s (%s:%d)\n", conditionName, fileName,
 			lineNumber);

@@ -15,7 +15,33 @@
 
 #include <setjmp.h>
 
+#include "access/tupdesc.h"
 #include "utils/memutils.h"
+
+/*
+ * What differs between major versions: 16 has changed two prototypes, and a
+ * tuple descriptor of 18 has short forms of all attributes before the long ones.
+ */
+#if PG_VERSION_NUM < 160000
+typedef const char *ShimBytes;
+#define SHIM_FAILED_ASSERTION \
+	const char *conditionName, const char *errorType, \
+	const char *fileName, int lineNumber
+#else
+typedef const void *ShimBytes;
+#define SHIM_FAILED_ASSERTION \
+	const char *conditionName, const char *fileName, int lineNumber
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define SHIM_TUPLE_DESC_SIZE(natts) \
+	(offsetof(struct TupleDescData, attrs) + \
+	 (natts) * sizeof(FormData_pg_attribute))
+#else
+#define SHIM_TUPLE_DESC_SIZE(natts) \
+	(offsetof(struct TupleDescData, compact_attrs) + \
+	 (natts) * (sizeof(CompactAttribute) + sizeof(FormData_pg_attribute)))
+#endif
 
 /* The C library's, not the server's replacements */
 #undef printf
