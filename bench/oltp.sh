@@ -11,7 +11,8 @@
 # bench/results/oltp.{md,svg}.
 #
 # Environment: SCALE (20), ROUNDS (5), SECONDS_PER_RUN (20), CLIENTS (2),
-# DATABASES ("heap hot sealed"), NAME (oltp: of the result's files),
+# DATABASES ("heap hot sealed"), WORKLOADS ("select tpcb"), NAME (oltp: of the
+# result's files),
 # NO_BUILD (set: omendb is installed already)
 #
 set -u
@@ -23,6 +24,7 @@ SECONDS_PER_RUN=${SECONDS_PER_RUN:-20}
 CLIENTS=${CLIENTS:-2}
 DATABASES=${DATABASES:-heap hot sealed}
 NAME=${NAME:-oltp}
+WORKLOADS=${WORKLOADS:-select tpcb}
 RESULTS=$TOP/bench/results
 mkdir -p "$RESULTS"
 
@@ -58,15 +60,26 @@ for db in $DATABASES; do
 done
 sql bench -q -d postgres -c "CHECKPOINT"
 
-run() { # database workload seconds -> tps
-	local args=""
-	[ "$2" = select ] && args="-S"
-	as_user pgbench -n $args -M prepared -c "$CLIENTS" -j "$CLIENTS" -T "$3" \
-		-h "$WORK/bench.s" -U postgres "$1" 2>/dev/null |
-		sed -n 's/^tps = \([0-9.]*\).*/\1/p'
+# CPU time of the server's processes that have ended, in ticks of 10 ms
+cpu() {
+	sed 's/^.*) //' "/proc/$(head -n 1 "$WORK/bench/postmaster.pid")/stat" |
+		awk '{ print $14 + $15 }'
 }
 
-for workload in select tpcb; do
+run() { # database workload seconds -> tps, and the backends' CPU time of one in us
+	local args="" before
+	[ "$2" = select ] && args="-S"
+	before=$(cpu)
+	as_user pgbench -n $args -M prepared -c "$CLIENTS" -j "$CLIENTS" -T "$3" \
+		-h "$WORK/bench.s" -U postgres "$1" >"$WORK/pgbench.out" 2>/dev/null
+	sleep 0.5 # the backends end
+	awk -v ticks="$(($(cpu) - before))" '
+		/^number of transactions actually processed/ { n = $6 }
+		/^tps = / { tps = $3 }
+		END { printf "%s %.2f\n", tps, ticks * 10000 / n }' "$WORK/pgbench.out"
+}
+
+for workload in $WORKLOADS; do
 	for db in $DATABASES; do run $db $workload 8 >/dev/null; done
 	for round in $(seq "$ROUNDS"); do
 		for db in $DATABASES; do
@@ -78,19 +91,21 @@ done
 
 # the databases in the order of the runs, heap first
 perl - "$WORK/runs.txt" >"$WORK/table.txt" <<'P'
-use strict; use warnings;
-my (%v, @order);
+use strict; use warnings; use List::Util 'min';
+my (%v, %c, @order);
 while (<>) {
-	my ($w, $d, $t) = split;
+	my ($w, $d, $t, $cpu) = split;
 	push @order, [ $w, $d ] unless $v{$w}{$d};
 	push @{ $v{$w}{$d} }, $t;
+	push @{ $c{$w}{$d} }, $cpu;
 }
 sub median { my @s = sort { $a <=> $b } @_; return $s[$#s / 2]; }
 for (@order) {
 	my ($w, $d) = @$_;
 	my ($mine, $heap) = ($v{$w}{$d}, $v{$w}{heap});
-	printf "%s\t%s\t%.0f\t%.3f\t%.3f\n", $w, $d, median(@$mine), median(@$mine) / median(@$heap),
-	  median(map { $mine->[$_] / $heap->[$_] } 0 .. $#$mine);
+	printf "%s\t%s\t%.0f\t%.3f\t%.3f\t%.1f\t%.3f\n", $w, $d, median(@$mine), median(@$mine) / median(@$heap),
+	  median(map { $mine->[$_] / $heap->[$_] } 0 .. $#$mine), min(@{ $c{$w}{$d} }),
+	  min(@{ $c{$w}{heap} }) / min(@{ $c{$w}{$d} });
 }
 P
 {
@@ -102,9 +117,12 @@ P
 	echo
 	echo "Load average when it ended: $(cut -d' ' -f1-3 /proc/loadavg)."
 	echo
-	echo "| workload | table | tps | ratio to heap | median of the rounds' ratios |"
-	echo "|---|---|---:|---:|---:|"
-	awk -F'\t' '{ print "| " $1 " | " $2 " | " $3 " | " $4 " | " $5 " |" }' "$WORK/table.txt"
+	echo "CPU: time that the server's backends took for one transaction, in the round in which it was least (other work on"
+	echo "the machine only adds to it)."
+	echo
+	echo "| workload | table | tps | ratio to heap | median of the rounds' ratios | least CPU, us | heap's / its |"
+	echo "|---|---|---:|---:|---:|---:|---:|"
+	awk -F'\t' '{ print "| " $1 " | " $2 " | " $3 " | " $4 " | " $5 " | " $6 " | " $7 " |" }' "$WORK/table.txt"
 } >"$RESULTS/$NAME.md"
 awk -F'\t' '{ print $1 " " $2 "\t" $4 }' "$WORK/table.txt" |
 	perl "$TOP/bench/bars.pl" "pgbench: throughput relative to heap" >"$RESULTS/$NAME.svg"
