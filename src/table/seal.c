@@ -336,6 +336,8 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 
 	omen_group_copy_init(&copy);
 	omen_group_copy_load(&copy, rel, gs->first, NULL);
+	/* a new version would not hold what lies beyond a lost end */
+	omen_check_copy_end(rel, &copy, gs->first + gs->nblocks);
 	for (int off = 0; off < gs->nblocks; off++)
 	{
 		XLogRecPtr	lsn;
@@ -715,10 +717,11 @@ switch_version(GroupSeal *gs)
 	ok = omen_page_is_header(page) &&
 		OmenRowGroupIdEquals(&header->id, &gs->old_id) &&
 		!(header->flags & OMEN_GROUP_DRAINING);
-	for (int off = 0; ok && off < gs->nblocks; off++)
+	for (int off = 0; ok && off < omen_row_group_blocks; off++)
 	{
 		/* pages never turn cold but by us */
-		if (OmenBitmapIsSet(header->cold, off) && !gs->blocks[off].held)
+		if (OmenBitmapIsSet(header->cold, off) &&
+			(off >= gs->nblocks || !gs->blocks[off].held))
 			ok = false;
 	}
 	if (ok)

@@ -74,9 +74,9 @@ sub omen_node
 # Procedures that the tests call
 sub omen_helpers
 {
-	my ($node) = @_;
+	my ($node, $db) = @_;
 	$node->safe_psql(
-		'postgres', q{
+		$db // 'postgres', q{
 CREATE PROCEDURE seal_all(t regclass) LANGUAGE plpgsql AS
 $$
 DECLARE
