@@ -1,6 +1,8 @@
 # Limits of the operating system, and the end of RocksDB's process at each step:
 # errors where they must be, but no process of the server ends by a signal, and
 # everybody else is served.
+#
+# LIMITS_LONG=1: 500 sealed tables with 160 descriptors, address space in small steps.
 use strict;
 use warnings;
 use IPC::Run ();
@@ -12,6 +14,7 @@ use OmenTest;
 
 plan skip_all => 'no prlimit' if system('prlimit --version >/dev/null 2>&1') != 0;
 
+my $long = $ENV{LIMITS_LONG};
 my $node = omen_node(
 	'main',
 	'autovacuum' => 'off',
@@ -63,12 +66,15 @@ sub good
 		"$rows|" . $rows * ($rows + 1) / 2 . '|' . 96 * $rows, $what);
 }
 
-# No process of the server has been ended by a signal (RocksDB's is none)
+# No process of the server has been ended by a signal (RocksDB's is none).  Out of
+# memory at its start, core's own processes end with an error, which restarts the others.
+my $seen = 0;
 sub signals
 {
-	my ($what) = @_;
-	my @lines = grep { /terminated by signal|reinitializing/ && !/RocksDB's process/ }
-	  split /\n/, slurp_file($node->logfile);
+	my ($what, $starting) = @_;
+	my @lines = grep { ($starting ? /terminated by signal/ : /terminated by signal|reinitializing/) && !/RocksDB's process/ }
+	  split /\n/, slurp_file($node->logfile, $seen);
+	$seen = -s $node->logfile;
 	return is(join("\n", @lines), '', $what);
 }
 
@@ -101,7 +107,7 @@ good('t', 'nothing is lost');
 # -- address space of the worker: cold reads, requests, deletions
 seal_all($node, 't');
 my $errors = 0;
-for my $kb (0, 16, 64, 256, 1000, 4000, 16000)
+for my $kb ($long ? map { $_ * 200 } 0 .. 80 : (0, 16, 64, 256, 1000, 4000, 16000))
 {
 	$worker = store('pid');
 	limit($worker, 'as', address_space($worker) + $kb * 1024) or die;
@@ -187,7 +193,8 @@ signals('nor has one been ended by a signal');
 $node->stop;
 system('prlimit', '--nofile=160:160', 'pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, 'start') == 0 or die;
 $node->_update_pid(1);
-my $tables = 220;
+my $started = sql('SELECT pg_postmaster_start_time()');
+my $tables = $long ? 500 : 220;
 sql(qq{DO \$\$ BEGIN FOR i IN 1..$tables LOOP
 	EXECUTE format('CREATE TABLE many%s (id int, b text) USING omendb', i);
 	EXECUTE format('INSERT INTO many%s SELECT g, g FROM generate_series(1, 20) g', i);
@@ -203,10 +210,49 @@ for my $round (1, 2)
 	kill 'KILL', store('rocksdb_pid') if $round == 1;
 	$node->poll_query_until('postgres', q{SELECT state = 'ready' AND rocksdb_pid IS NOT NULL FROM omendb.store_stats()});
 }
+is(sql('SELECT pg_postmaster_start_time()'), $started, '160 descriptors: no restart');
 make_table('w');
 seal_all($node, 'w');
 good('w', '160 descriptors: sealing goes on');
 unlike(store('last_error'), qr/open files|Too many/, '160 descriptors: no lack of them was noted');
+
+# -- starts with little address space: the server comes up and serves, or says why
+# not; what cannot be had is an error
+{
+	my ($came, $served, $sealed) = (0, 0, 0);
+	my $base = address_space($node->{_pid});
+	my @steps = $long ? ((map { $_ * 4000 } -3 .. 2), (map { $_ * 500 } 17 .. 60), (map { $_ * 4000 } 8 .. 20)) : (-8000, 0, 8000, 16000, 24000, 48000);
+	for my $kb (@steps)
+	{
+		$node->stop if defined $node->{_pid};
+		my $offset = -s $node->logfile;
+		system('prlimit', '--as=' . ($base + $kb * 1024) . ':', 'pg_ctl', '-w', '-t', 30, '-s', '-D', $node->data_dir, '-l', $node->logfile, 'start');
+		$node->_update_pid(-1);
+		if (!defined $node->{_pid} || !kill(0, $node->{_pid}))
+		{
+			$node->{_pid} = undef;
+			like(slurp_file($node->logfile, $offset), qr/FATAL|out of memory|[Cc]annot allocate/, "start with $kb kB more: the reason is logged");
+			next;
+		}
+		$came++;
+		my @errors;
+		for my $query ('SELECT id FROM heap', 'SELECT count(*) FROM t', "SELECT omendb.seal('t', true)", 'SELECT id FROM heap')
+		{
+			my ($rc, $out, $err) = $node->psql('postgres', $query);
+			push @errors, $err if $rc != 0;
+			$served++ if $rc == 0 && $query =~ /heap/;
+			$sealed++ if $rc == 0 && $query =~ /count/;
+		}
+		unlike("@errors", qr/server closed the connection unexpectedly(?!.*FATAL)|because of crash/s, "start with $kb kB more: errors at most");
+		limit($_, 'as', '') for grep { /^\d+$/ } ($node->{_pid}, split /\s+/, `pgrep -P $node->{_pid}`);
+		ok($node->poll_query_until('postgres', q{SELECT state = 'ready' FROM omendb.store_stats()}), "start with $kb kB more: the store is ready when there is memory");
+		good('t', "start with $kb kB more: all rows");
+	}
+	note("address space: came up at $came of " . scalar(@steps) . " limits; heap queries answered: $served, sealed ones: $sealed");
+	cmp_ok($served, '>=', 2, 'little address space: connections are served');
+	$node->start if !defined $node->{_pid};
+	signals('little address space: no process was ended by a signal', 1);
+}
 
 # -- starts with few processes: the server comes up, or does not; RocksDB's
 # threads are its own affair
