@@ -82,6 +82,7 @@ typedef struct OmenZoneTest
 	bool		empty;			/* no value meets it (a null constant) */
 	bool		is_float;		/* low and high are images of floats */
 	bool		large_float;	/* NaN, whose image may be the smallest, does */
+	bool		nulls_pass;		/* rows that have null do meet it */
 	int64		low;
 	int64		high;
 } OmenZoneTest;
@@ -114,6 +115,7 @@ typedef struct OmenSource
 	struct OmenSourceState *state;
 	OmenZoneTest *tests;		/* conditions that all rows have to meet */
 	int			ntests;
+	OmenZoneTest *bound;		/* another one, which may change; or NULL */
 	OmenSourceCounters counters;
 } OmenSource;
 

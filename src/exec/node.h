@@ -30,6 +30,7 @@ extern int	omen_vectorized_agg;
  * vecscan.c: "OmendbVectorScan".  scanrelid is the table's, the scan tuple its
  * row type, of which only columns that somebody needs are set.  custom_exprs:
  * the conditions that are evaluated on vectors; all others are in plan.qual.
+ * custom_private: OMEN_TOPN_* below.
  */
 extern const CustomPathMethods omen_vecscan_path_methods;
 extern const CustomScanMethods omen_vecscan_plan_methods;
@@ -45,6 +46,16 @@ extern const CustomScanMethods omen_vecscan_plan_methods;
  */
 extern const CustomPathMethods omen_vecagg_path_methods;
 extern const CustomScanMethods omen_vecagg_plan_methods;
+
+/* Of a scan below ORDER BY ... LIMIT (topn.h), else NIL: Integers */
+enum
+{
+	OMEN_TOPN_ATTNO,
+	OMEN_TOPN_FLOAT,
+	OMEN_TOPN_DESC,
+	OMEN_TOPN_NULLS_FIRST,
+	OMEN_TOPN_LIMIT
+};
 
 enum
 {

@@ -28,6 +28,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "exec/node.h"
+#include "exec/topn.h"
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -353,6 +354,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	split_quals(clauses, &scan->custom_exprs, &scan->scan.plan.qual);
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.scanrelid = rel->relid;
+	scan->custom_private = path->custom_private;
 	scan->flags = path->flags;
 	scan->methods = &omen_vecscan_plan_methods;
 	return &scan->scan.plan;
@@ -387,9 +389,43 @@ needs_system_columns(RelOptInfo *rel)
 	return false;
 }
 
+/*
+ * Is the relation all that a query with ORDER BY a column and LIMIT a constant
+ * reads?  Returns what the scan has to know (OMEN_TOPN_*), or NIL.
+ */
+static List *
+find_topn(PlannerInfo *root, RelOptInfo *rel)
+{
+	Query	   *parse = root->parse;
+	SortGroupClause *clause;
+	Var		   *var;
+	bool		is_float;
+	bool		descending;
+
+	/* limit_tuples may be a guess, and is not set below a grouping and such */
+	if (root->limit_tuples < 1 || root->limit_tuples > OMEN_TOPN_MAX ||
+		root->sort_pathkeys == NIL || parse->sortClause == NIL ||
+		parse->limitCount == NULL || !IsA(parse->limitCount, Const) ||
+		(parse->limitOffset && !IsA(parse->limitOffset, Const)) ||
+		bms_membership(root->all_baserels) != BMS_SINGLETON ||
+		rel->reloptkind != RELOPT_BASEREL)
+		return NIL;
+
+	clause = linitial_node(SortGroupClause, parse->sortClause);
+	var = (Var *) get_sortgroupclause_expr(clause, root->processed_tlist);
+	if (!IsA(var, Var) || var->varno != rel->relid || var->varattno <= 0 ||
+		var->varlevelsup != 0 ||
+		!omen_topn_supported(clause->sortop, &is_float, &descending))
+		return NIL;
+	return list_make5(makeInteger(var->varattno), makeInteger(is_float),
+					  makeInteger(descending),
+					  makeInteger(clause->nulls_first),
+					  makeInteger((int) root->limit_tuples));
+}
+
 static CustomPath *
 make_scan_path(RelOptInfo *rel, Cost startup, Cost total, double rows,
-			   int workers)
+			   int workers, List *topn)
 {
 	CustomPath *path = makeNode(CustomPath);
 
@@ -403,13 +439,14 @@ make_scan_path(RelOptInfo *rel, Cost startup, Cost total, double rows,
 	path->path.startup_cost = startup;
 	path->path.total_cost = total;
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_private = topn;
 	path->methods = &omen_vecscan_path_methods;
 	return path;
 }
 
 /* For tests: in place of sequential scans, whatever they cost */
 static void
-replace_seq_scans(RelOptInfo *rel)
+replace_seq_scans(RelOptInfo *rel, List *topn)
 {
 	ListCell   *lc;
 
@@ -422,7 +459,7 @@ replace_seq_scans(RelOptInfo *rel)
 			rel->pathlist = foreach_delete_current(rel->pathlist, lc);
 			add_path(rel, &make_scan_path(rel, path->startup_cost,
 										  path->total_cost, path->rows,
-										  0)->path);
+										  0, topn)->path);
 			break;
 		}
 	}
@@ -437,7 +474,8 @@ replace_seq_scans(RelOptInfo *rel)
 			add_partial_path(rel, &make_scan_path(rel, path->startup_cost,
 												  path->total_cost,
 												  path->rows,
-												  path->parallel_workers)->path);
+												  path->parallel_workers,
+												  topn)->path);
 			break;
 		}
 	}
@@ -450,7 +488,9 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 {
 	List	   *quals;
 	List	   *rest;
+	List	   *topn = NIL;
 	QualCost	rest_cost;
+	double		rows = rel->rows;
 	double		left;
 	int			ncolumns;
 	Cost		startup;
@@ -468,13 +508,15 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (!is_candidate(root, rel, rte, omen_vectorized_scan) ||
 		needs_system_columns(rel))
 		return;
+	split_quals(rel->baserestrictinfo, &quals, &rest);
+	if (rest == NIL)
+		topn = find_topn(root, rel);
 	if (omen_vectorized_scan == OMEN_VECTORIZE_FORCE)
 	{
-		replace_seq_scans(rel);
+		replace_seq_scans(rel, topn);
 		return;
 	}
 
-	split_quals(rel->baserestrictinfo, &quals, &rest);
 	ncolumns = count_columns((Node *) rel->reltarget->exprs, rti) +
 		count_columns((Node *) quals, rti) + count_columns((Node *) rest, rti);
 
@@ -482,10 +524,18 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	left = clamp_row_est(rel->tuples *
 						 clauselist_selectivity(root, quals, rti, JOIN_INNER,
 												NULL));
+	if (topn != NIL)
+	{
+		/* of rows in no order, the n'th one wins with probability limit / n */
+		double		limit = intVal(list_nth(topn, OMEN_TOPN_LIMIT));
+
+		left = rows = clamp_row_est(Min(rows, limit * (1 + log(Max(rows / limit, 1)))));
+		ncolumns = count_columns((Node *) quals, rti) + 1;
+	}
 	cost_qual_eval(&rest_cost, rest, root);
 	startup = rest_cost.startup + rel->reltarget->cost.startup;
 	above = rest_cost.per_tuple * left + cpu_tuple_cost * left +
-		rel->reltarget->cost.per_tuple * rel->rows;
+		rel->reltarget->cost.per_tuple * rows;
 
 	/*
 	 * Pages are looked at only if there is something to be gained: not for the
@@ -504,8 +554,8 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		return;
 	cost = above + read_cost(root, rel, ncolumns, quals,
 							 cold_share(rte->relid));
-	add_path(rel, &make_scan_path(rel, startup, startup + cost, rel->rows,
-								  0)->path);
+	add_path(rel, &make_scan_path(rel, startup, startup + cost, rows, 0,
+								  topn)->path);
 	if (rel->consider_parallel)
 	{
 		int			workers = compute_parallel_worker(rel, rel->pages, -1,
@@ -518,9 +568,9 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		if (workers > 0)
 			add_partial_path(rel, &make_scan_path(rel, startup,
 												  startup + cost / divisor,
-												  clamp_row_est(rel->rows /
+												  clamp_row_est(rows /
 																divisor),
-												  workers)->path);
+												  workers, topn)->path);
 	}
 }
 

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * source.c
- *	  Batches of rows from a table: chunks of sealed segments as they are, hot
- *	  pages deformed, both in one where a segment has both.
+ *	  Batches of rows from a table: chunks of sealed segments as they are, rows
+ *	  of hot pages, both in one where a segment has both.
  *
  * Rows come in TID order, as a sequential scan returns them that begins at
  * block 0: sums of floats depend on it.
@@ -18,70 +18,11 @@
  *-------------------------------------------------------------------------
  */
 #include "table/damage.h"
-#include "table/scan.h"
+#include "exec/source_state.h"
 
-#include "access/htup_details.h"
-#include "access/tupmacs.h"
 #include "catalog/pg_type.h"
-#include "exec/batch.h"
 #include "pgstat.h"
-#include "port/pg_bitutils.h"
-#include "utils/float.h"
 #include "utils/memutils.h"
-
-/*
- * Hot pages that a batch keeps pinned.  More of them, which then have few rows
- * each, are copied: buffers may be scarce.
- */
-#define MAX_PINS		16
-
-/* Below this share of a vector's rows, values are fetched one by one */
-#define SPARSE_SHARE	12
-
-typedef struct OmenSourceState
-{
-	MemoryContext mcxt;
-	OmenSourceShared *shared;
-	OmenScanDesc scan;			/* for hot pages, and what heapam does */
-	BlockNumber nblocks;
-	bool		has_missing;	/* attributes with a missing value */
-
-	/* the row group at hand */
-	BlockNumber next_group;		/* first block of the next one */
-	BlockNumber group_end;		/* of the one at hand; 0 if there is none */
-	OmenGroupCopy copy;
-	OmenColdReader *reader;		/* NULL until needed */
-
-	/* where we are in it */
-	BlockNumber blk;			/* next block to be read */
-	BlockNumber segment_end;
-	OmenSegmentReader *segment; /* the segment at hand; NULL if it is all hot */
-	bool		pure;			/* all of its blocks are cold */
-	int			vector;			/* next vector of a pure one */
-	int			nvectors;
-	uint64		segment_number;
-	int			min_natts;
-	int			natts;			/* as OmenBatch's */
-
-	/* a page that is half read because the batch was full */
-	bool		page_pending;
-
-	/* columns of batches that are put together, by attribute number - 1 */
-	OmenVec    *arrays;
-	OmenVector *decoded;		/* vectors that rows are copied from, by attno - 1 */
-	int			decoded_vector; /* their number, -1 = none */
-
-	/* what the addresses of values must not have set, by attno - 1 */
-	uint8	   *misaligned;
-
-	/* null flags of vectors that are used as they are */
-	bool	  **null_flags;
-
-	/* pins that the values of the current batch need */
-	Buffer		pins[MAX_PINS];
-	int			npins;
-	MemoryContext page_mcxt;	/* copies of pages, the same */
-} OmenSourceState;
 
 /*
  * omen_source_share: see batch.h.
@@ -171,6 +112,7 @@ omen_source_begin(Relation rel, Snapshot snapshot, Bitmapset *attrs,
 	}
 	state->null_flags = MemoryContextAllocZero(state->mcxt,
 											   sizeof(bool *) * (natts + 1));
+	omen_rows_init(source);
 	omen_source_rescan(source);
 	return source;
 }
@@ -243,441 +185,6 @@ omen_batch_init(OmenBatch *batch, OmenSource *source)
 	batch->source = source;
 	batch->columns = palloc0(sizeof(OmenVec) * (natts + 1));
 	batch->loaded = palloc0(natts + 1);
-}
-
-/* ------------------------------------------------------------------------
- * Columns of a segment
- * ------------------------------------------------------------------------
- */
-
-/* Eight flags at once: 1 where the bit is 0 */
-static inline uint64
-flags_of_zero_bits(uint8 bits)
-{
-	uint64		spread = (uint64) bits * UINT64CONST(0x0101010101010101);
-
-#ifdef WORDS_BIGENDIAN
-	spread &= UINT64CONST(0x0102040810204080);
-#else
-	spread &= UINT64CONST(0x8040201008040201);
-#endif
-	/* to 1 in each byte that is not 0 */
-	spread = ((spread + UINT64CONST(0x7F7F7F7F7F7F7F7F)) | spread) >> 7;
-	return ~spread & UINT64CONST(0x0101010101010101);
-}
-
-/*
- * Turn a decoded vector into values: pointers and integers are Datums already.
- * isnull gets flags if there are nulls.  Returns false if there are none.
- */
-static bool
-vector_flags(const OmenVector *vector, bool *isnull)
-{
-	if (vector->nnulls == 0)
-		return false;
-	if (vector->present == NULL)
-		memset(isnull, true, vector->nrows);
-	else
-		for (int i = 0; i < vector->nrows; i += 8)
-		{
-			uint64		flags = flags_of_zero_bits(vector->present[i >> 3]);
-
-			memcpy(isnull + i, &flags, 8);
-		}
-	return true;
-}
-
-/* Room for the null flags of an attribute's vector */
-static bool *
-get_null_flags(OmenSourceState *state, int attno)
-{
-	if (state->null_flags[attno - 1] == NULL)
-		state->null_flags[attno - 1] =
-			MemoryContextAlloc(state->mcxt, OMEN_BATCH_ROWS);
-	return state->null_flags[attno - 1];
-}
-
-/* Room for the values of an attribute in a batch that is put together */
-static OmenVec *
-get_array(OmenSource *source, int attno)
-{
-	OmenSourceState *state = source->state;
-	OmenVec    *vec;
-
-	vec = &state->arrays[attno - 1];
-	if (vec->values == NULL)
-	{
-		vec->values = MemoryContextAllocZero(state->mcxt, sizeof(Datum) *
-											 OMEN_BATCH_ROWS);
-		vec->isnull = MemoryContextAllocZero(state->mcxt, OMEN_BATCH_ROWS);
-	}
-	return vec;
-}
-
-/* The value at p, or an aligned copy of it, which lasts as long as the batch */
-static inline Datum
-get_aligned(OmenSourceState *state, Form_pg_attribute att, const char *p)
-{
-	Size		length;
-	char	   *copy;
-
-	if (likely(((uintptr_t) p & state->misaligned[att->attnum - 1]) == 0) ||
-		p == NULL || (att->attlen == -1 && VARATT_IS_1B(p)))
-		return PointerGetDatum(p);
-	length = att->attlen == -1 ? VARSIZE_ANY(p) :
-		att->attlen == -2 ? strlen(p) + 1 : att->attlen;
-	copy = MemoryContextAlloc(state->page_mcxt, length);
-	memcpy(copy, p, length);
-	return PointerGetDatum(copy);
-}
-
-/*
- * Datums of a decoded vector, of which only the rows of sel are valid if that is
- * not NULL: a by-value type's integers are they already, a
- * by-reference type of 1, 2, 4 or 8 bytes needs pointers to them.
- */
-static Datum *
-vector_datums(OmenSource *source, int attno, const OmenVector *vector,
-			  const uint16 *sel, int nsel)
-{
-	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
-	Datum	   *values;
-
-	if (vector->pointers && source->state->misaligned[attno - 1] == 0)
-		return (Datum *) vector->pointers;
-	if (vector->pointers)
-	{
-		values = get_array(source, attno)->values;
-		for (int k = 0; k < nsel; k++)
-		{
-			int			i = sel ? sel[k] : k;
-
-			values[i] = get_aligned(source->state, att, vector->pointers[i]);
-		}
-		return values;
-	}
-	if (att->attbyval)
-		return (Datum *) vector->ints;
-
-	values = get_array(source, attno)->values;
-	for (int i = 0; i < vector->nrows; i++)
-	{
-		char	   *p = (char *) &vector->ints[i];
-
-#ifdef WORDS_BIGENDIAN
-		p += sizeof(int64) - att->attlen;
-#endif
-		values[i] = PointerGetDatum(p);
-	}
-	return values;
-}
-
-/* Put the missing value of an attribute where rows are too short to have it */
-static void
-fill_missing(OmenSource *source, OmenSegmentReader *segment, int vector,
-			 int natts, int attno, int nrows, OmenVec *vec)
-{
-	uint32		first = (uint32) vector * OMEN_VECTOR_MAX_ROWS;
-	bool		isnull;
-	Datum		value = getmissingattr(source->tupdesc, attno, &isnull);
-
-	if (isnull)
-		return;
-	for (int i = 0; i < nrows; i++)
-	{
-		if (attno > natts ||
-			omen_segment_row_natts(segment, first + i) < attno)
-		{
-			vec->values[i] = value;
-			vec->isnull[i] = false;
-		}
-	}
-}
-
-/*
- * omen_batch_load: make a column; see omen_batch_column().
- */
-void
-omen_batch_load(OmenBatch *batch, int attno)
-{
-	OmenSource *source = batch->source;
-	OmenSourceState *state = source->state;
-	OmenVec    *vec = &batch->columns[attno - 1];
-	OmenVector	vector;
-	bool		sparse;
-	bool		short_rows;
-
-	if (batch->segment == NULL)
-		elog(ERROR, "attribute %d is not in the batch", attno);
-
-	short_rows = attno > batch->natts ||
-		(state->has_missing && state->min_natts < attno);
-	sparse = batch->sel != NULL && !short_rows &&
-		batch->nsel * SPARSE_SHARE < batch->nrows;
-
-	if (attno > batch->natts)
-	{
-		*vec = *get_array(source, attno);
-		memset(vec->isnull, true, batch->nrows);
-	}
-	else
-	{
-		if (sparse)
-			omen_segment_vector_rows(batch->segment, attno, batch->vector,
-									 batch->sel, batch->nsel, &vector);
-		else
-			omen_segment_vector(batch->segment, attno, batch->vector, &vector);
-		vec->values = vector_datums(source, attno, &vector,
-									sparse ? batch->sel : NULL,
-									sparse ? batch->nsel : vector.nrows);
-		vec->isnull = get_null_flags(state, attno);
-		if (!vector_flags(&vector, vec->isnull))
-			vec->isnull = NULL;
-	}
-	if (short_rows && state->has_missing && vec->isnull != NULL)
-	{
-		/* values may be the reader's: write to ours */
-		OmenVec    *own = get_array(source, attno);
-
-		if (own->values != vec->values)
-			memcpy(own->values, vec->values, sizeof(Datum) * batch->nrows);
-		if (own->isnull != vec->isnull)
-			memcpy(own->isnull, vec->isnull, batch->nrows);
-		*vec = *own;
-		fill_missing(source, batch->segment, batch->vector, batch->natts,
-					 attno, batch->nrows, vec);
-	}
-	batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
-}
-
-/*
- * omen_batch_dictionary_entries: see batch.h.
- */
-void
-omen_batch_dictionary_entries(OmenBatch *batch, int attno, int start, int n,
-							  Datum *values)
-{
-	OmenSource *source = batch->source;
-	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
-
-	omen_segment_dictionary_entries(batch->segment, attno, start, n,
-									(const char **) values);
-	if (source->state->misaligned[attno - 1] != 0)
-		for (int i = 0; i < n; i++)
-			values[i] = get_aligned(source->state, att,
-									DatumGetPointer(values[i]));
-}
-
-/* Can no row of the vector (-1: of the segment) meet one of the conditions? */
-static bool
-zone_excludes(OmenSource *source, OmenSegmentReader *segment, int vector)
-{
-	for (int i = 0; i < source->ntests; i++)
-	{
-		OmenZoneTest *test = &source->tests[i];
-		OmenZone	zone;
-
-		if (test->empty)
-			return true;
-		/* rows that lack the attribute may have a missing value */
-		if (test->attno > source->state->natts ||
-			(source->state->has_missing &&
-			 source->state->min_natts < test->attno))
-			continue;
-		omen_segment_zone(segment, test->attno, vector, &zone);
-		if (zone.nnulls == zone.nrows ||
-			(zone.has_range && zone.is_float == test->is_float &&
-			 (zone.max < test->low || zone.min > test->high) &&
-			 !(test->large_float && zone.min < omen_float_image8(-get_float8_infinity()))))
-			return true;
-	}
-	return false;
-}
-
-/* ------------------------------------------------------------------------
- * Batches that are put together
- * ------------------------------------------------------------------------
- */
-
-/*
- * Copy rows first .. first + n - 1 of the segment to the end of the batch.
- */
-static void
-append_cold(OmenSource *source, OmenBatch *batch, uint32 first, int n)
-{
-	OmenSourceState *state = source->state;
-	int			natts = state->natts;
-
-	if (state->decoded == NULL)
-		state->decoded = MemoryContextAllocZero(state->mcxt,
-												sizeof(OmenVector) *
-												(source->tupdesc->natts + 1));
-	while (n > 0)
-	{
-		int			vector = first / OMEN_VECTOR_MAX_ROWS;
-		int			start = first % OMEN_VECTOR_MAX_ROWS;
-		int			part = Min(n, OMEN_VECTOR_MAX_ROWS - start);
-		int			attno = -1;
-
-		while ((attno = bms_next_member(source->attrs, attno)) >= 0)
-		{
-			OmenVec    *vec = get_array(source, attno);
-			Datum	   *values = vec->values + batch->nrows;
-			bool	   *isnull = vec->isnull + batch->nrows;
-			OmenVector *from = &state->decoded[attno - 1];
-			Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
-
-			if (attno > natts)
-				memset(isnull, true, part);
-			else
-			{
-				if (vector != state->decoded_vector)
-					omen_segment_vector(state->segment, attno, vector, from);
-				if (from->pointers && state->misaligned[attno - 1] != 0)
-					for (int i = 0; i < part; i++)
-						values[i] = get_aligned(state, att,
-												from->pointers[start + i]);
-				else if (from->pointers)
-					memcpy(values, from->pointers + start,
-						   sizeof(Datum) * part);
-				else if (att->attbyval)
-					memcpy(values, from->ints + start, sizeof(Datum) * part);
-				else
-				{
-					/* the reader's array goes with the next vector */
-					char	   *copy = MemoryContextAlloc(state->page_mcxt,
-														  8 * (Size) part);
-
-					for (int i = 0; i < part; i++)
-					{
-						char	   *p = (char *) &from->ints[start + i];
-
-#ifdef WORDS_BIGENDIAN
-						p += sizeof(int64) - att->attlen;
-#endif
-						memcpy(copy + 8 * i, p, att->attlen);
-						values[i] = PointerGetDatum(copy + 8 * i);
-					}
-				}
-				if (from->nnulls == 0)
-					memset(isnull, false, part);
-				else if (from->present == NULL)
-					memset(isnull, true, part);
-				else
-					for (int i = 0; i < part; i++)
-						isnull[i] = !((from->present[(start + i) >> 3] >>
-									   ((start + i) & 7)) & 1);
-			}
-			if (state->has_missing && state->min_natts < attno)
-			{
-				bool		missing_null;
-				Datum		missing = getmissingattr(source->tupdesc, attno,
-													 &missing_null);
-
-				for (int i = 0; i < part && !missing_null; i++)
-					if (attno > natts ||
-						omen_segment_row_natts(state->segment,
-											   first + i) < attno)
-					{
-						values[i] = missing;
-						isnull[i] = false;
-					}
-			}
-		}
-		state->decoded_vector = vector;
-		batch->nrows += part;
-		first += part;
-		n -= part;
-	}
-}
-
-/*
- * Values of the wanted attributes of a tuple, to row "row" of the batch.
- * Follows heap_deform_tuple(), without its cache of offsets.
- */
-static void
-deform(OmenSource *source, HeapTupleHeader tup, int64 row)
-{
-	OmenSourceState *state = source->state;
-	TupleDesc	tupdesc = source->tupdesc;
-	int			natts = Min(HeapTupleHeaderGetNatts(tup), source->max_attno);
-	bool		hasnulls = (tup->t_infomask & HEAP_HASNULL) != 0;
-	bits8	   *bp = tup->t_bits;
-	char	   *tp = (char *) tup + tup->t_hoff;
-	uint32		off = 0;
-	int			i;
-
-	for (i = 0; i < natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-		OmenVec    *vec = &state->arrays[i];
-
-		if (hasnulls && att_isnull(i, bp))
-		{
-			if (vec->values)
-			{
-				vec->isnull[row] = true;
-				vec->values[row] = (Datum) 0;
-			}
-			continue;
-		}
-		if (att->attlen == -1)
-			off = att_align_pointer(off, att->attalign, -1, tp + off);
-		else
-			off = att_align_nominal(off, att->attalign);
-		if (vec->values)
-		{
-			vec->isnull[row] = false;
-			vec->values[row] = fetchatt(att, tp + off);
-		}
-		off = att_addlength_pointer(off, att->attlen, tp + off);
-	}
-	for (; i < source->max_attno; i++)
-	{
-		OmenVec    *vec = &state->arrays[i];
-
-		if (vec->values)
-			vec->values[row] = getmissingattr(tupdesc, i + 1,
-											  &vec->isnull[row]);
-	}
-}
-
-/*
- * Append the visible rows of the page that the scan stands at.  The values
- * point into it: a pin is kept, or the page is copied if it has none.
- */
-static void
-append_page(OmenSource *source, OmenBatch *batch)
-{
-	OmenSourceState *state = source->state;
-	HeapScanDesc hscan = &state->scan->heap;
-	Page		page = omen_scan_page(state->scan);
-
-	if (hscan->rs_ntuples == 0)
-		return;
-	if (state->scan->cold || state->npins >= MAX_PINS)
-	{
-		char	   *copy = MemoryContextAlloc(state->page_mcxt, BLCKSZ);
-
-		memcpy(copy, page, BLCKSZ);
-		page = (Page) copy;
-	}
-	else
-	{
-		IncrBufferRefCount(hscan->rs_cbuf);
-		state->pins[state->npins++] = hscan->rs_cbuf;
-	}
-
-	for (int i = 0; i < hscan->rs_ntuples; i++)
-	{
-		ItemId		lp = PageGetItemId(page, hscan->rs_vistuples[i]);
-
-		deform(source, (HeapTupleHeader) PageGetItem(page, lp),
-			   batch->nrows + i);
-	}
-	batch->nrows += hscan->rs_ntuples;
-	source->counters.rows_hot += hscan->rs_ntuples;
-	omen_count_heap_getnext(source->rel, hscan->rs_ntuples);
 }
 
 /* ------------------------------------------------------------------------
@@ -798,7 +305,7 @@ begin_segment(OmenSource *source)
 		state->vector = 0;
 		state->blk = state->segment_end;
 		state->scan->ncold += n;
-		if (source->ntests > 0 && zone_excludes(source, state->segment, -1))
+		if (omen_zones_exclude(source, -1))
 		{
 			source->counters.segments_skipped++;
 			state->pure = false;
@@ -842,7 +349,7 @@ begin_arrays(OmenSource *source, OmenBatch *batch)
 	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, source->tupdesc->natts);
 	while ((attno = bms_next_member(source->attrs, attno)) >= 0)
 	{
-		batch->columns[attno - 1] = *get_array(source, attno);
+		batch->columns[attno - 1] = *omen_source_array(source, attno);
 		batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
 	}
 }
@@ -905,8 +412,7 @@ next_vector(OmenSource *source, OmenBatch *batch)
 		{
 			int			vector = state->vector++;
 
-			if (source->ntests > 0 &&
-				zone_excludes(source, state->segment, vector))
+			if (omen_zones_exclude(source, vector))
 			{
 				source->counters.vectors_skipped++;
 				continue;
@@ -950,7 +456,7 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 				if (!omen_segment_has_block(state->segment, block))
 					(void) omen_cold_reader_segment(state->reader,
 													&state->copy, blk, &block);
-				append_cold(source, batch,
+				omen_append_cold(source, batch,
 							omen_segment_first_row(state->segment, block), n);
 				state->scan->ncold++;
 				source->counters.rows_cold += n;
@@ -965,7 +471,7 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 					OMEN_BATCH_ROWS;
 				if (state->page_pending)
 					return;
-				append_page(source, batch);
+				omen_append_page(source, batch);
 			}
 		}
 		if (state->segment != NULL ||

@@ -12,6 +12,7 @@
  *-------------------------------------------------------------------------
  */
 #include "exec/node.h"
+#include "exec/topn.h"
 
 #include "access/sysattr.h"
 #include "access/parallel.h"
@@ -30,6 +31,7 @@ typedef struct VectorScanShared
 	slock_t		mutex;			/* what follows, from those that have ended */
 	OmenSourceCounters counters;
 	uint64		filtered;
+	uint64		not_winning;
 } VectorScanShared;
 
 typedef struct VectorScanState
@@ -48,10 +50,12 @@ typedef struct VectorScanState
 	int64		nsel;
 	int64		next;			/* the next of them */
 	bool		done;
+	OmenTopN   *topn;			/* or NULL */
 
 	VectorScanShared *shared;	/* with parallel workers, or NULL */
 	OmenSourceCounters counters;
 	uint64		filtered;		/* rows that conditions removed */
+	uint64		not_winning;	/* rows that LIMIT would have removed */
 } VectorScanState;
 
 static const CustomExecMethods vecscan_exec_methods;
@@ -116,6 +120,18 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	if (cscan->custom_exprs != NIL)
 		state->filter = omen_filter_create(state->program,
 										   cscan->custom_exprs);
+	if (cscan->custom_private != NIL)
+	{
+		List	   *topn = cscan->custom_private;
+
+		state->topn = omen_topn_create(intVal(list_nth(topn, OMEN_TOPN_ATTNO)),
+									   intVal(list_nth(topn, OMEN_TOPN_FLOAT)),
+									   intVal(list_nth(topn, OMEN_TOPN_DESC)),
+									   intVal(list_nth(topn, OMEN_TOPN_NULLS_FIRST)),
+									   intVal(list_nth(topn, OMEN_TOPN_LIMIT)));
+		state->attrs = bms_add_member(state->attrs,
+									  intVal(list_nth(topn, OMEN_TOPN_ATTNO)));
+	}
 	ExecStoreAllNullTuple(node->ss.ss_ScanTupleSlot);
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
 		omen_count_vector_node(false);
@@ -136,6 +152,8 @@ next_batch(VectorScanState *state)
 										  state->shared ?
 										  &state->shared->source : NULL);
 		omen_batch_init(&state->batch, state->source);
+		if (state->topn)
+			omen_topn_reset(state->topn, state->source);
 		if (state->filter)
 			omen_filter_zones(state->filter, state->program, state->source);
 		MemoryContextSwitchTo(old);
@@ -151,6 +169,15 @@ next_batch(VectorScanState *state)
 			state->nsel = omen_filter_run(state->filter, state->program,
 										  &state->batch, &state->sel);
 			state->filtered += state->batch.nrows - state->nsel;
+		}
+		if (state->topn && state->nsel > 0)
+		{
+			int			n = omen_topn_run(state->topn, state->source,
+										  &state->batch, &state->sel,
+										  (int) state->nsel);
+
+			state->not_winning += state->nsel - n;
+			state->nsel = n;
 		}
 		if (state->nsel > 0)
 		{
@@ -291,19 +318,21 @@ shutdown_scan(CustomScanState *node)
 	{
 		omen_add_counters(&shared->counters, &state->counters);
 		shared->filtered += state->filtered;
+		shared->not_winning += state->not_winning;
 	}
 	else
 	{
 		omen_add_counters(&state->counters, &shared->counters);
 		state->filtered += shared->filtered;
+		state->not_winning += shared->not_winning;
 		memset(&shared->counters, 0, sizeof(OmenSourceCounters));
-		shared->filtered = 0;
+		shared->filtered = shared->not_winning = 0;
 	}
 	SpinLockRelease(&shared->mutex);
 	if (IsParallelWorker())
 	{
 		memset(&state->counters, 0, sizeof(OmenSourceCounters));
-		state->filtered = 0;
+		state->filtered = state->not_winning = 0;
 	}
 	else
 	{
@@ -322,6 +351,8 @@ rescan_scan(CustomScanState *node)
 	if (state->source)
 	{
 		omen_source_rescan(state->source);
+		if (state->topn)
+			omen_topn_reset(state->topn, state->source);
 		if (state->filter)
 			omen_filter_zones(state->filter, state->program, state->source);
 	}
@@ -343,6 +374,15 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 		if (es->analyze)
 			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
 									state->filtered, es);
+	}
+	if (state->topn)
+	{
+		ExplainPropertyInteger("Rows Needed", NULL,
+							   intVal(list_nth(cscan->custom_private,
+											   OMEN_TOPN_LIMIT)), es);
+		if (es->analyze)
+			ExplainPropertyUInteger("Rows Removed by Limit", NULL,
+									state->not_winning, es);
 	}
 	omen_explain_columns(node->ss.ss_currentRelation, state->attrs, es);
 	if (es->analyze)

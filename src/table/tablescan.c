@@ -194,6 +194,7 @@ collect_hot(OmenScanDesc scan, BlockNumber blk, Page page)
 	int			lines = PageGetMaxOffsetNumber(page);
 	int			ntup = 0;
 	bool		all_visible;
+	bool		conflicts;
 	HeapTupleData tuple;
 
 	/*
@@ -201,24 +202,38 @@ collect_hot(OmenScanDesc scan, BlockNumber blk, Page page)
 	 * all-visible (see heapgetpage()).
 	 */
 	all_visible = PageIsAllVisible(page) && !snapshot->takenDuringRecovery;
+	conflicts = CheckForSerializableConflictOutNeeded(rel, snapshot);
 	tuple.t_tableOid = RelationGetRelid(rel);
 
 	for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
 	{
 		ItemId		lp = PageGetItemId(page, off);
-		bool		valid;
+		bool		valid = all_visible;
 
 		if (!ItemIdIsNormal(lp))
 			continue;
 
 		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
-		tuple.t_len = ItemIdGetLength(lp);
-		ItemPointerSet(&tuple.t_self, blk, off);
 
-		valid = all_visible ||
-			HeapTupleSatisfiesVisibility(&tuple, snapshot, hscan->rs_cbuf);
-		HeapCheckForSerializableConflictOut(valid, rel, &tuple,
-											hscan->rs_cbuf, snapshot);
+		/*
+		 * Most rows of a page that was thawed are frozen and not deleted:
+		 * HeapTupleSatisfiesMVCC() looks at no more than this either.
+		 */
+		if ((tuple.t_data->t_infomask & (HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID)) ==
+			(HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID))
+			valid = true;
+
+		if (!valid || conflicts)
+		{
+			tuple.t_len = ItemIdGetLength(lp);
+			ItemPointerSet(&tuple.t_self, blk, off);
+			if (!valid)
+				valid = HeapTupleSatisfiesVisibility(&tuple, snapshot,
+													 hscan->rs_cbuf);
+			if (conflicts)
+				HeapCheckForSerializableConflictOut(valid, rel, &tuple,
+													hscan->rs_cbuf, snapshot);
+		}
 		if (valid)
 			hscan->rs_vistuples[ntup++] = off;
 	}
