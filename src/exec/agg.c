@@ -13,7 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "exec/agg.h"
+#include "exec/aggstate.h"
 
 #include <math.h>
 
@@ -99,47 +99,6 @@ static const AggEntry agg_entries[] = {
 	{F_BOOL_AND, AGG_BOOL, MODE_AND}, {F_EVERY, AGG_BOOL, MODE_AND},
 	{F_BOOL_OR, AGG_BOOL, MODE_OR}
 };
-
-/* States */
-typedef struct IntSum
-{
-	int64		sum;
-	int64		count;
-} IntSum;
-
-typedef struct WideSum
-{
-	int128		sum;
-	int64		count;
-} WideSum;
-
-typedef struct FloatSum
-{
-	float8		sum;			/* of float4: converted */
-	bool		any;
-} FloatSum;
-
-typedef struct FloatStats
-{
-	float8		N;
-	float8		Sx;
-	float8		Sxx;
-} FloatStats;
-
-typedef struct NumericSum
-{
-	int128		sum;			/* of those that fit, times 10^scale */
-	int64		count;			/* of all values */
-	int			scale;
-	bool		any;			/* is there a sum? */
-	Datum		rest;			/* sum of those that do not; 0 = none */
-} NumericSum;
-
-typedef struct Extreme
-{
-	Datum		value;
-	bool		any;
-} Extreme;
 
 /* For each selected row that is not null: i, and its state */
 #define FOR_VALUES(vec, statetype, body) \
@@ -561,6 +520,20 @@ advance_sum_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			   add_rest(agg, program, state, vec->values[i]));
 }
 
+/* See aggstate.h */
+Datum
+omen_numeric_total(NumericSum *sum)
+{
+	Datum		total;
+
+	if (!sum->any)
+		return sum->rest;
+	total = omen_scaled_to_numeric(sum->sum, sum->scale);
+	if (sum->rest != (Datum) 0)
+		total = DirectFunctionCall2(numeric_add, total, sum->rest);
+	return total;
+}
+
 static Datum
 final_sum_numeric(OmenAgg *agg, char *state, bool *isnull)
 {
@@ -570,14 +543,7 @@ final_sum_numeric(OmenAgg *agg, char *state, bool *isnull)
 	*isnull = sum->count == 0;
 	if (*isnull)
 		return (Datum) 0;
-	if (!sum->any)
-		total = sum->rest;
-	else
-	{
-		total = omen_scaled_to_numeric(sum->sum, sum->scale);
-		if (sum->rest != (Datum) 0)
-			total = DirectFunctionCall2(numeric_add, total, sum->rest);
-	}
+	total = omen_numeric_total(sum);
 	if (agg->mode == MODE_SUM)
 		return datumCopy(total, false, -1);
 	return DirectFunctionCall2(numeric_div, total,
@@ -708,7 +674,32 @@ omen_agg_supported(const Aggref *aggref)
 		aggref->aggdirectargs == NIL && aggref->aggorder == NIL &&
 		(aggref->aggdistinct == NIL ||
 		 OidIsValid(get_distinct_operator(aggref))) && !aggref->aggvariadic &&
-		aggref->aggsplit == AGGSPLIT_SIMPLE && aggref->agglevelsup == 0;
+		(aggref->aggsplit == AGGSPLIT_SIMPLE ||
+		 aggref->aggsplit == AGGSPLIT_INITIAL_SERIAL) &&
+		aggref->agglevelsup == 0;
+}
+
+/*
+ * What makes a state of the aggregate one for its combine function; NULL if its
+ * final function does.
+ */
+static OmenAggFinal
+get_partial(AggKind kind, int mode)
+{
+	switch (kind)
+	{
+		case AGG_SUM_INT:
+			return mode == MODE_AVG ? omen_partial_int_average : NULL;
+		case AGG_SUM_INT8:
+			return omen_partial_int8;
+		case AGG_STATS_FLOAT8:
+		case AGG_STATS_FLOAT4:
+			return omen_partial_stats;
+		case AGG_SUM_NUMERIC:
+			return omen_partial_numeric;
+		default:
+			return NULL;
+	}
 }
 
 /* The transition function of an aggregate */
@@ -838,6 +829,9 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 			break;
 	}
 #undef SET
+	if (aggref->aggsplit == AGGSPLIT_INITIAL_SERIAL &&
+		get_partial((AggKind) entry->kind, entry->mode) != NULL)
+		agg->final = get_partial((AggKind) entry->kind, entry->mode);
 	agg->size = TYPEALIGN(16, agg->size);
 	return agg;
 }

@@ -585,6 +585,10 @@ typedef struct AggPlan
 	List	   *keys;			/* expressions */
 	List	   *eqops;
 	List	   *aggrefs;
+	List	   *quals;			/* of the table */
+	int			ncolumns;
+	double		rows;			/* of the table that meet quals */
+	double		groups;
 } AggPlan;
 
 /* Are there columns other than keys and arguments of aggregates? */
@@ -720,21 +724,166 @@ const CustomPathMethods omen_vecagg_path_methods = {
 	.PlanCustomPath = plan_agg
 };
 
+/* Cost of an aggregation, but for reading the table */
+static Cost
+agg_cost(PlannerInfo *root, AggPlan *plan, AggClauseCosts *agg_costs,
+		 PathTarget *target, List *having, double rows, double groups)
+{
+	QualCost	having_cost;
+	Cost		cost;
+
+	cost_qual_eval(&having_cost, having, root);
+	cost = agg_costs->transCost.startup + agg_costs->finalCost.startup +
+		having_cost.startup + target->cost.startup;
+	cost += rows * agg_costs->transCost.per_tuple * AGG_SHARE;
+	cost += rows * list_length(plan->keys) * cpu_operator_cost;
+	cost += groups * (agg_costs->finalCost.per_tuple +
+					  having_cost.per_tuple + cpu_tuple_cost);
+	cost += groups * target->cost.per_tuple;
+	/* what does not fit is written and read again */
+	if (groups * (64 + 32.0 * list_length(plan->aggrefs)) >
+		get_hash_memory_limit())
+		cost += rows * 2 * cpu_tuple_cost;
+	return cost;
+}
+
+static CustomPath *
+make_agg_path(RelOptInfo *rel, RelOptInfo *table, AggPlan *plan,
+			  List *aggrefs, List *having, double rows, Cost startup,
+			  Cost total, int workers)
+{
+	CustomPath *path = makeNode(CustomPath);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.parallel_aware = workers > 0;
+	path->path.parallel_safe = rel->consider_parallel;
+	path->path.parallel_workers = workers;
+	path->path.rows = rows;
+	path->path.startup_cost = startup;
+	path->path.total_cost = total;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_private = list_make5(plan->keys, plan->eqops, aggrefs,
+									  having, table);
+	path->methods = &omen_vecagg_path_methods;
+	return path;
+}
+
+/*
+ * Each process aggregates row groups, and PostgreSQL combines what they emit.
+ * reading: cost of it for the whole table.  Costs do not matter to force.
+ * Returns false if there is no such path.
+ */
+static bool
+add_parallel_agg_path(PlannerInfo *root, RelOptInfo *input_rel,
+					  RelOptInfo *output_rel, GroupPathExtraData *extra,
+					  AggPlan *plan, Cost reading, bool force)
+{
+	RelOptInfo *partial_rel;
+	List	   *aggrefs = NIL;
+	CustomPath *path;
+	Path	   *gather;
+	Path	   *final;
+	int			workers;
+	double		divisor;
+	double		rows;
+	double		groups;
+	double		gathered;
+	Cost		cost;
+	ListCell   *lc;
+
+	if (!output_rel->consider_parallel || !input_rel->consider_parallel ||
+		(extra->flags & GROUPING_CAN_PARTIAL_AGG) == 0 ||
+		input_rel->partial_pathlist == NIL || !extra->partial_costs_set)
+		return false;
+	workers = compute_parallel_worker(input_rel, input_rel->pages, -1,
+									  max_parallel_workers_per_gather);
+	if (workers <= 0)
+		return false;
+
+	/* PostgreSQL has set it up for its own partial paths */
+	partial_rel = fetch_upper_rel(root, UPPERREL_PARTIAL_GROUP_AGG,
+								  output_rel->relids);
+	if (partial_rel->reltarget == NULL ||
+		partial_rel->reltarget->exprs == NIL)
+		return false;
+	foreach(lc, plan->aggrefs)
+	{
+		Aggref	   *aggref = makeNode(Aggref);
+
+		memcpy(aggref, lfirst_node(Aggref, lc), sizeof(Aggref));
+		mark_partial_aggref(aggref, AGGSPLIT_INITIAL_SERIAL);
+		aggrefs = lappend(aggrefs, aggref);
+	}
+
+	/* as get_parallel_divisor() */
+	divisor = workers;
+	if (parallel_leader_participation && 1.0 - 0.3 * workers > 0)
+		divisor += 1.0 - 0.3 * workers;
+	rows = clamp_row_est(plan->rows / divisor);
+	groups = plan->keys == NIL ? 1 :
+		estimate_num_groups(root, plan->keys, rows, NULL, NULL);
+	cost = force ? 0 :
+		reading / divisor + agg_cost(root, plan, &extra->agg_partial_costs,
+									   partial_rel->reltarget, NIL, rows,
+									   groups);
+	path = make_agg_path(partial_rel, input_rel, plan, aggrefs, NIL, groups,
+						 cost, cost, workers);
+
+	gathered = groups * divisor;
+	gather = (Path *) create_gather_path(root, partial_rel, &path->path,
+										 partial_rel->reltarget, NULL,
+										 &gathered);
+	final = (Path *) create_agg_path(root, output_rel, gather,
+									 output_rel->reltarget,
+									 plan->keys ? AGG_HASHED : AGG_PLAIN,
+									 AGGSPLIT_FINAL_DESERIAL,
+									 omen_group_clause(root),
+									 (List *) extra->havingQual,
+									 &extra->agg_final_costs, plan->groups);
+	if (force)
+		final->startup_cost = final->total_cost = 0;
+	add_path(output_rel, final);
+	return true;
+}
+
+/* Does a path have workers? */
+static bool
+is_parallel_path(Path *path)
+{
+	if (path == NULL)
+		return false;
+	switch (nodeTag(path))
+	{
+		case T_GatherPath:
+		case T_GatherMergePath:
+			return true;
+		case T_AggPath:
+			return is_parallel_path(((AggPath *) path)->subpath);
+		case T_GroupPath:
+			return is_parallel_path(((GroupPath *) path)->subpath);
+		case T_SortPath:
+			return is_parallel_path(((SortPath *) path)->subpath);
+		case T_ProjectionPath:
+			return is_parallel_path(((ProjectionPath *) path)->subpath);
+		default:
+			return false;
+	}
+}
+
 /* create_upper_paths_hook */
 static void
 add_agg_path(PlannerInfo *root, UpperRelationKind stage,
 			 RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra_arg)
 {
 	GroupPathExtraData *extra = (GroupPathExtraData *) extra_arg;
-	CustomPath *path;
+	bool		force = omen_vectorized_agg == OMEN_VECTORIZE_FORCE;
+	bool		any_parallel = false;
 	AggPlan		plan;
-	AggClauseCosts agg_costs;
-	QualCost	having_cost;
-	List	   *quals = NIL;
-	double		groups = 1;
-	double		rows;
-	int			ncolumns;
-	Cost		cost;
+	double		having_rows;
+	Cost		cost = 0;
+	Cost		reading = 0;
 	ListCell   *lc;
 
 	if (prev_create_upper_paths)
@@ -744,7 +893,8 @@ add_agg_path(PlannerInfo *root, UpperRelationKind stage,
 		root->parse->groupingSets != NIL ||
 		!is_candidate(root, input_rel,
 					  planner_rt_fetch(input_rel->relid, root),
-					  omen_vectorized_agg))
+					  omen_vectorized_agg) ||
+		!analyze_agg(root, output_rel, extra, &plan))
 		return;
 	foreach(lc, input_rel->baserestrictinfo)
 	{
@@ -753,73 +903,70 @@ add_agg_path(PlannerInfo *root, UpperRelationKind stage,
 		/* one that is the same for all rows would need a node above */
 		if (rinfo->pseudoconstant || !is_usable((Node *) rinfo->clause))
 			return;
-		quals = lappend(quals, rinfo->clause);
+		plan.quals = lappend(plan.quals, rinfo->clause);
 	}
-	if (!analyze_agg(root, output_rel, extra, &plan))
-		return;
-	ncolumns = count_columns((Node *) plan.keys, input_rel->relid) +
+	plan.ncolumns = count_columns((Node *) plan.keys, input_rel->relid) +
 		count_columns((Node *) plan.aggrefs, input_rel->relid) +
-		count_columns((Node *) quals, input_rel->relid);
+		count_columns((Node *) plan.quals, input_rel->relid);
 	/* batches without columns are of any size: groups need arrays */
-	if (plan.keys != NIL && ncolumns == 0)
+	if (plan.keys != NIL && plan.ncolumns == 0)
 		return;
 
-	path = makeNode(CustomPath);
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = output_rel;
-	path->path.pathtarget = output_rel->reltarget;
-	path->path.parallel_safe = output_rel->consider_parallel;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->custom_private = list_make5(plan.keys, plan.eqops, plan.aggrefs,
-									  extra->havingQual, input_rel);
-	path->methods = &omen_vecagg_path_methods;
-
-	rows = clamp_row_est(input_rel->rows);
+	plan.rows = clamp_row_est(input_rel->rows);
+	plan.groups = 1;
 	if (plan.keys != NIL)
-		groups = estimate_num_groups(root, plan.keys, rows, NULL, NULL);
-	path->path.rows = groups;
+		plan.groups = estimate_num_groups(root, plan.keys, plan.rows, NULL,
+										  NULL);
+	having_rows = plan.groups;
 	if (extra->havingQual)
-		path->path.rows =
-			clamp_row_est(groups *
+		having_rows =
+			clamp_row_est(plan.groups *
 						  clauselist_selectivity(root,
 												 (List *) extra->havingQual,
 												 0, JOIN_INNER, NULL));
 
-	if (omen_vectorized_agg != OMEN_VECTORIZE_FORCE)
+	foreach(lc, output_rel->pathlist)
+		any_parallel |= is_parallel_path((Path *) lfirst(lc));
+	if (!force)
 	{
 		Cost		cheapest = -1;
+		AggClauseCosts agg_costs;
 
 		memset(&agg_costs, 0, sizeof(agg_costs));
 		get_agg_clause_costs(root, AGGSPLIT_SIMPLE, &agg_costs);
-		cost_qual_eval(&having_cost, (List *) extra->havingQual, root);
-		cost = agg_costs.transCost.startup + agg_costs.finalCost.startup +
-			having_cost.startup + output_rel->reltarget->cost.startup;
-		cost += rows * agg_costs.transCost.per_tuple * AGG_SHARE;
-		cost += rows * list_length(plan.keys) * cpu_operator_cost;
-		cost += groups * (agg_costs.finalCost.per_tuple +
-						  having_cost.per_tuple + cpu_tuple_cost);
-		cost += path->path.rows * output_rel->reltarget->cost.per_tuple;
-		/* what does not fit is written and read again */
-		if (groups * (64 + 32.0 * list_length(plan.aggrefs)) >
-			get_hash_memory_limit())
-			cost += rows * 2 * cpu_tuple_cost;
+		cost = agg_cost(root, &plan, &agg_costs, output_rel->reltarget,
+						(List *) extra->havingQual, plan.rows, plan.groups);
 
+		/*
+		 * Pages are looked at only if there is something to be gained.  (A
+		 * parallel plan of PostgreSQL's costs less than half of what a serial
+		 * one does at best with few workers, and ours may have them, too.)
+		 */
 		foreach(lc, output_rel->pathlist)
 		{
 			Path	   *other = (Path *) lfirst(lc);
 
-			if (cheapest < 0 || other->total_cost < cheapest)
+			if (!is_parallel_path(other) &&
+				(cheapest < 0 || other->total_cost < cheapest))
 				cheapest = other->total_cost;
 		}
-		if (cheapest >= 0 &&
-			cheapest < cost + read_cost(root, input_rel, ncolumns, quals, 1.0))
+		reading = read_cost(root, input_rel, plan.ncolumns, plan.quals, 1.0);
+		if (cheapest >= 0 && cheapest < cost + reading)
 			return;
-		cost += read_cost(root, input_rel, ncolumns, quals,
-						  cold_share(planner_rt_fetch(input_rel->relid,
-													  root)->relid));
-		path->path.startup_cost = path->path.total_cost = cost;
+		reading = read_cost(root, input_rel, plan.ncolumns, plan.quals,
+							cold_share(planner_rt_fetch(input_rel->relid,
+														root)->relid));
+		cost += reading;
 	}
-	add_path(output_rel, &path->path);
+	/* by force: in place of a parallel plan, or of a serial one */
+	if ((!force || any_parallel) &&
+		add_parallel_agg_path(root, input_rel, output_rel, extra, &plan,
+							  reading, force) && force)
+		return;
+	add_path(output_rel,
+			 &make_agg_path(output_rel, input_rel, &plan, plan.aggrefs,
+							(List *) extra->havingQual, having_rows, cost, cost,
+							0)->path);
 }
 
 /* planner_hook: note what the query is for */

@@ -16,16 +16,37 @@
 #include "exec/agg.h"
 
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "compat_explain.h"
 #include "exec/node.h"
 #include "exec/spill.h"
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/spin.h"
 #include "table/table.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+
+/* For EXPLAIN */
+typedef struct VectorAggCounters
+{
+	OmenSourceCounters source;
+	uint64		filtered;
+	uint64		total_groups;
+	Size		peak_memory;	/* of one process */
+	uint64		spilled;		/* rows */
+	uint64		disk_kb;
+} VectorAggCounters;
+
+/* What parallel workers share */
+typedef struct VectorAggShared
+{
+	OmenSourceShared source;
+	slock_t		mutex;
+	VectorAggCounters counters; /* of those that have ended */
+} VectorAggShared;
 
 typedef struct VectorAggState
 {
@@ -61,10 +82,8 @@ typedef struct VectorAggState
 	int64		next_group;
 	bool		done;
 
-	OmenSourceCounters counters;
-	uint64		filtered;
-	uint64		total_groups;
-	Size		peak_memory;
+	VectorAggShared *shared;	/* with parallel workers, or NULL */
+	VectorAggCounters counters;
 } VectorAggState;
 
 static const CustomExecMethods vecagg_exec_methods;
@@ -329,7 +348,7 @@ advance_batch(VectorAggState *state, bool from_file)
 	if (state->filter && !from_file)
 	{
 		n = omen_filter_run(state->filter, state->program, batch, &sel);
-		state->filtered += batch->nrows - n;
+		state->counters.filtered += batch->nrows - n;
 	}
 	if (n == 0)
 		return;
@@ -367,9 +386,9 @@ finish_pass(VectorAggState *state)
 	if (state->groups)
 	{
 		size += MemoryContextMemAllocated(state->groups->mcxt, true);
-		state->total_groups += state->groups->ngroups;
+		state->counters.total_groups += state->groups->ngroups;
 	}
-	state->peak_memory = Max(state->peak_memory, size);
+	state->counters.peak_memory = Max(state->counters.peak_memory, size);
 }
 
 /* Aggregate the table */
@@ -383,7 +402,9 @@ fill_from_table(VectorAggState *state)
 		MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 
 		state->source = omen_source_begin(state->rel, estate->es_snapshot,
-										  state->attrs, NULL);
+										  state->attrs,
+										  state->shared ?
+										  &state->shared->source : NULL);
 		omen_batch_init(&state->batch, state->source);
 		if (state->filter)
 			omen_filter_zones(state->filter, state->program, state->source);
@@ -493,13 +514,46 @@ exec_agg(CustomScanState *node)
 }
 
 static void
-take_counters(VectorAggState *state)
+add_counters(VectorAggCounters *total, const VectorAggCounters *counters)
+{
+	omen_add_counters(&total->source, &counters->source);
+	total->filtered += counters->filtered;
+	total->total_groups += counters->total_groups;
+	total->peak_memory = Max(total->peak_memory, counters->peak_memory);
+	total->spilled += counters->spilled;
+	total->disk_kb = Max(total->disk_kb, counters->disk_kb);
+}
+
+/* Take over what the source has counted */
+static void
+take_source_counters(VectorAggState *state)
 {
 	if (state->source)
 	{
-		omen_add_counters(&state->counters, &state->source->counters);
+		omen_add_counters(&state->counters.source, &state->source->counters);
 		memset(&state->source->counters, 0, sizeof(OmenSourceCounters));
 	}
+}
+
+static void
+end_spill(VectorAggState *state)
+{
+	if (state->spill == NULL)
+		return;
+	state->counters.spilled += omen_spill_rows(state->spill);
+	state->counters.disk_kb = Max(state->counters.disk_kb,
+								  omen_spill_disk_kb(state->spill));
+	omen_spill_end(state->spill);
+	state->spill = NULL;
+}
+
+static void
+end_source(VectorAggState *state)
+{
+	take_source_counters(state);
+	if (state->source)
+		omen_source_end(state->source);
+	state->source = NULL;
 }
 
 static void
@@ -507,14 +561,83 @@ end_agg(CustomScanState *node)
 {
 	VectorAggState *state = (VectorAggState *) node;
 
-	if (state->spill)
-		omen_spill_end(state->spill);
+	end_spill(state);
 	for (int a = 0; a < state->naggs; a++)
 		omen_agg_reset(state->aggs[a]);
-	if (state->source)
-		omen_source_end(state->source);
-	state->spill = NULL;
-	state->source = NULL;
+	end_source(state);
+}
+
+/* ------------------------------------------------------------------------
+ * Parallel aggregation: each process takes row groups, one by one, and emits the
+ * states of its groups
+ * ------------------------------------------------------------------------
+ */
+
+static Size
+estimate_dsm(CustomScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(VectorAggShared);
+}
+
+static void
+initialize_dsm(CustomScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	VectorAggState *state = (VectorAggState *) node;
+	VectorAggShared *shared = (VectorAggShared *) coordinate;
+
+	memset(shared, 0, sizeof(*shared));
+	omen_source_share(&shared->source, state->rel);
+	SpinLockInit(&shared->mutex);
+	end_source(state);			/* if it was begun without workers */
+	state->shared = shared;
+}
+
+static void
+reinitialize_dsm(CustomScanState *node, ParallelContext *pcxt,
+				 void *coordinate)
+{
+	VectorAggState *state = (VectorAggState *) node;
+	VectorAggShared *shared = (VectorAggShared *) coordinate;
+
+	omen_source_share(&shared->source, state->rel);
+	state->shared = shared;
+}
+
+static void
+initialize_worker(CustomScanState *node, shm_toc *toc, void *coordinate)
+{
+	VectorAggState *state = (VectorAggState *) node;
+
+	state->shared = (VectorAggShared *) coordinate;
+}
+
+/*
+ * Workers leave their counters to the leader.  No row will be asked for before a
+ * rescan, and the shared memory goes away right after this.
+ */
+static void
+shutdown_agg(CustomScanState *node)
+{
+	VectorAggState *state = (VectorAggState *) node;
+	VectorAggShared *shared = state->shared;
+
+	if (shared == NULL)
+		return;
+	end_spill(state);
+	end_source(state);
+	SpinLockAcquire(&shared->mutex);
+	if (IsParallelWorker())
+		add_counters(&shared->counters, &state->counters);
+	else
+	{
+		add_counters(&state->counters, &shared->counters);
+		memset(&shared->counters, 0, sizeof(VectorAggCounters));
+	}
+	SpinLockRelease(&shared->mutex);
+	if (IsParallelWorker())
+		memset(&state->counters, 0, sizeof(VectorAggCounters));
+	else
+		state->shared = NULL;
 }
 
 static void
@@ -522,10 +645,8 @@ rescan_agg(CustomScanState *node)
 {
 	VectorAggState *state = (VectorAggState *) node;
 
-	take_counters(state);
-	if (state->spill)
-		omen_spill_end(state->spill);
-	state->spill = NULL;
+	take_source_counters(state);
+	end_spill(state);
 	for (int a = 0; a < state->naggs; a++)
 		omen_agg_reset(state->aggs[a]);
 	MemoryContextReset(state->states);
@@ -563,26 +684,30 @@ explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
 		omen_explain_quals("Vector Filter", quals, node, ancestors, es);
 		if (es->analyze)
 			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
-									state->filtered, es);
+									state->counters.filtered, es);
 	}
 	omen_explain_columns(state->rel, state->attrs, es);
 	if (es->analyze)
 	{
+		VectorAggCounters *counters = &state->counters;
+
+		end_spill(state);
+		take_source_counters(state);
 		if (state->nkeys > 0)
+			ExplainPropertyUInteger("Groups", NULL, counters->total_groups, es);
+		if (state->nkeys > 0 || counters->spilled > 0)
 		{
-			ExplainPropertyUInteger("Groups", NULL, state->total_groups, es);
 			ExplainPropertyUInteger("Peak Memory Usage", "kB",
-									(state->peak_memory + 1023) / 1024, es);
-			if (state->spill)
+									(counters->peak_memory + 1023) / 1024, es);
+			if (counters->spilled > 0)
 			{
 				ExplainPropertyUInteger("Rows Spilled", NULL,
-										omen_spill_rows(state->spill), es);
+										counters->spilled, es);
 				ExplainPropertyUInteger("Disk Usage", "kB",
-										omen_spill_disk_kb(state->spill), es);
+										counters->disk_kb, es);
 			}
 		}
-		take_counters(state);
-		omen_explain_counters(&state->counters, es);
+		omen_explain_counters(&counters->source, es);
 	}
 }
 
@@ -592,6 +717,11 @@ static const CustomExecMethods vecagg_exec_methods = {
 	.ExecCustomScan = exec_agg,
 	.EndCustomScan = end_agg,
 	.ReScanCustomScan = rescan_agg,
+	.EstimateDSMCustomScan = estimate_dsm,
+	.InitializeDSMCustomScan = initialize_dsm,
+	.ReInitializeDSMCustomScan = reinitialize_dsm,
+	.InitializeWorkerCustomScan = initialize_worker,
+	.ShutdownCustomScan = shutdown_agg,
 	.ExplainCustomScan = explain_agg
 };
 
