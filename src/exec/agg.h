@@ -180,5 +180,45 @@ extern void omen_groups_lookup(OmenGroups *groups, OmenVec **keys,
 							   const uint16 *sel, int nsel, char **found);
 /* Is memory used up? */
 extern void omen_groups_check_limit(OmenGroups *groups, Size others);
+/* Hashes of the selected rows' keys: equal for equal keys */
+extern void omen_keys_hash(const OmenKey *keys, int nkeys, OmenVec **vecs,
+						   const uint16 *sel, int nsel, uint64 *hashes);
+
+/* ---- keys by dictionaries (keys.c) ---- */
+
+typedef struct OmenKeyCodes OmenKeyCodes;
+typedef struct OmenInterned OmenInterned;
+
+/* groups: their only key is column attno.  In CurrentMemoryContext. */
+extern OmenKeyCodes *omen_key_codes_create(OmenGroups *groups,
+										   AttrNumber attno);
+/*
+ * As omen_groups_lookup(), by way of the column's dictionary.  False, and
+ * nothing has been done, if that is not to be had, or if the groups are full.
+ */
+extern bool omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
+								  const uint16 *sel, int nsel, char **found);
+/* Groups have been reset */
+extern void omen_key_codes_reset(OmenKeyCodes *codes);
+
+/*
+ * Values of a column, each of which gets an address until the next reset.
+ * Equal values must be the same to the user: see omen_key_can_be_interned().
+ */
+extern bool omen_key_can_be_interned(const OmenKey *key, int32 typmod);
+extern OmenInterned *omen_interned_create(const OmenKey *key,
+										  AttrNumber attno,
+										  MemoryContext parent, Size limit);
+extern void omen_interned_reset(OmenInterned *interned);
+extern Size omen_interned_memory(const OmenInterned *interned);
+/*
+ * Addresses of the selected rows' values (no nulls: a null has one, too).  expr:
+ * the column.  full: new values get none, but (Datum) 0.
+ */
+extern OmenVec *omen_interned_lookup(OmenInterned *interned, OmenExpr *expr,
+									 OmenProgram *program, OmenBatch *batch,
+									 const uint16 *sel, int nsel, bool full);
+extern Datum omen_interned_value(const OmenInterned *interned, Datum address,
+								 bool *isnull);
 
 #endif							/* OMENDB_AGG_H */

@@ -656,7 +656,8 @@ compile_function(OmenProgram *program, Expr *node, Oid funcid, Oid collation,
 	InitFunctionCallInfoData(*expr->fcinfo, flinfo, expr->nargs, collation,
 							 NULL, NULL);
 	if (!omen_kernel_find(expr, funcid) &&
-		!omen_text_find(expr, funcid, collation))
+		!omen_text_find(expr, funcid, collation) &&
+		!omen_function_find(expr, funcid))
 		(void) omen_scaled_find(expr, funcid);
 	return expr;
 }

@@ -158,6 +158,9 @@ extern bool omen_kernel_zone(OmenExpr *expr, OmenProgram *program,
 /* texts.c: the same for texts */
 extern bool omen_text_find(OmenExpr *expr, Oid funcid, Oid collation);
 
+/* functions.c: the same for functions of timestamps and texts */
+extern bool omen_function_find(OmenExpr *expr, Oid funcid);
+
 /* scaled.c */
 extern bool omen_scaled_find(OmenExpr *expr, Oid funcid);
 extern bool omen_scaled_column(OmenExpr *expr, OmenProgram *program,

@@ -282,6 +282,9 @@ get_bytes(const OmenKey *key, Datum value, Size *length, void **copy)
 	return data;
 }
 
+/* Addresses of values whose hash is remembered for a batch */
+#define HASH_MEMORY	64
+
 /* Hashes of a column's values, body computes h of value */
 #define HASH_ROWS(body) \
 	do { \
@@ -331,11 +334,32 @@ hash_column(const OmenKey *key, const OmenVec *vec, const uint16 *sel,
 										  key->typlen));
 			break;
 		case OMEN_KEY_OTHER:
-			HASH_ROWS(h = mix(DatumGetUInt32(FunctionCall1Coll((FmgrInfo *) &key->hash,
-															   key->collation,
-															   value))));
+			{
+				/* values of dictionaries come again at the same address */
+				Datum		seen[HASH_MEMORY] = {0};
+				uint64		known[HASH_MEMORY];
+
+				HASH_ROWS(int at = (int) ((value >> 3) % HASH_MEMORY);
+						  if (key->typbyval || seen[at] != value)
+						  {
+							  known[at] = mix(DatumGetUInt32(FunctionCall1Coll((FmgrInfo *) &key->hash,
+																			   key->collation,
+																			   value)));
+							  seen[at] = value;
+						  }
+						  h = known[at]);
+			}
 			break;
 	}
+}
+
+/* See agg.h */
+void
+omen_keys_hash(const OmenKey *keys, int nkeys, OmenVec **vecs,
+			   const uint16 *sel, int nsel, uint64 *hashes)
+{
+	for (int c = 0; c < nkeys; c++)
+		hash_column(&keys[c], vecs[c], sel, nsel, hashes, c == 0);
 }
 
 static bool
@@ -580,8 +604,7 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 
 	MemoryContextReset(groups->scratch);
 	old = MemoryContextSwitchTo(groups->scratch);
-	for (int c = 0; c < groups->nkeys; c++)
-		hash_column(&groups->keys[c], keys[c], sel, nsel, hashes, c == 0);
+	omen_keys_hash(groups->keys, groups->nkeys, keys, sel, nsel, hashes);
 	if (groups->ngroups < PREFETCH_GROUPS)
 		for (int k = 0; k < nsel; k++)
 			found[k] = lookup(groups, keys, sel ? sel[k] : k,

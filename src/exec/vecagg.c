@@ -61,7 +61,9 @@ typedef struct VectorAggState
 
 	int			nkeys;
 	OmenExpr  **keys;
-	AttrNumber	code_attno;		/* the only key is this column, by reference */
+	OmenKey    *key_types;		/* how values of keys are told apart */
+	OmenInterned **interned;	/* by key: NULL, or addresses stand for it */
+	OmenKeyCodes *codes;		/* of the only key; or NULL */
 	int			naggs;
 	OmenAgg   **aggs;
 	MemoryContext states;		/* what states point to */
@@ -70,11 +72,6 @@ typedef struct VectorAggState
 	Size		states_size;
 	int			max_part;		/* rows that may be advanced at once */
 	char	  **found;			/* groups of a batch's rows */
-
-	/* the only key is a column with a dictionary: groups of its entries */
-	uint64		code_segment;
-	char	  **code_groups;
-	int			max_codes;
 
 	OmenSpill  *spill;			/* rows of groups not in memory, or NULL */
 
@@ -137,7 +134,7 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 	List	   *aggrefs;
 	List	   *quals;
 	Index		relid = get_expressions(cscan, &key_exprs, &aggrefs, &quals);
-	OmenKey    *keys;
+	OmenKey    *group_keys;
 	Size		offset = 0;
 	Size		memory;
 	int			ndistinct = 0;
@@ -155,7 +152,9 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 										  ALLOCSET_DEFAULT_SIZES);
 	state->keys = palloc0(sizeof(OmenExpr *) * (list_length(key_exprs) + 1));
 	state->aggs = palloc0(sizeof(OmenAgg *) * (list_length(aggrefs) + 1));
-	keys = palloc0(sizeof(OmenKey) * (list_length(key_exprs) + 1));
+	state->key_types = palloc0(sizeof(OmenKey) * (list_length(key_exprs) + 1));
+	state->interned = palloc0(sizeof(OmenInterned *) *
+							  (list_length(key_exprs) + 1));
 
 	foreach(lc, key_exprs)
 	{
@@ -163,7 +162,7 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 		int			n = state->nkeys++;
 
 		state->keys[n] = omen_expr_compile(state->program, expr);
-		if (!omen_key_init(&keys[n], exprType((Node *) expr),
+		if (!omen_key_init(&state->key_types[n], exprType((Node *) expr),
 						   list_nth_oid(eqops, n),
 						   exprCollation((Node *) expr)))
 			elog(ERROR, "group key %d cannot be grouped on vectors", n + 1);
@@ -215,13 +214,33 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 	state->found = palloc(sizeof(char *) * OMEN_BATCH_ROWS);
 	if (state->nkeys > 0)
 	{
-		state->groups = omen_groups_create(state->nkeys, keys, offset,
+		/* the groups' keys: of what is interned, the addresses */
+		group_keys = palloc(sizeof(OmenKey) * state->nkeys);
+		memcpy(group_keys, state->key_types, sizeof(OmenKey) * state->nkeys);
+		for (int c = 0; c < state->nkeys && state->nkeys > 1; c++)
+		{
+			OmenExpr   *key = state->keys[c];
+
+			if (key->attno <= 0 ||
+				!omen_key_can_be_interned(&group_keys[c],
+										  exprTypmod(list_nth(key_exprs, c))))
+				continue;
+			state->interned[c] = omen_interned_create(&group_keys[c],
+													  key->attno,
+													  CurrentMemoryContext,
+													  memory);
+			group_keys[c].kind = OMEN_KEY_INT;
+			group_keys[c].typlen = sizeof(Datum);
+			group_keys[c].typbyval = true;
+		}
+		state->groups = omen_groups_create(state->nkeys, group_keys, offset,
 										   CurrentMemoryContext, memory);
 		for (int i = 0; i < state->naggs; i++)
 			state->aggs[i]->offset += state->groups->states_offset;
 		if (state->nkeys == 1 && state->keys[0]->attno > 0 &&
-			!keys[0].typbyval)
-			state->code_attno = state->keys[0]->attno;
+			!group_keys[0].typbyval)
+			state->codes = omen_key_codes_create(state->groups,
+												 state->keys[0]->attno);
 	}
 	else
 	{
@@ -234,66 +253,6 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 }
 
 /*
- * Groups of a batch's rows by way of the dictionary of the key's column: each
- * entry is looked up once a segment.  False if that is not to be had.
- */
-static bool
-find_groups_by_codes(VectorAggState *state, const uint16 *sel, int nsel)
-{
-	OmenBatch  *batch = &state->batch;
-	AttrNumber	attno = state->code_attno;
-	OmenVector	codes;
-	int			n;
-
-	if (attno == 0 || batch->segment == NULL || batch->has_short_rows ||
-		attno > batch->natts || state->groups->full)
-		return false;
-	n = omen_segment_dictionary(batch->segment, attno);
-	if (n == 0)
-		return false;
-	if (state->code_segment != batch->segment_number)
-	{
-		if (n > state->max_codes)
-		{
-			if (state->code_groups)
-				pfree(state->code_groups);
-			state->code_groups =
-				MemoryContextAllocHuge(state->program->mcxt,
-									   sizeof(char *) * n);
-			state->max_codes = n;
-		}
-		memset(state->code_groups, 0, sizeof(char *) * n);
-		state->code_segment = batch->segment_number;
-	}
-
-	omen_segment_codes(batch->segment, attno, batch->vector, &codes);
-	for (int k = 0; k < nsel; k++)
-	{
-		int			i = sel ? sel[k] : k;
-		bool		isnull = codes.nnulls > 0 &&
-			(codes.present == NULL ||
-			 !((codes.present[i >> 3] >> (i & 7)) & 1));
-		char	   *group = isnull ? NULL : state->code_groups[codes.ints[i]];
-
-		if (unlikely(group == NULL))
-		{
-			Datum		value = (Datum) 0;
-			OmenVec		vec = {&value, &isnull};
-			OmenVec    *keys = &vec;
-
-			if (!isnull)
-				omen_batch_dictionary_entries(batch, attno, codes.ints[i], 1,
-											  &value);
-			omen_groups_lookup(state->groups, &keys, NULL, 1, &group);
-			if (!isnull)
-				state->code_groups[codes.ints[i]] = group;
-		}
-		state->found[k] = group;
-	}
-	return true;
-}
-
-/*
  * Find the groups of the selected rows, and put rows whose group has no place
  * in memory aside.  Returns the number of those that are left, in *sel.
  */
@@ -303,17 +262,39 @@ find_groups(VectorAggState *state, const uint16 **sel, int nsel,
 {
 	OmenGroups *groups = state->groups;
 	OmenVec    *keys[INDEX_MAX_KEYS];
+	bool		any_interned = false;
 	int			n = 0;
 
-	if (find_groups_by_codes(state, *sel, nsel))
+	if (state->codes && omen_key_codes_lookup(state->codes, &state->batch,
+											  *sel, nsel, state->found))
 		return nsel;
 	for (int c = 0; c < state->nkeys; c++)
-		keys[c] = omen_expr_eval(state->keys[c], state->program, &state->batch,
-								 *sel, nsel);
+	{
+		if (state->interned[c])
+		{
+			keys[c] = omen_interned_lookup(state->interned[c],
+										   state->keys[c], state->program,
+										   &state->batch, *sel, nsel,
+										   groups->full);
+			any_interned = true;
+		}
+		else
+			keys[c] = omen_expr_eval(state->keys[c], state->program,
+									 &state->batch, *sel, nsel);
+	}
 	omen_groups_lookup(groups, keys, *sel, nsel, state->found);
 	if (!groups->full)
 		return nsel;
 
+	/* rows of one group go to one file by what their values are */
+	if (any_interned)
+	{
+		for (int c = 0; c < state->nkeys; c++)
+			keys[c] = omen_expr_eval(state->keys[c], state->program,
+									 &state->batch, *sel, nsel);
+		omen_keys_hash(state->key_types, state->nkeys, keys, *sel, nsel,
+					   groups->hashes);
+	}
 	if (state->spill == NULL)
 		state->spill = omen_spill_create(state->program->tupdesc,
 										 state->attrs, state->program->mcxt);
@@ -333,6 +314,31 @@ find_groups(VectorAggState *state, const uint16 **sel, int nsel,
 	}
 	*sel = rows;
 	return n;
+}
+
+/* Memory of states' contents and of interned keys */
+static Size
+memory_beside_groups(VectorAggState *state)
+{
+	Size		size = MemoryContextMemAllocated(state->states, true);
+
+	for (int c = 0; c < state->nkeys; c++)
+		if (state->interned[c])
+			size += omen_interned_memory(state->interned[c]);
+	return size;
+}
+
+/* Forget the groups */
+static void
+reset_groups(VectorAggState *state)
+{
+	MemoryContextReset(state->states);
+	omen_groups_reset(state->groups);
+	for (int c = 0; c < state->nkeys; c++)
+		if (state->interned[c])
+			omen_interned_reset(state->interned[c]);
+	if (state->codes)
+		omen_key_codes_reset(state->codes);
 }
 
 /* Advance all states by the batch's rows; from_file: they passed the filter */
@@ -367,15 +373,14 @@ advance_batch(VectorAggState *state, bool from_file)
 		n -= part;
 	}
 	if (state->nkeys > 0)
-		omen_groups_check_limit(state->groups,
-								MemoryContextMemAllocated(state->states, true));
+		omen_groups_check_limit(state->groups, memory_beside_groups(state));
 }
 
 /* All rows of the groups at hand have been seen */
 static void
 finish_pass(VectorAggState *state)
 {
-	Size		size = MemoryContextMemAllocated(state->states, true);
+	Size		size = memory_beside_groups(state);
 
 	for (int a = 0; a < state->naggs; a++)
 	{
@@ -423,9 +428,7 @@ fill_from_file(VectorAggState *state)
 {
 	if (state->spill == NULL || !omen_spill_next_file(state->spill))
 		return false;
-	MemoryContextReset(state->states);
-	omen_groups_reset(state->groups);
-	state->code_segment = 0;
+	reset_groups(state);
 	while (omen_spill_next_batch(state->spill, &state->batch))
 		advance_batch(state, true);
 	finish_pass(state);
@@ -472,6 +475,10 @@ next_group_row(ScanState *ss)
 	{
 		slot->tts_values[c] = OmenGroupKeys(group)[c];
 		slot->tts_isnull[c] = OmenGroupNulls(state->groups, group)[c];
+		if (state->interned[c])
+			slot->tts_values[c] = omen_interned_value(state->interned[c],
+													  slot->tts_values[c],
+													  &slot->tts_isnull[c]);
 	}
 	for (int a = 0; a < state->naggs; a++)
 	{
@@ -649,12 +656,13 @@ rescan_agg(CustomScanState *node)
 	end_spill(state);
 	for (int a = 0; a < state->naggs; a++)
 		omen_agg_reset(state->aggs[a]);
-	MemoryContextReset(state->states);
 	if (state->groups)
-		omen_groups_reset(state->groups);
+		reset_groups(state);
 	else
+	{
+		MemoryContextReset(state->states);
 		memset(state->single, 0, state->states_size);
-	state->code_segment = 0;
+	}
 	omen_program_rescan(state->program);
 	if (state->source)
 	{

@@ -1,0 +1,340 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.c
+ *	  Kernels of functions that queries often group by: date_trunc(), extract()
+ *	  and date_part() of timestamps, length() of texts.
+ *
+ * What depends on the time of day alone is arithmetic; what depends on the day
+ * is asked of PostgreSQL's function once for each of the days that were seen
+ * last.  All else (other units, infinities, letters of several bytes) goes to
+ * PostgreSQL's function row by row.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "exec/expr.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+/* Days that are remembered */
+#define DAYS			1024	/* a power of two */
+
+/* Results of extract() that are numerics are made once if they are below this */
+#define SMALL_NUMERICS	4096
+
+typedef enum UnitKind
+{
+	UNIT_OTHER,					/* the function itself */
+	UNIT_OF_TIME,				/* a part of the time of day */
+	UNIT_OF_DAY					/* the same for all timestamps of a day */
+} UnitKind;
+
+typedef struct DayResult
+{
+	int64		day;
+	Datum		result;
+} DayResult;
+
+typedef struct TimeState
+{
+	OmenEval	call;			/* the function row by row */
+	bool		truncates;		/* date_trunc */
+	bool		numeric;		/* extract */
+	uint64		scan_number;	/* of what follows */
+	UnitKind	kind;
+	int64		unit;			/* microseconds */
+	int64		modulus;		/* of the part of the time in the day */
+	DayResult  *days;
+	Datum	   *numerics;		/* by value; 0 = not made yet */
+} TimeState;
+
+typedef struct Unit
+{
+	const char *name;
+	UnitKind	kind;
+	bool		truncates;		/* date_trunc knows it */
+	bool		extracts;		/* extract and date_part */
+	int64		unit;
+	int64		modulus;
+} Unit;
+
+static const Unit units[] = {
+	{"second", UNIT_OF_TIME, true, false, USECS_PER_SEC, 0},
+	{"minute", UNIT_OF_TIME, true, true, USECS_PER_MINUTE, 60},
+	{"hour", UNIT_OF_TIME, true, true, USECS_PER_HOUR, 24},
+	{"day", UNIT_OF_TIME, true, false, USECS_PER_DAY, 0},
+	{"day", UNIT_OF_DAY, false, true, 0, 0},
+	{"week", UNIT_OF_DAY, true, true, 0, 0},
+	{"month", UNIT_OF_DAY, true, true, 0, 0},
+	{"quarter", UNIT_OF_DAY, true, true, 0, 0},
+	{"year", UNIT_OF_DAY, true, true, 0, 0},
+	{"dow", UNIT_OF_DAY, false, true, 0, 0},
+	{"isodow", UNIT_OF_DAY, false, true, 0, 0},
+	{"doy", UNIT_OF_DAY, false, true, 0, 0}
+};
+
+/* Days since the epoch, and what is left of it, 0 .. */
+static inline int64
+floor_div(int64 value, int64 divisor)
+{
+	int64		quotient = value / divisor;
+
+	return quotient - (value % divisor < 0);
+}
+
+static void
+forget_days(TimeState *state)
+{
+	/* no timestamp is of that day */
+	for (int i = 0; i < DAYS; i++)
+		state->days[i].day = PG_INT64_MIN;
+}
+
+/* Find out about the unit.  False if it is null. */
+static bool
+get_unit(OmenExpr *expr, OmenProgram *program, TimeState *state)
+{
+	bool		isnull;
+	Datum		name = omen_expr_constant(expr->args[0], program, &isnull);
+	text	   *copy;
+
+	if (isnull)
+		return false;
+	if (state->scan_number == program->scan_number)
+		return true;
+	state->scan_number = program->scan_number;
+	state->kind = UNIT_OTHER;
+	copy = DatumGetTextPP(name);
+	for (int i = 0; i < lengthof(units); i++)
+		if (strlen(units[i].name) == VARSIZE_ANY_EXHDR(copy) &&
+			memcmp(units[i].name, VARDATA_ANY(copy),
+				   VARSIZE_ANY_EXHDR(copy)) == 0 &&
+			(state->truncates ? units[i].truncates : units[i].extracts))
+		{
+			state->kind = units[i].kind;
+			state->unit = units[i].unit;
+			state->modulus = units[i].modulus;
+			break;
+		}
+	if ((Pointer) copy != DatumGetPointer(name))
+		pfree(copy);
+	if (state->days)
+		forget_days(state);
+	return true;
+}
+
+/* The function for one row, in memory that lasts as long as the batch */
+static Datum
+call_function(OmenExpr *expr, OmenProgram *program, Datum value, bool *isnull)
+{
+	FunctionCallInfo fcinfo = expr->fcinfo;
+	MemoryContext old =
+		MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+	Datum		result;
+
+	fcinfo->args[0].value = expr->args[0]->value;
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = value;
+	fcinfo->args[1].isnull = false;
+	fcinfo->isnull = false;
+	result = FunctionCallInvoke(fcinfo);
+	*isnull = fcinfo->isnull;
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+/* A numeric that lasts as long as the node; value: 0 .. SMALL_NUMERICS - 1 */
+static Datum
+small_numeric(TimeState *state, OmenProgram *program, int64 value)
+{
+	if (state->numerics == NULL)
+		state->numerics = MemoryContextAllocZero(program->mcxt, sizeof(Datum) *
+												 SMALL_NUMERICS);
+	if (state->numerics[value] == (Datum) 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(program->mcxt);
+
+		state->numerics[value] = NumericGetDatum(int64_to_numeric(value));
+		MemoryContextSwitchTo(old);
+	}
+	return state->numerics[value];
+}
+
+/*
+ * The result for a day.  It lasts as long as the batch, and is remembered if it
+ * lasts as long as the node.
+ */
+static Datum
+result_of_day(OmenExpr *expr, OmenProgram *program, TimeState *state,
+			  int64 day, Datum value, bool *isnull)
+{
+	DayResult  *known = &state->days[day & (DAYS - 1)];
+	Datum		result;
+
+	*isnull = false;
+	if (likely(known->day == day))
+		return known->result;
+	result = call_function(expr, program, value, isnull);
+	if (*isnull)
+		return result;
+	if (state->numeric)
+	{
+		int64		number;
+		int			scale;
+
+		if (!omen_numeric_to_scaled(result, &number, &scale) || scale != 0 ||
+			number < 0 || number >= SMALL_NUMERICS)
+			return result;
+		result = small_numeric(state, program, number);
+	}
+	known->day = day;
+	known->result = result;
+	return result;
+}
+
+static OmenVec *
+eval_time(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+		  const uint16 *sel, int nsel)
+{
+	TimeState  *state = (TimeState *) expr->extra;
+	OmenVec    *vec;
+	OmenVec    *arg;
+
+	if (!get_unit(expr, program, state) || state->kind == UNIT_OTHER)
+		return state->call(expr, program, batch, sel, nsel);
+	if (state->kind == UNIT_OF_DAY && state->days == NULL)
+	{
+		state->days = MemoryContextAllocZero(program->mcxt,
+											 sizeof(DayResult) * DAYS);
+		forget_days(state);
+	}
+	arg = omen_expr_eval(expr->args[1], program, batch, sel, nsel);
+	vec = omen_expr_result(expr, program, true);
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		value = DatumGetInt64(arg->values[i]);
+
+		vec->isnull[i] = arg->isnull && arg->isnull[i];
+		if (vec->isnull[i])
+			continue;
+		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
+			vec->values[i] = call_function(expr, program,
+										   arg->values[i], &vec->isnull[i]);
+		else if (state->kind == UNIT_OF_DAY)
+			vec->values[i] = result_of_day(expr, program, state,
+										   floor_div(value, USECS_PER_DAY),
+										   arg->values[i], &vec->isnull[i]);
+		else if (state->truncates)
+			vec->values[i] =
+				Int64GetDatum(floor_div(value, state->unit) * state->unit);
+		else
+		{
+			int64		time = value -
+				floor_div(value, USECS_PER_DAY) * USECS_PER_DAY;
+			int64		part = time / state->unit % state->modulus;
+
+			vec->values[i] = state->numeric ?
+				small_numeric(state, program, part) :
+				Float8GetDatum((float8) part);
+		}
+	}
+	return vec;
+}
+
+/* Are all bytes ASCII? */
+static inline bool
+is_ascii(const char *p, int n)
+{
+	uint64		any = 0;
+	uint64		word;
+
+	for (; n >= 8; p += 8, n -= 8)
+	{
+		memcpy(&word, p, 8);
+		any |= word;
+	}
+	for (; n > 0; n--)
+		any |= (uint64) (uint8) *p++;
+	return (any & UINT64CONST(0x8080808080808080)) == 0;
+}
+
+static OmenVec *
+eval_length(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			const uint16 *sel, int nsel)
+{
+	OmenVec    *arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
+	OmenVec    *vec = omen_expr_result(expr, program, true);
+	bool		bytes = pg_database_encoding_max_length() == 1;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		struct varlena *value;
+
+		vec->isnull[i] = arg->isnull && arg->isnull[i];
+		if (vec->isnull[i])
+			continue;
+		value = (struct varlena *) DatumGetPointer(arg->values[i]);
+		if (likely(!omen_is_toasted(value)))
+		{
+			int			length = VARSIZE_ANY_EXHDR(value);
+
+			if (!bytes && !is_ascii(VARDATA_ANY(value), length))
+				length = pg_mbstrlen_with_len(VARDATA_ANY(value), length);
+			vec->values[i] = Int32GetDatum(length);
+		}
+		else
+		{
+			MemoryContext scratch =
+				program->row_econtext->ecxt_per_tuple_memory;
+			MemoryContext old = MemoryContextSwitchTo(scratch);
+
+			vec->values[i] = DirectFunctionCall1(textlen, arg->values[i]);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(scratch);
+		}
+	}
+	return vec;
+}
+
+/* See expr.h */
+bool
+omen_function_find(OmenExpr *expr, Oid funcid)
+{
+#ifdef USE_FLOAT8_BYVAL
+	TimeState  *state;
+
+	switch (funcid)
+	{
+		case F_LENGTH_TEXT:
+		case F_CHAR_LENGTH_TEXT:
+		case F_CHARACTER_LENGTH_TEXT:
+			expr->eval = eval_length;
+			return true;
+		case F_DATE_TRUNC_TEXT_TIMESTAMP:
+		case F_EXTRACT_TEXT_TIMESTAMP:
+		case F_DATE_PART_TEXT_TIMESTAMP:
+			if (!expr->args[0]->is_constant)
+				return false;
+			state = palloc0(sizeof(TimeState));
+			state->call = expr->eval;
+			state->truncates = funcid == F_DATE_TRUNC_TEXT_TIMESTAMP;
+			state->numeric = funcid == F_EXTRACT_TEXT_TIMESTAMP;
+			expr->extra = state;
+			expr->eval = eval_time;
+			return true;
+		default:
+			return false;
+	}
+#else
+	return false;
+#endif
+}
