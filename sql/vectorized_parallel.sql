@@ -120,7 +120,7 @@ BEGIN
 	hot := jsonb_path_query_first(plan, '$.**."Hot Rows"');
 END
 $$;
-SELECT launched, cold::int + hot::int AS rows, hot::int BETWEEN 6 AND 3000 AS hot FROM vp_counters('SELECT sum(n) FROM vp');
+SELECT launched::int > 0 AS launched, cold::int + hot::int AS rows, hot::int BETWEEN 6 AND 3000 AS hot FROM vp_counters('SELECT sum(n) FROM vp');
 -- errors of workers
 SELECT sum(i4 / (id - 4711)) FROM vp;
 SELECT sum(i8 * 100) FROM vp;

@@ -1,10 +1,10 @@
-# compare.pl SET HEAP OMENDB EXPLAIN NODES DIFFERENCES: are the results of heap
-# and omendb tables the same, and which nodes does the planner use?  Appends to the
-# last two files.
+# compare.pl SET HEAP OMENDB DUCKDB EXPLAIN NODES DIFFERENCES: are the results of
+# heap and omendb tables the same, are DuckDB's the same to eight digits, and which
+# nodes does the planner use?  Appends to the last two files.
 use strict;
 use warnings;
 
-my ($set, $heap, $omendb, $explain, $nodes, $differences) = @ARGV;
+my ($set, $heap, $omendb, $duckdb, $explain, $nodes, $differences) = @ARGV;
 
 # file with "== label" lines: label to the lines that follow, sorted
 sub sections
@@ -20,14 +20,29 @@ sub sections
 	return map { $_ => join('', sort @{ $lines{$_} }) } keys %lines;
 }
 
+# rows whose numbers are cut to eight digits, without what types print differently
+sub rounded
+{
+	my ($lines) = @_;
+	return join("\n", sort map {
+		join('|', map {
+			my $v = $_;
+			$v =~ s/ +$//;
+			$v =~ s/^(\d{4}-\d\d-\d\d) 00:00:00$/$1/;
+			$v =~ /^-?\d+(\.\d+)?(e[-+]?\d+)?$/i ? sprintf('%.8g', $v) : $v
+		} split /\|/, $_, -1)
+	} split /\n/, $lines // '');
+}
+
 my %h = sections($heap);
+my %d = sections($duckdb);
 my %o = sections($omendb);
 my %e = sections($explain);
 open(my $out, '>>', $differences) or die;
 foreach my $label (sort keys %h)
 {
-	next if $h{$label} eq ($o{$label} // '');
-	print $out "$set: $label\n";
+	print $out "$set: $label\n" if $h{$label} ne ($o{$label} // '');
+	print $out "$set: $label (DuckDB)\n" if rounded($h{$label}) ne rounded($d{$label});
 }
 close $out;
 open($out, '>>', $nodes) or die;

@@ -1,7 +1,8 @@
 // duckdb.mjs FILE THREADS <commands: run statements in DuckDB
 // Each line of standard input is JSON: [label, warm-ups, runs, [statement, ...]].
 // Of a query with a label "label<TAB>milliseconds" is printed for each run, the
-// statements taken in turn; those without a label are just executed.
+// statements taken in turn; those without a label are just executed.  With no
+// runs, the rows of the first statement are printed as psql -At prints them.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
@@ -17,6 +18,13 @@ for await (const line of createInterface({ input: process.stdin })) {
 			const result = await connection.runAndReadAll(sql);
 			if (sql.startsWith('SELECT version')) console.log(result.getRows()[0][0]);
 		}
+		continue;
+	}
+	if (warm + runs === 0) {
+		console.log('== ' + label);
+		const result = await connection.runAndReadAll(statements[0]);
+		for (const row of result.getRows())
+			console.log(row.map((value) => value === null ? '' : value === true ? 't' : value === false ? 'f' : String(value)).join('|'));
 		continue;
 	}
 	for (let i = 0; i < warm + runs; i++) {

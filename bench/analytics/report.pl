@@ -1,4 +1,8 @@
-# report.pl table TIMES NODES | plot TIMES: medians as Markdown tables, or as SVG
+# report.pl table TIMES NODES | short TIMES | plot TIMES: medians as Markdown tables,
+# what falls short of what is required, or the medians as SVG
+#
+# Required of a query on one table: heap's time / 8 and twice DuckDB's; after
+# updates heap's / 4; of a join heap's.
 use strict;
 use warnings;
 
@@ -53,6 +57,22 @@ if ($what eq 'table')
 		print "| $label | ", join(' | ', show($h), show($o), show($d), $h && $o ? show($h / $o) : '', $o && $d ? show($o / $d) : '', $node{$set}{$label} // ''), " |\n";
 	}
 	$flush->();
+	exit;
+}
+
+if ($what eq 'short')
+{
+	foreach my $q (@order)
+	{
+		my ($set, $threads, $label) = @$q;
+		next if $threads != $order[0][1];
+		my ($h, $o, $d) = map { median($v{$set}{$threads}{$label}{$_}) } @systems;
+		my $faster = $label =~ /\(join\)/ ? 1 : $set eq 'updated' ? 4 : 8;
+		my @short;
+		push @short, show($h / $o) . " x heap (required: $faster)" if $h && $o && $h / $o < $faster;
+		push @short, show($o / $d) . " x DuckDB's time (required: 2)" if $o && $d && $set ne 'updated' && $faster > 1 && $o / $d > 2;
+		print "* $set: $label: ", join(', ', @short), "\n" if @short;
+	}
 	exit;
 }
 

@@ -11,7 +11,7 @@ srand($round);
 my ($label, %out);
 $out{'run.sql'} = "\\o /dev/null\n\\set QUIET on\n";
 $out{'results.sql'} = "SET extra_float_digits = 1;\n";
-$out{$_} = '' for 'run.json', 'explain.sql';
+$out{$_} = '' for 'run.json', 'explain.sql', 'results.json';
 open(my $in, '<', $file) or die "$file: $!";
 while (my $line = <$in>)
 {
@@ -30,6 +30,7 @@ while (my $line = <$in>)
 	$out{'explain.sql'} .= "\\echo == $label\nEXPLAIN $sql[0]\n";
 	s/;$// for @sql;
 	$out{'run.json'} .= encode_json([ $label, 1, $runs + 0, \@sql ]) . "\n";
+	$out{'results.json'} .= encode_json([ $label, 0, 0, \@sql ]) . "\n";
 }
 foreach my $name (keys %out)
 {

@@ -117,6 +117,61 @@ static const AggEntry agg_entries[] = {
 		} \
 	} while (0)
 
+/*
+ * What is known of all rows of a vector without decoding it.  False if the
+ * argument is not a column of a vector that is wanted as a whole, or if that has
+ * been decoded already.
+ */
+static bool
+get_zone(OmenAgg *agg, OmenBatch *batch, const uint16 *sel, int nsel,
+		 OmenZone *zone)
+{
+	AttrNumber	attno = agg->arg->attno;
+
+	if (attno <= 0 || batch->segment == NULL || batch->sel != NULL ||
+		sel != NULL || nsel != batch->nrows || batch->has_short_rows ||
+		attno > batch->natts ||
+		batch->loaded[attno - 1] != OMEN_COLUMN_NOT_LOADED)
+		return false;
+	omen_segment_zone(batch->segment, attno, batch->vector, zone);
+	return true;
+}
+
+/* Rows that are not null */
+static int
+count_values(const OmenVec *vec, const uint16 *sel, int nsel)
+{
+	int			n = nsel;
+
+	if (vec->isnull && sel)
+		for (int k = 0; k < nsel; k++)
+			n -= vec->isnull[sel[k]];
+	else if (vec->isnull)
+		for (int i = 0; i < nsel; i++)
+			n -= vec->isnull[i];
+	return n;
+}
+
+/* Add up what is not null, in any order; value of row i */
+#define SUM_VALUES(sum, value) \
+	do { \
+		if (vec->isnull) \
+			for (int k_ = 0; k_ < nsel; k_++) \
+			{ \
+				int			i = sel ? sel[k_] : k_; \
+				sum += vec->isnull[i] ? 0 : (value); \
+			} \
+		else if (sel) \
+			for (int k_ = 0; k_ < nsel; k_++) \
+			{ \
+				int			i = sel[k_]; \
+				sum += (value); \
+			} \
+		else \
+			for (int i = 0; i < nsel; i++) \
+				sum += (value); \
+	} while (0)
+
 /* ------------------------------------------------------------------------
  * count
  * ------------------------------------------------------------------------
@@ -137,10 +192,19 @@ static void
 advance_count(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			  const uint16 *sel, int nsel, char **groups, char *single)
 {
-	OmenVec    *vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
+	OmenVec    *vec;
+	OmenZone	zone;
 
+	if (groups == NULL && get_zone(agg, batch, sel, nsel, &zone))
+	{
+		*(int64 *) (single + agg->offset) += zone.nrows - zone.nnulls;
+		return;
+	}
+	vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
 	if (vec->isnull == NULL)
 		advance_count_star(agg, program, batch, sel, nsel, groups, single);
+	else if (groups == NULL)
+		*(int64 *) (single + agg->offset) += count_values(vec, sel, nsel);
 	else
 		FOR_VALUES(vec, int64, (*state)++);
 }
@@ -173,15 +237,14 @@ advance_sum_int(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 {
 	OmenVec    *vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
 
-	if (groups == NULL && sel == NULL && vec->isnull == NULL)
+	if (groups == NULL)
 	{
 		IntSum	   *state = (IntSum *) (single + agg->offset);
 		int64		sum = 0;
 
-		for (int i = 0; i < nsel; i++)
-			sum += (int64) vec->values[i];
+		state->count += count_values(vec, sel, nsel);
+		SUM_VALUES(sum, (int64) vec->values[i]);
 		state->sum += sum;
-		state->count += nsel;
 	}
 	else
 		FOR_VALUES(vec, IntSum,
@@ -210,15 +273,14 @@ advance_sum_int8(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 {
 	OmenVec    *vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
 
-	if (groups == NULL && sel == NULL && vec->isnull == NULL)
+	if (groups == NULL)
 	{
 		WideSum    *state = (WideSum *) (single + agg->offset);
 		int128		sum = 0;
 
-		for (int i = 0; i < nsel; i++)
-			sum += (int64) vec->values[i];
+		state->count += count_values(vec, sel, nsel);
+		SUM_VALUES(sum, (int64) vec->values[i]);
 		state->sum += sum;
-		state->count += nsel;
 	}
 	else
 		FOR_VALUES(vec, WideSum,
@@ -504,8 +566,14 @@ advance_sum_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			}
 		}
 		FOR_VALUES(&scaled, NumericSum,
+				   int128 sum;
 				   state->count++;
-				   if (!add_scaled(state, scaled.values[i], scaled.scale))
+				   if (likely(state->any && state->scale == scaled.scale &&
+							  !__builtin_add_overflow(state->sum,
+													  (int128) scaled.values[i],
+													  &sum)))
+				   state->sum = sum;
+				   else if (!add_scaled(state, scaled.values[i], scaled.scale))
 				   add_rest_scaled(agg, program, state, scaled.values[i],
 								   scaled.scale));
 		return;
@@ -578,10 +646,33 @@ advance_##name(OmenAgg *agg, OmenProgram *program, OmenBatch *batch, \
 #define LOAD_OID(d)		((uint32) (d))
 #define LESS(a, b)		((a) < (b))
 
-ADVANCE_EXTREME(extreme_int, LOAD_INT, LESS)
+ADVANCE_EXTREME(extreme_int_rows, LOAD_INT, LESS)
 ADVANCE_EXTREME(extreme_oid, LOAD_OID, LESS)
 ADVANCE_EXTREME(extreme_float8, DatumGetFloat8, float8_lt)
 ADVANCE_EXTREME(extreme_float4, DatumGetFloat4, float4_lt)
+
+/* By the vector's zone map if that will do: it is exact for integers */
+static void
+advance_extreme_int(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
+					const uint16 *sel, int nsel, char **groups, char *single)
+{
+	Extreme    *state = (Extreme *) (single + agg->offset);
+	OmenZone	zone;
+
+	if (groups == NULL && get_zone(agg, batch, sel, nsel, &zone) &&
+		(zone.has_range || zone.nnulls == zone.nrows) && !zone.is_float)
+	{
+		if (zone.nnulls == zone.nrows)
+			return;
+		if (agg->mode == MODE_MIN && (!state->any || zone.min < (int64) state->value))
+			state->value = Int64GetDatum(zone.min);
+		else if (agg->mode == MODE_MAX && (!state->any || zone.max > (int64) state->value))
+			state->value = Int64GetDatum(zone.max);
+		state->any = true;
+		return;
+	}
+	advance_extreme_int_rows(agg, program, batch, sel, nsel, groups, single);
+}
 
 static void
 advance_extreme_other(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,

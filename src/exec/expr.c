@@ -177,15 +177,16 @@ static OmenVec *
 eval_constant(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			  const uint16 *sel, int nsel)
 {
-	OmenVec    *vec = omen_expr_result(expr, program, true);
 	int			n = sel == NULL ? nsel : Min(batch->nrows, OMEN_BATCH_ROWS);
 	bool		isnull;
 	Datum		value = omen_expr_constant(expr, program, &isnull);
+	OmenVec    *vec = omen_expr_result(expr, program, isnull);
 
 	for (; expr->const_filled < n; expr->const_filled++)
 	{
 		vec->values[expr->const_filled] = value;
-		vec->isnull[expr->const_filled] = isnull;
+		if (vec->isnull)
+			vec->isnull[expr->const_filled] = isnull;
 	}
 	return vec;
 }

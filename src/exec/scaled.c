@@ -33,8 +33,18 @@ typedef struct OmenScaledColumn
 	bool		fits;
 	int			scale;
 	int64	   *values;
-	bool	   *isnull;			/* the batch's */
+	bool	   *isnull;			/* the batch's, or flags */
+	bool	   *flags;
+
+	/* the dictionary's entries, one of them after the other as rows need them */
+	uint64		segment_number;
+	int			entries_scale;	/* of all that have been seen; -1 = none */
+	int64	   *entries;		/* by code, or SCALED_UNKNOWN */
+	int			max_entries;
 } OmenScaledColumn;
+
+/* Not the value of a dictionary's entry: it does not count as one that fits */
+#define SCALED_UNKNOWN	PG_INT64_MIN
 
 const int64 omen_int_powers_of_ten[OMEN_SCALED_MAX_POWER + 1] = {
 	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
@@ -175,6 +185,84 @@ omen_scaled_to_numeric(int128 value, int scale)
 							   Int32GetDatum(-1));
 }
 
+/*
+ * The batch's rows by way of the column's dictionary, each of whose entries is
+ * converted once a segment.  Returns false if that is not to be had, or not worth
+ * it; sets column->fits if values fit.
+ */
+static bool
+scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
+					OmenProgram *program, OmenBatch *batch)
+{
+	const uint16 *left = batch->sel;
+	int			nleft = left ? batch->nsel : (int) batch->nrows;
+	OmenVector	codes;
+	int			n;
+
+	if (batch->segment == NULL || batch->has_short_rows ||
+		attno > batch->natts || nleft * 8 < batch->nrows)
+		return false;
+	n = omen_segment_dictionary(batch->segment, attno);
+	if (n == 0)
+		return false;
+	if (column->segment_number != batch->segment_number)
+	{
+		if (n > column->max_entries)
+		{
+			if (column->entries)
+				pfree(column->entries);
+			column->entries = MemoryContextAllocHuge(program->mcxt,
+													 sizeof(int64) * n);
+			column->max_entries = n;
+		}
+		for (int i = 0; i < n; i++)
+			column->entries[i] = SCALED_UNKNOWN;
+		column->entries_scale = -1;
+		column->segment_number = batch->segment_number;
+	}
+
+	omen_segment_codes(batch->segment, attno, batch->vector, &codes);
+	column->isnull = NULL;
+	if (codes.nnulls > 0)
+	{
+		if (column->flags == NULL)
+			column->flags = MemoryContextAlloc(program->mcxt,
+											   OMEN_BATCH_ROWS);
+		column->isnull = column->flags;
+		for (int i = 0; i < codes.nrows; i++)
+			column->flags[i] = codes.present == NULL ||
+				!((codes.present[i >> 3] >> (i & 7)) & 1);
+	}
+	for (int k = 0; k < nleft; k++)
+	{
+		int			i = left ? left[k] : k;
+		int			code = (int) codes.ints[i];
+
+		column->values[i] = 0;
+		if (column->isnull && column->isnull[i])
+			continue;
+		if (unlikely(column->entries[code] == SCALED_UNKNOWN))
+		{
+			Datum		entry;
+			int			scale;
+
+			omen_batch_dictionary_entries(batch, attno, code, 1, &entry);
+			if (!omen_numeric_to_scaled(entry, &column->entries[code],
+										&scale) ||
+				(column->entries_scale >= 0 && scale != column->entries_scale))
+				column->entries[code] = SCALED_UNKNOWN;
+			else
+				column->entries_scale = scale;
+			if (column->entries[code] == SCALED_UNKNOWN)
+				return true;
+		}
+		column->values[i] = column->entries[code];
+	}
+	column->scale = Max(column->entries_scale, 0);
+	column->fits = true;
+	return true;
+}
+
 /* See expr.h */
 bool
 omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
@@ -200,6 +288,8 @@ omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		if (column->values == NULL)
 			column->values = MemoryContextAlloc(program->mcxt, sizeof(int64) *
 												OMEN_BATCH_ROWS);
+		if (scale_by_dictionary(column, expr->attno, program, batch))
+			goto done;
 		vec = omen_batch_column(batch, expr->attno);
 		for (int k = 0; k < n; k++)
 		{
@@ -223,6 +313,7 @@ omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		column->scale = Max(scale, 0);
 		column->fits = true;
 	}
+done:
 	if (!column->fits)
 		return false;
 	result->values = column->values;
