@@ -656,12 +656,13 @@ static void
 advance_extreme_int(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 					const uint16 *sel, int nsel, char **groups, char *single)
 {
-	Extreme    *state = (Extreme *) (single + agg->offset);
 	OmenZone	zone;
 
 	if (groups == NULL && get_zone(agg, batch, sel, nsel, &zone) &&
 		(zone.has_range || zone.nnulls == zone.nrows) && !zone.is_float)
 	{
+		Extreme    *state = (Extreme *) (single + agg->offset);
+
 		if (zone.nnulls == zone.nrows)
 			return;
 		if (agg->mode == MODE_MIN && (!state->any || zone.min < (int64) state->value))

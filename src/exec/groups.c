@@ -543,6 +543,44 @@ prefetch_group(const OmenGroups *groups, uint32 hash)
 		__builtin_prefetch(omen_group(groups, index - 1));
 }
 
+/*
+ * Groups of the selected rows, or of those of them that rest lists, by way of
+ * the table.  Their hashes have been computed.
+ */
+static void
+lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
+			const uint16 *rest, int n, char **found)
+{
+	const uint64 *hashes = groups->hashes;
+
+#define ROW(j) (rest ? rest[j] : (j))
+	if (groups->ngroups < PREFETCH_GROUPS)
+	{
+		for (int j = 0; j < n; j++)
+		{
+			int			k = ROW(j);
+
+			found[k] = lookup(groups, keys, sel ? sel[k] : k,
+							  (uint32) hashes[k]);
+		}
+		return;
+	}
+	for (int j = 0; j < Min(n, 2 * PREFETCH_AHEAD); j++)
+		prefetch_slot(groups, (uint32) hashes[ROW(j)]);
+	for (int j = 0; j < n; j++)
+	{
+		int			k = ROW(j);
+
+		if (j + 2 * PREFETCH_AHEAD < n)
+			prefetch_slot(groups,
+						  (uint32) hashes[ROW(j + 2 * PREFETCH_AHEAD)]);
+		if (j + PREFETCH_AHEAD < n)
+			prefetch_group(groups, (uint32) hashes[ROW(j + PREFETCH_AHEAD)]);
+		found[k] = lookup(groups, keys, sel ? sel[k] : k, (uint32) hashes[k]);
+	}
+#undef ROW
+}
+
 /* See agg.h */
 void
 omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
@@ -571,32 +609,37 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 		}
 		if (groups->dense)
 		{
+			uint16		rest[OMEN_BATCH_ROWS];
+			int			nrest = 0;
+
 			for (int k = 0; k < nsel; k++)
 			{
 				int			i = sel ? sel[k] : k;
 				uint64		at = (uint64) vec->values[i] -
 					(uint64) groups->dense_base;
-				char	   *group;
+				bool		isnull = vec->isnull && vec->isnull[i];
 
-				if (likely(at < DENSE_VALUES &&
-						   !(vec->isnull && vec->isnull[i])))
+				if (at < DENSE_VALUES && !isnull)
 				{
-					group = groups->dense[at];
-					if (unlikely(group == NULL))
-					{
-						hashes[k] = mix((uint64) vec->values[i]);
-						group = lookup(groups, keys, i, (uint32) hashes[k]);
-						groups->dense[at] = group;
-					}
+					found[k] = groups->dense[at];
+					if (likely(found[k] != NULL))
+						continue;
 				}
-				else
-				{
-					hashes[k] = vec->isnull && vec->isnull[i] ?
-						HASH_NULL :
-						mix((uint64) vec->values[i]);
-					group = lookup(groups, keys, i, (uint32) hashes[k]);
-				}
-				found[k] = group;
+				hashes[k] = isnull ? HASH_NULL : mix((uint64) vec->values[i]);
+				rest[nrest++] = (uint16) k;
+			}
+			if (nrest == 0)
+				return;
+			lookup_rows(groups, keys, sel, rest, nrest, found);
+			for (int j = 0; j < nrest; j++)
+			{
+				int			k = rest[j];
+				int			i = sel ? sel[k] : k;
+				uint64		at = (uint64) vec->values[i] -
+					(uint64) groups->dense_base;
+
+				if (at < DENSE_VALUES && !(vec->isnull && vec->isnull[i]))
+					groups->dense[at] = found[k];
 			}
 			return;
 		}
@@ -605,23 +648,6 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 	MemoryContextReset(groups->scratch);
 	old = MemoryContextSwitchTo(groups->scratch);
 	omen_keys_hash(groups->keys, groups->nkeys, keys, sel, nsel, hashes);
-	if (groups->ngroups < PREFETCH_GROUPS)
-		for (int k = 0; k < nsel; k++)
-			found[k] = lookup(groups, keys, sel ? sel[k] : k,
-							  (uint32) hashes[k]);
-	else
-	{
-		for (int k = 0; k < Min(nsel, 2 * PREFETCH_AHEAD); k++)
-			prefetch_slot(groups, (uint32) hashes[k]);
-		for (int k = 0; k < nsel; k++)
-		{
-			if (k + 2 * PREFETCH_AHEAD < nsel)
-				prefetch_slot(groups, (uint32) hashes[k + 2 * PREFETCH_AHEAD]);
-			if (k + PREFETCH_AHEAD < nsel)
-				prefetch_group(groups, (uint32) hashes[k + PREFETCH_AHEAD]);
-			found[k] = lookup(groups, keys, sel ? sel[k] : k,
-							  (uint32) hashes[k]);
-		}
-	}
+	lookup_rows(groups, keys, sel, NULL, nsel, found);
 	MemoryContextSwitchTo(old);
 }
