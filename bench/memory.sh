@@ -8,14 +8,14 @@
 # plus hash_mem (work_mem x hash_mem_multiplier), plus MARGIN for vectors, chunks
 # and buffers of files.  Results: bench/results/memory.md
 #
-# Environment: ROWS (10000000), WORK_MEM in MB (16), MARGIN in MB (24), RESULTS
+# Environment: ROWS (10000000), WORK_MEM in MB (16), MARGIN in MB (8), RESULTS
 #
 set -u
 . "$(dirname "$0")/../tools/lib.sh"
 
 ROWS=${ROWS:-10000000}
 WORK_MEM=${WORK_MEM:-16}
-MARGIN=${MARGIN:-24}
+MARGIN=${MARGIN:-8}
 RESULTS=${RESULTS:-$TOP/bench/results}
 mkdir -p "$RESULTS"
 

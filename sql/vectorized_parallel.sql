@@ -10,6 +10,7 @@ SET parallel_tuple_cost = 0;
 SET max_parallel_workers_per_gather = 2;
 SET enable_sort = off;
 SET extra_float_digits = 1;
+SET datestyle = 'ISO, MDY';
 
 CREATE TABLE vp (id bigint, k int, i2 smallint, i4 int, i8 bigint, n numeric(12,2), any_n numeric, f4 real, f8 float8, t text, b bool, d date) USING omendb;
 INSERT INTO vp SELECT g, g % 7, g % 100 - 50, g * 1000 - 3000000, g * 922337203685477,

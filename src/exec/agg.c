@@ -468,6 +468,15 @@ add_scaled(NumericSum *state, int64 value, int scale)
 	int128		addend = value;
 	int			diff = scale - state->scale;
 
+	if (state->part != 0)
+	{
+		int128		sum;
+
+		if (__builtin_add_overflow(state->sum, (int128) state->part, &sum))
+			return false;
+		state->sum = sum;
+		state->part = 0;
+	}
 	if (unlikely(diff != 0))
 	{
 		if (!state->any)
@@ -566,13 +575,12 @@ advance_sum_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			}
 		}
 		FOR_VALUES(&scaled, NumericSum,
-				   int128 sum;
+				   int64 part;
 				   state->count++;
 				   if (likely(state->any && state->scale == scaled.scale &&
-							  !__builtin_add_overflow(state->sum,
-													  (int128) scaled.values[i],
-													  &sum)))
-				   state->sum = sum;
+							  !pg_add_s64_overflow(state->part,
+												   scaled.values[i], &part)))
+				   state->part = part;
 				   else if (!add_scaled(state, scaled.values[i], scaled.scale))
 				   add_rest_scaled(agg, program, state, scaled.values[i],
 								   scaled.scale));
@@ -593,10 +601,18 @@ Datum
 omen_numeric_total(NumericSum *sum)
 {
 	Datum		total;
+	int128		scaled;
 
 	if (!sum->any)
 		return sum->rest;
-	total = omen_scaled_to_numeric(sum->sum, sum->scale);
+	if (!__builtin_add_overflow(sum->sum, (int128) sum->part, &scaled))
+		total = omen_scaled_to_numeric(scaled, sum->scale);
+	else
+		total = DirectFunctionCall2(numeric_add,
+									omen_scaled_to_numeric(sum->sum,
+														   sum->scale),
+									omen_scaled_to_numeric(sum->part,
+														   sum->scale));
 	if (sum->rest != (Datum) 0)
 		total = DirectFunctionCall2(numeric_add, total, sum->rest);
 	return total;

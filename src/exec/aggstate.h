@@ -40,6 +40,7 @@ typedef struct FloatStats
 typedef struct NumericSum
 {
 	int128		sum;			/* of those that fit, times 10^scale */
+	int64		part;			/* what is yet to be added to it */
 	int64		count;			/* of all values */
 	int			scale;
 	bool		any;			/* is there a sum? */
