@@ -122,7 +122,8 @@ BEGIN
 END
 $$;
 SELECT launched::int > 0 AS launched, cold::int + hot::int AS rows, hot::int BETWEEN 6 AND 3000 AS hot FROM vp_counters('SELECT sum(n) FROM vp');
--- errors of workers
+-- errors of workers, or of the leader
+\set SHOW_CONTEXT never
 SELECT sum(i4 / (id - 4711)) FROM vp;
 SELECT sum(i8 * 100) FROM vp;
 -- the leader alone
