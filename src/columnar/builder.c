@@ -42,6 +42,7 @@ struct OmenSegmentBuilder
 	MemoryContext mcxt;
 	int			natts;
 	int			nblocks;
+	int			max_blocks;		/* that there is room for */
 	int			last_block;		/* highest block added, or -1 */
 	uint32		nrows;
 	uint32		capacity;		/* rows that the arrays have room for */
@@ -50,6 +51,12 @@ struct OmenSegmentBuilder
 	OmenBlockDesc *blocks;
 	uint16	   *lines;			/* line pointer maps */
 	uint32		nlines;
+
+	/* Results, and memory that encoding needs: all is used again */
+	StringInfo *chunks;			/* natts + 1 */
+	bool	   *all_null;
+	uint64	   *scratch;		/* capacity + 1 */
+	OmenDictionary dictionary;
 };
 
 /*
@@ -117,10 +124,9 @@ omen_segment_builder_create(TupleDesc tupdesc, int nblocks, MemoryContext mcxt)
 	builder = palloc0(sizeof(OmenSegmentBuilder));
 	builder->mcxt = own;
 	builder->natts = tupdesc->natts;
-	builder->nblocks = nblocks;
-	builder->last_block = -1;
+	builder->max_blocks = nblocks;
 	builder->columns = palloc0(sizeof(ColumnBuilder) * (tupdesc->natts + 1));
-	builder->blocks = palloc0(sizeof(OmenBlockDesc) * nblocks);
+	builder->blocks = palloc(sizeof(OmenBlockDesc) * nblocks);
 	builder->lines = palloc(sizeof(uint16) * nblocks * OMEN_BLOCK_MAX_LINES);
 
 	for (i = 0; i < builder->natts; i++)
@@ -137,9 +143,37 @@ omen_segment_builder_create(TupleDesc tupdesc, int nblocks, MemoryContext mcxt)
 		if (!column->is_int)
 			initStringInfo(&column->data);
 	}
+	builder->chunks = palloc(sizeof(StringInfo) * (builder->natts + 1));
+	for (i = 0; i <= builder->natts; i++)
+		builder->chunks[i] = makeStringInfo();
+	builder->all_null = palloc(sizeof(bool) * (builder->natts + 1));
+	builder->dictionary.mcxt = own;
 
 	MemoryContextSwitchTo(old);
+	omen_segment_builder_reset(builder, nblocks);
 	return builder;
+}
+
+/*
+ * omen_segment_builder_reset: begin another segment; see columnar.h.
+ */
+void
+omen_segment_builder_reset(OmenSegmentBuilder *builder, int nblocks)
+{
+	int			i;
+
+	if (nblocks < 1 || nblocks > builder->max_blocks)
+		elog(ERROR, "segment of %d blocks", nblocks);
+	builder->nblocks = nblocks;
+	builder->last_block = -1;
+	builder->nrows = 0;
+	builder->nlines = 0;
+	memset(builder->blocks, 0, sizeof(OmenBlockDesc) * nblocks);
+	for (i = 0; i < builder->natts; i++)
+		if (!builder->columns[i].is_int)
+			resetStringInfo(&builder->columns[i].data);
+	for (i = 0; i <= builder->natts; i++)
+		resetStringInfo(builder->chunks[i]);
 }
 
 /*
@@ -179,6 +213,8 @@ reserve_page(OmenSegmentBuilder *builder, int nlines)
 			column->ints = grow(column->ints, sizeof(uint64) * (capacity + 1));
 			column->missing = grow(column->missing, capacity);
 		}
+		builder->scratch = grow(builder->scratch,
+								sizeof(uint64) * (capacity + 1));
 		builder->capacity = capacity;
 	}
 
@@ -512,9 +548,9 @@ pad8(StringInfo buf)
 }
 
 static StringInfo
-begin_chunk(OmenSegmentBuilder *builder, Size header_size)
+begin_chunk(OmenSegmentBuilder *builder, int attno, Size header_size)
 {
-	StringInfo	buf = makeStringInfo();
+	StringInfo	buf = builder->chunks[attno];
 
 	enlargeStringInfo(buf, header_size);
 	memset(buf->data, 0, header_size);
@@ -603,12 +639,13 @@ append_plain(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
  * Append the values of a column as a dictionary and codes.
  */
 static OmenEncoding
-append_dictionary(StringInfo buf, OmenColumnHeader *header,
-				  ColumnBuilder *column, uint32 nrows,
-				  const OmenDictionary *dictionary)
+append_dictionary(OmenSegmentBuilder *builder, StringInfo buf,
+				  OmenColumnHeader *header, ColumnBuilder *column)
 {
+	const OmenDictionary *dictionary = &builder->dictionary;
+	uint32		nrows = builder->nrows;
 	uint32		n = dictionary->nentries;
-	uint64	   *entries = palloc(sizeof(uint64) * (n + 1));
+	uint64	   *entries = builder->scratch;
 	uint32		i;
 
 	/* Where a row has no value its code must be a valid one all the same */
@@ -644,7 +681,6 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
 			omen_ints_encode(buf, entries, NULL, n + 1, true);
 		}
 	}
-	pfree(entries);
 	return OMEN_ENC_DICT;
 }
 
@@ -653,10 +689,11 @@ append_dictionary(StringInfo buf, OmenColumnHeader *header,
  * none.
  */
 static bool
-append_decimals(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
-				uint32 nrows)
+append_decimals(OmenSegmentBuilder *builder, StringInfo buf,
+				OmenColumnHeader *header, ColumnBuilder *column)
 {
-	uint64	   *numerators = palloc(sizeof(uint64) * nrows);
+	uint32		nrows = builder->nrows;
+	uint64	   *numerators = builder->scratch;
 	int			exponent;
 	bool		good;
 
@@ -669,7 +706,6 @@ append_decimals(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 		omen_ints_encode(buf, numerators,
 						 header->nnulls ? column->missing : NULL, nrows, true);
 	}
-	pfree(numerators);
 	return good;
 }
 
@@ -699,19 +735,19 @@ much_smaller(int size, int other)
  * the null count, and gets the rest.
  */
 static OmenEncoding
-append_values(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
-			  uint32 nrows)
+append_values(OmenSegmentBuilder *builder, StringInfo buf,
+			  OmenColumnHeader *header, ColumnBuilder *column)
 {
+	uint32		nrows = builder->nrows;
 	OmenColumnHeader empty = *header;
 	OmenEncoding encoding = OMEN_ENC_INTS;
 	OmenValues	values;
-	OmenDictionary dictionary;
 	int			start = buf->len;
 	int			size;
 	uint32		limit;
 	uint32		i;
 
-	if (column->float_mask && append_decimals(buf, header, column, nrows))
+	if (column->float_mask && append_decimals(builder, buf, header, column))
 	{
 		/* Floats that are integers of many digits gain nothing */
 		if (much_smaller(buf->len - start, column->attlen * (int) nrows))
@@ -740,13 +776,12 @@ append_values(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 	values.missing = column->missing;
 	values.ints = column->ints;
 	values.data = column->is_int ? NULL : column->data.data;
-	if (!omen_dictionary_build(&dictionary, &values, limit))
+	if (!omen_dictionary_build(&builder->dictionary, &values, limit))
 		return encoding;
 
 	buf->len = start;
 	*header = empty;
-	encoding = append_dictionary(buf, header, column, nrows, &dictionary);
-	omen_dictionary_free(&dictionary);
+	encoding = append_dictionary(builder, buf, header, column);
 	if (!much_smaller(buf->len - start, size))
 	{
 		buf->len = start;
@@ -757,11 +792,11 @@ append_values(StringInfo buf, OmenColumnHeader *header, ColumnBuilder *column,
 }
 
 /* Encode one attribute; *all_null is set if no row has a value */
-static StringInfo
+static void
 encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 {
 	ColumnBuilder *column = &builder->columns[attno - 1];
-	StringInfo	buf = begin_chunk(builder, sizeof(OmenColumnHeader));
+	StringInfo	buf = begin_chunk(builder, attno, sizeof(OmenColumnHeader));
 	OmenColumnHeader header;
 	OmenEncoding encoding = OMEN_ENC_ALL_NULL;
 	uint32		nrows = builder->nrows;
@@ -780,19 +815,19 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 		append_nulls(buf, column->missing, nrows);
 	}
 	if (!*all_null)
-		encoding = append_values(buf, &header, column, nrows);
+		encoding = append_values(builder, buf, &header, column);
 
 	header.common = ((OmenColumnHeader *) buf->data)->common;
 	memcpy(buf->data, &header, sizeof(header));
 	finish_chunk(builder, buf, encoding, attno, column->attlen);
-	return buf;
 }
 
 /* Encode what belongs to all attributes */
-static StringInfo
+static void
 encode_system(OmenSegmentBuilder *builder, const bool *all_null)
 {
-	StringInfo	buf = begin_chunk(builder, sizeof(OmenSystemHeader));
+	StringInfo	buf = begin_chunk(builder, OMEN_SYSTEM_ATTNO,
+								   sizeof(OmenSystemHeader));
 	OmenSystemHeader header;
 	uint32		first_row = 0;
 	int			i;
@@ -838,7 +873,6 @@ encode_system(OmenSegmentBuilder *builder, const bool *all_null)
 
 	memcpy(buf->data, &header, sizeof(header));
 	finish_chunk(builder, buf, OMEN_ENC_SYSTEM, OMEN_SYSTEM_ATTNO, 0);
-	return buf;
 }
 
 /*
@@ -848,8 +882,6 @@ StringInfo *
 omen_segment_builder_finish(OmenSegmentBuilder *builder, uint32 *nrows)
 {
 	MemoryContext old = MemoryContextSwitchTo(builder->mcxt);
-	StringInfo *chunks = palloc(sizeof(StringInfo) * (builder->natts + 1));
-	bool	   *all_null = palloc(sizeof(bool) * (builder->natts + 1));
 	int			attno;
 
 	/*
@@ -862,11 +894,11 @@ omen_segment_builder_finish(OmenSegmentBuilder *builder, uint32 *nrows)
 	for (attno = 1; attno <= builder->natts; attno++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		chunks[attno] = encode_column(builder, attno, &all_null[attno - 1]);
+		encode_column(builder, attno, &builder->all_null[attno - 1]);
 	}
-	chunks[OMEN_SYSTEM_ATTNO] = encode_system(builder, all_null);
+	encode_system(builder, builder->all_null);
 
 	*nrows = builder->nrows;
 	MemoryContextSwitchTo(old);
-	return chunks;
+	return builder->chunks;
 }

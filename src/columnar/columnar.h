@@ -41,6 +41,12 @@ extern OmenSegmentBuilder *omen_segment_builder_create(TupleDesc tupdesc,
 													   int nblocks,
 													   MemoryContext mcxt);
 /*
+ * Begin another segment of the same relation, of nblocks blocks, no more than at
+ * first, in the memory of the one before: that one's chunks are gone.  Good also
+ * after an error.
+ */
+extern void omen_segment_builder_reset(OmenSegmentBuilder *builder, int nblocks);
+/*
  * Add the rows of a page (a private, stable copy).  block is the offset inside
  * the segment, ascending; blocks that are never added read as "not held".
  * Returns false, and leaves the builder as it was, when the page holds
@@ -50,7 +56,7 @@ extern bool omen_segment_builder_add_page(OmenSegmentBuilder *builder,
 										  int block, Page page);
 /*
  * Encode.  Returns an array of natts + 1 StringInfos (index = attno, 0 = system
- * chunk) in the builder's memory.  nrows: rows held in all.
+ * chunk) in the builder's memory, good until it is freed or reset.  nrows: rows held in all.
  */
 extern StringInfo *omen_segment_builder_finish(OmenSegmentBuilder *builder,
 											   uint32 *nrows);

@@ -116,12 +116,46 @@ sort_entries(OmenDictionary *dictionary, const OmenValues *values)
 	pfree(new_codes);
 }
 
+static void
+forget(void **array)
+{
+	if (*array != NULL)
+		pfree(*array);
+	*array = NULL;
+}
+
+/* Make room for so many rows and slots */
+static void
+reserve(OmenDictionary *dictionary, uint32 nrows, uint32 nslots)
+{
+	if (dictionary->max_rows < nrows)
+	{
+		forget((void **) &dictionary->rows);
+		forget((void **) &dictionary->codes);
+		dictionary->max_rows = 0;
+		dictionary->rows = MemoryContextAlloc(dictionary->mcxt,
+											  sizeof(uint32) * (nrows + 1));
+		dictionary->codes = MemoryContextAlloc(dictionary->mcxt,
+											   sizeof(uint64) * (nrows + 1));
+		dictionary->max_rows = nrows;
+	}
+	if (dictionary->max_slots < nslots)
+	{
+		forget((void **) &dictionary->slots);
+		dictionary->max_slots = 0;
+		dictionary->slots = MemoryContextAlloc(dictionary->mcxt,
+											   sizeof(uint32) * nslots);
+		dictionary->max_slots = nslots;
+	}
+	memset(dictionary->slots, 0, sizeof(uint32) * nslots);
+}
+
 /*
  * omen_dictionary_build: number the distinct values of a column.
  *
- * values->ints has an end after the last value if they are bytes.  False, and
- * nothing is left allocated, if there are more than max_entries.  Otherwise the
- * arrays are palloc'd.
+ * values->ints has an end after the last value if they are bytes.  False if there
+ * are more than max_entries.  The arrays are good until the next call for the
+ * same struct, which begins as zeros and the context for them.
  */
 bool
 omen_dictionary_build(OmenDictionary *dictionary, const OmenValues *values,
@@ -129,13 +163,13 @@ omen_dictionary_build(OmenDictionary *dictionary, const OmenValues *values,
 {
 	uint32		size = pg_nextpower2_32(Max(max_entries, 8) * 2);
 	uint32		mask = size - 1;
-	uint32	   *slots = palloc0(sizeof(uint32) * size);	/* code + 1 */
-	bool		fits = true;
+	uint32	   *slots;
 	uint32		row;
 
+	Assert(max_entries <= values->count);
 	dictionary->nentries = 0;
-	dictionary->rows = palloc(sizeof(uint32) * (max_entries + 1));
-	dictionary->codes = palloc(sizeof(uint64) * (values->count + 1));
+	reserve(dictionary, values->count, size);
+	slots = dictionary->slots;
 
 	for (row = 0; row < values->count; row++)
 	{
@@ -156,30 +190,14 @@ omen_dictionary_build(OmenDictionary *dictionary, const OmenValues *values,
 		{
 			if (dictionary->nentries == max_entries ||
 				(row < PROBE_ROWS && dictionary->nentries == PROBE_ENTRIES))
-			{
-				fits = false;
-				break;
-			}
+				return false;
 			dictionary->rows[dictionary->nentries++] = row;
 			slots[slot] = dictionary->nentries;
 		}
 		dictionary->codes[row] = slots[slot] - 1;
 	}
-	pfree(slots);
 
-	if (!fits)
-		omen_dictionary_free(dictionary);
-	else if (values->data == NULL)
+	if (values->data == NULL)
 		sort_entries(dictionary, values);
-	return fits;
-}
-
-/*
- * omen_dictionary_free: release the arrays of a dictionary.
- */
-void
-omen_dictionary_free(OmenDictionary *dictionary)
-{
-	pfree(dictionary->rows);
-	pfree(dictionary->codes);
+	return true;
 }

@@ -26,11 +26,16 @@ typedef struct OmenDictionary
 	uint32		nentries;
 	uint32	   *rows;			/* per entry: a row with that value */
 	uint64	   *codes;			/* per row; free where it is missing */
+
+	/* Memory for building it, used again by the next one */
+	MemoryContext mcxt;
+	uint32		max_rows;		/* that rows and codes have room for */
+	uint32		max_slots;
+	uint32	   *slots;			/* hash table: code + 1 */
 } OmenDictionary;
 
 extern bool omen_dictionary_build(OmenDictionary *dictionary,
 								  const OmenValues *values,
 								  uint32 max_entries);
-extern void omen_dictionary_free(OmenDictionary *dictionary);
 
 #endif							/* OMENDB_DICTIONARY_H */

@@ -29,17 +29,69 @@ struct OmenFileWriter
 	MemoryContext context;		/* holds this struct; its reset cleans up */
 	MemoryContextCallback callback;
 	OmenSstWriter *sst;
-	ZSTD_CCtx  *cctx;
+	OmenChunkPacker *packer;	/* in context */
 	bool		has_file;		/* the temporary file exists */
 	char		temp[OMEN_PATH_LEN];
 	int			last_attno;		/* -1: none yet */
 	int			last_segment;
 	OmenFileMeta meta;
-	char	   *buffer;			/* for encoding */
-	Size		bufsize;
+	StringInfoData value;		/* for packing; data = NULL until needed */
 };
 
-/* Close the file, free what zstd has allocated, remove the temporary file. */
+struct OmenChunkPacker
+{
+	ZSTD_CCtx  *cctx;
+	MemoryContextCallback callback;
+};
+
+static void
+packer_cleanup(void *arg)
+{
+	ZSTD_freeCCtx(((OmenChunkPacker *) arg)->cctx);
+}
+
+/*
+ * Make a packer; see store.h.  It goes with CurrentMemoryContext.
+ */
+OmenChunkPacker *
+omen_chunk_packer_create(void)
+{
+	OmenChunkPacker *packer = palloc0(sizeof(OmenChunkPacker));
+
+	packer->cctx = ZSTD_createCCtx();
+	if (packer->cctx == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	packer->callback.func = packer_cleanup;
+	packer->callback.arg = packer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext,
+									   &packer->callback);
+	return packer;
+}
+
+/*
+ * Pack a chunk; see store.h.
+ */
+void
+omen_chunk_pack(OmenChunkPacker *packer, const OmenRowGroupId *id, uint16 attno,
+				uint16 segment, const char *data, Size len, StringInfo out)
+{
+	char		key[OMEN_KEY_LEN];
+	Size		bound;
+
+	if (len > OMEN_CHUNK_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column chunk of %zu bytes is too large", len)));
+	bound = omen_chunk_bound(len);
+	enlargeStringInfo(out, (int) bound);
+	omen_key_encode(key, id, attno, segment);
+	out->len += (int) omen_chunk_encode(packer->cctx, key, data, len,
+										out->data + out->len, bound);
+}
+
+/* Close the file, remove the temporary file. */
 static void
 writer_cleanup(void *arg)
 {
@@ -47,10 +99,7 @@ writer_cleanup(void *arg)
 
 	if (writer->sst != NULL)
 		omen_sst_write_close(writer->sst);
-	if (writer->cctx != NULL)
-		ZSTD_freeCCtx(writer->cctx);
 	writer->sst = NULL;
-	writer->cctx = NULL;
 	if (writer->has_file)
 		unlink(writer->temp);
 	writer->has_file = false;
@@ -86,11 +135,6 @@ omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
 	writer->callback.arg = writer;
 	MemoryContextRegisterResetCallback(context, &writer->callback);
 
-	writer->cctx = ZSTD_createCCtx();
-	if (writer->cctx == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
 	writer->has_file = true;
 	old = MemoryContextSwitchTo(context);
 	writer->sst = omen_sst_write_begin(writer->temp);
@@ -98,27 +142,46 @@ omen_file_create(const OmenRowGroupId *id, const OmenOwner *owner)
 	return writer;
 }
 
+/* Pack data, in the writer's memory */
 static void
-put_value(OmenFileWriter *writer, uint16 attno, uint16 segment,
-		  const char *data, Size len)
+pack_value(OmenFileWriter *writer, uint16 attno, uint16 segment,
+		   const char *data, Size len)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	if (writer->packer == NULL)
+	{
+		writer->packer = omen_chunk_packer_create();
+		initStringInfo(&writer->value);
+	}
+	MemoryContextSwitchTo(old);
+	resetStringInfo(&writer->value);
+	omen_chunk_pack(writer->packer, &writer->id, attno, segment, data, len,
+					&writer->value);
+}
+
+/*
+ * Add a packed chunk; see store.h.
+ */
+void
+omen_file_put_packed(OmenFileWriter *writer, uint16 attno, uint16 segment,
+					 const char *value, Size vallen, Size raw_length)
 {
 	char		key[OMEN_KEY_LEN];
-	Size		need = omen_chunk_bound(len);
-	Size		vallen;
 
-	if (writer->bufsize < need)
-	{
-		if (writer->buffer != NULL)
-			pfree(writer->buffer);
-		writer->buffer = NULL;
-		writer->bufsize = Max(need, 64 * 1024);
-		writer->buffer = MemoryContextAllocHuge(writer->context,
-												writer->bufsize);
-	}
+	if (attno == OMEN_META_ATTNO ||
+		attno < writer->last_attno ||
+		(attno == writer->last_attno && segment <= writer->last_segment))
+		elog(ERROR, "chunk (%u, %u) is out of order", attno, segment);
+
 	omen_key_encode(key, &writer->id, attno, segment);
-	vallen = omen_chunk_encode(writer->cctx, key, data, len, writer->buffer,
-							   writer->bufsize);
-	omen_sst_write_add(writer->sst, key, writer->buffer, vallen);
+	omen_sst_write_add(writer->sst, key, value, vallen);
+	writer->meta.nchunks++;
+	writer->meta.raw_bytes += raw_length;
+	if (attno != writer->last_attno)
+		writer->meta.natts++;
+	writer->last_attno = attno;
+	writer->last_segment = segment;
 }
 
 /*
@@ -128,22 +191,22 @@ void
 omen_file_put(OmenFileWriter *writer, uint16 attno, uint16 segment,
 			  const char *data, Size len)
 {
-	if (attno == OMEN_META_ATTNO ||
-		attno < writer->last_attno ||
-		(attno == writer->last_attno && segment <= writer->last_segment))
-		elog(ERROR, "chunk (%u, %u) is out of order", attno, segment);
-	if (len > OMEN_CHUNK_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("column chunk of %zu bytes is too large", len)));
+	pack_value(writer, attno, segment, data, len);
+	omen_file_put_packed(writer, attno, segment, writer->value.data,
+						 writer->value.len, len);
+}
 
-	put_value(writer, attno, segment, data, len);
-	writer->meta.nchunks++;
-	writer->meta.raw_bytes += len;
-	if (attno != writer->last_attno)
-		writer->meta.natts++;
-	writer->last_attno = attno;
-	writer->last_segment = segment;
+/* Add the chunk about the file itself, the last one */
+static void
+put_meta(OmenFileWriter *writer)
+{
+	char		key[OMEN_KEY_LEN];
+
+	pack_value(writer, OMEN_META_ATTNO, OMEN_META_SEGMENT,
+			   (char *) &writer->meta, sizeof(writer->meta));
+	omen_key_encode(key, &writer->id, OMEN_META_ATTNO, OMEN_META_SEGMENT);
+	omen_sst_write_add(writer->sst, key, writer->value.data,
+					   writer->value.len);
 }
 
 /*
@@ -224,8 +287,7 @@ omen_file_publish(OmenFileWriter *writer)
 		elog(ERROR, "omen_file_publish called outside of a transaction");
 	Assert((MyProc->delayChkptFlags & DELAY_CHKPT_START) == 0);
 
-	put_value(writer, OMEN_META_ATTNO, OMEN_META_SEGMENT,
-			  (char *) &writer->meta, sizeof(writer->meta));
+	put_meta(writer);
 	omen_sst_write_end(writer->sst);
 
 	MyProc->delayChkptFlags |= DELAY_CHKPT_START;

@@ -89,6 +89,19 @@ extern PGDLLEXPORT OmenFileWriter *omen_file_create(const OmenRowGroupId *id,
 extern PGDLLEXPORT void omen_file_put(OmenFileWriter *writer, uint16 attno,
 									  uint16 segment, const char *data,
 									  Size len);
+/*
+ * The same in two steps.  Packing needs no file, only the id that it will have:
+ * appends the value to out.  put_packed: raw_length is what was packed.
+ */
+typedef struct OmenChunkPacker OmenChunkPacker;
+
+extern OmenChunkPacker *omen_chunk_packer_create(void);
+extern void omen_chunk_pack(OmenChunkPacker *packer, const OmenRowGroupId *id,
+							uint16 attno, uint16 segment, const char *data,
+							Size len, StringInfo out);
+extern void omen_file_put_packed(OmenFileWriter *writer, uint16 attno,
+								 uint16 segment, const char *value, Size vallen,
+								 Size raw_length);
 /* returns the file's size in bytes */
 extern PGDLLEXPORT uint64 omen_file_publish(OmenFileWriter *writer);
 extern void omen_file_abort(OmenFileWriter *writer);

@@ -8,7 +8,7 @@
  * 1. examine	is it settled, is there something to gain?  freeze what can be
  *				frozen
  * 2. encode	copy all-frozen pages under their share lock, encode them and
- *				prove each page's thaw on the encoded bytes
+ *				prove each page's thaw on the encoded bytes (sealencode.c)
  * 3. publish	the file: logged, flushed, durable, ingested (see ../store)
  * 4. turn		header page first, then page by page, each under its cleanup
  *				lock, if it is still the page that was encoded
@@ -24,7 +24,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "table/table.h"
+#include "table/sealgroup.h"
 
 #include "access/visibilitymap.h"
 #include "access/xact.h"
@@ -33,9 +33,7 @@
 #include "storage/lmgr.h"
 #include "table/damage.h"
 #include "table/exchange.h"
-#include "table/freeze.h"
 #include "table/reclaim.h"
-#include "table/sealmemory.h"
 #include "table/settle.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -50,40 +48,9 @@
  */
 #define RESEAL_PAUSE		5
 
-/* What we know of one block while its row group is being sealed */
-typedef struct BlockState
-{
-	XLogRecPtr	lsn;			/* of the hot page that was encoded */
-	bool		held;			/* the new version holds its rows */
-	bool		was_cold;		/* rows came from the old version */
-	uint16		nrows;
-	uint32		rows_crc;		/* of what the new version holds */
-} BlockState;
-
-typedef struct GroupSeal
-{
-	Relation	rel;
-	BlockNumber first;
-	int			nblocks;		/* blocks there are, <= row_group_blocks */
-	int			options;		/* OMEN_SEAL_* */
-	BlockNumber header;			/* header page, or block 0 if it shall be it */
-	int			header_off;		/* its offset in the row group */
-	bool		resealing;		/* the row group is sealed already */
-	bool		reserved;		/* the header page is a reserved one */
-	OmenRowGroupId old_id;		/* when resealing */
-	OmenRowGroupId new_id;
-	uint32		file_rows;
-	uint64		file_size;
-	TimestampTz sealed_at;		/* when resealing: the last time */
-	XLogRecPtr *unproven;		/* in the background: see sealmemory.h */
-	OmenFreezeState freeze;
-	BlockState *blocks;
-	MemoryContext mcxt;
-} GroupSeal;
-
 /* Somebody waits for our relation lock, and we were told to make room */
-static bool
-must_yield(GroupSeal *gs)
+bool
+omen_seal_must_yield(GroupSeal *gs)
 {
 	return (gs->options & OMEN_SEAL_YIELD) != 0 &&
 		LockHasWaitersRelation(gs->rel, ShareUpdateExclusiveLock);
@@ -101,14 +68,6 @@ omen_relation_sealable(Relation rel)
 		rel->rd_firstRelfilelocatorSubid == InvalidSubTransactionId &&
 		RelationNeedsWAL(rel) &&
 		omen_columnar_supports(RelationGetDescr(rel));
-}
-
-/* Is a page known to be one that cannot be sealed as it is? */
-static inline bool
-is_unproven(GroupSeal *gs, int off, XLogRecPtr lsn)
-{
-	return gs->unproven != NULL && gs->unproven[off] == lsn &&
-		!XLogRecPtrIsInvalid(lsn);
 }
 
 /*
@@ -135,7 +94,7 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold,
 			(off == gs->header_off && gs->reserved))
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		if (must_yield(gs))
+		if (omen_seal_must_yield(gs))
 			return false;
 		buf = ReadBuffer(gs->rel, blk);
 		frozen = omen_freeze_page(&gs->freeze, buf);
@@ -143,8 +102,8 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold,
 		/* its room is better left to those who insert: nobody would thaw it */
 		if (omen_page_is_vacant(BufferGetPage(buf)))
 			vacant++;
-		else if (frozen && !is_unproven(gs, off,
-										PageGetLSN(BufferGetPage(buf))))
+		else if (frozen && !seal_is_unproven(gs, off,
+											 PageGetLSN(BufferGetPage(buf))))
 			sealable++;
 		else if (gs->freeze.dead_lines)
 			waiting++;
@@ -185,7 +144,7 @@ header_is_free(GroupSeal *gs)
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();
-		if (must_yield(gs))
+		if (omen_seal_must_yield(gs))
 			break;
 		pg_usleep(BLOCK_ZERO_NAP);
 	}
@@ -373,234 +332,6 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	return worth;
 }
 
-/*
- * Copy the pages of one segment, freezing them as needed, and hand them to a
- * builder.  images receives the hot pages' copies for the proof.
- */
-static void
-read_segment(GroupSeal *gs, int segno, OmenSegmentBuilder *builder,
-			 const OmenGroupCopy *copy, OmenColdReader *reader, char *images)
-{
-	int			base = segno * OmenSegmentBlocks();
-	int			end = Min(base + OmenSegmentBlocks(), gs->nblocks);
-
-	for (int off = base; off < end; off++)
-	{
-		BlockNumber blk = gs->first + off;
-		BlockState *state = &gs->blocks[off];
-		Page		image = (Page) (images + (Size) (off - base) * BLCKSZ);
-		Buffer		buf;
-		Page		page;
-
-		CHECK_FOR_INTERRUPTS();
-
-		if (omen_group_copy_is_cold(copy, blk))
-		{
-			omen_cold_reader_page(reader, copy, blk, image);
-			state->was_cold = true;
-		}
-		else if (off == gs->header_off && gs->reserved)
-			PageInit(image, BLCKSZ, 0); /* no rows */
-		else
-		{
-			buf = ReadBuffer(gs->rel, blk);
-			if (!omen_freeze_page(&gs->freeze, buf))
-			{
-				ReleaseBuffer(buf);
-				continue;
-			}
-			LockBuffer(buf, BUFFER_LOCK_SHARE);
-			page = BufferGetPage(buf);
-			if (PageIsNew(page) || omen_page_is_cold(page) ||
-				!omen_page_is_frozen(&gs->freeze, buf) ||
-				!omen_page_looks_frozen(page) ||
-				(off != gs->header_off && omen_page_is_vacant(page)))
-			{
-				UnlockReleaseBuffer(buf);
-				continue;
-			}
-			memcpy(image, page, BLCKSZ);
-			state->lsn = BufferGetLSNAtomic(buf);
-			UnlockReleaseBuffer(buf);
-			if (is_unproven(gs, off, state->lsn))
-				continue;
-		}
-
-		state->rows_crc = omen_page_rows_crc(image);
-		if (omen_segment_builder_add_page(builder, off - base, image))
-		{
-			OffsetNumber maxoff = PageGetMaxOffsetNumber(image);
-
-			state->held = true;
-			for (OffsetNumber i = FirstOffsetNumber; i <= maxoff; i++)
-			{
-				if (ItemIdIsNormal(PageGetItemId(image, i)))
-					state->nrows++;
-			}
-		}
-		else if (!state->was_cold)
-			omen_unproven_note(gs->rel, blk, state->lsn);
-	}
-}
-
-/* Chunks of one segment as they will be stored, for the proof */
-typedef struct EncodedSegment
-{
-	StringInfo *chunks;			/* natts + 1 */
-	OmenSegmentBuilder *builder;
-} EncodedSegment;
-
-static const char *
-fetch_encoded(void *arg, int attno, Size *len)
-{
-	EncodedSegment *enc = (EncodedSegment *) arg;
-
-	*len = enc->chunks[attno]->len;
-	return enc->chunks[attno]->data;
-}
-
-/*
- * The proof of thaw (invariant 7): rebuild every page from the encoded bytes
- * and compare.  What does not come back as it was stays hot.
- */
-static void
-prove_segment(GroupSeal *gs, int segno, EncodedSegment *enc, char *images)
-{
-	int			base = segno * OmenSegmentBlocks();
-	int			end = Min(base + OmenSegmentBlocks(), gs->nblocks);
-	OmenSegmentReader *reader;
-	PGAlignedBlock rebuilt;
-
-	reader = omen_segment_reader_open(fetch_encoded, enc, gs->mcxt);
-	for (int off = base; off < end; off++)
-	{
-		BlockState *state = &gs->blocks[off];
-		Page		image = (Page) (images + (Size) (off - base) * BLCKSZ);
-
-		if (!state->held)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		if (omen_segment_has_block(reader, off - base))
-		{
-			omen_segment_rebuild_page(reader, off - base, gs->first + off,
-									  (Page) rebuilt.data);
-			if (omen_page_equal(image, (Page) rebuilt.data))
-				continue;
-		}
-		state->held = false;
-		if (!state->was_cold)
-			omen_unproven_note(gs->rel, gs->first + off, state->lsn);
-		ereport(WARNING,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("block %u of relation \"%s\" is not sealed because its thaw could not be proven",
-						gs->first + off,
-						RelationGetRelationName(gs->rel))));
-	}
-	omen_segment_reader_close(reader);
-}
-
-/*
- * Phases 2 and 3.  Returns false if there is nothing that could be turned.
- * On true the id of the new version is registered.
- */
-static bool
-encode_and_publish(GroupSeal *gs)
-{
-	int			nsegs;
-	int			natts = RelationGetDescr(gs->rel)->natts;
-	EncodedSegment *segs;
-	OmenGroupCopy copy;
-	OmenColdReader *reader;
-	OmenFileWriter *writer;
-	OmenOwner	owner;
-	char	   *images;
-	int			gained = 0;
-
-	nsegs = (gs->nblocks + OmenSegmentBlocks() - 1) / OmenSegmentBlocks();
-	segs = palloc0(nsegs * sizeof(EncodedSegment));
-	images = palloc((Size) OmenSegmentBlocks() * BLCKSZ);
-
-	omen_group_copy_init(&copy);
-	omen_group_copy_load(&copy, gs->rel, gs->first, NULL);
-	if (copy.sealed != gs->resealing ||
-		(copy.sealed && !OmenRowGroupIdEquals(&copy.id, &gs->old_id)))
-	{
-		/* unsealed since we examined it */
-		omen_group_copy_release(&copy);
-		return false;
-	}
-	reader = omen_cold_reader_create(gs->rel, true, gs->mcxt);
-
-	for (int segno = 0; segno < nsegs; segno++)
-	{
-		EncodedSegment *enc = &segs[segno];
-		uint32		nrows;
-
-		enc->builder = omen_segment_builder_create(RelationGetDescr(gs->rel),
-												   Min(OmenSegmentBlocks(),
-													   gs->nblocks - segno * OmenSegmentBlocks()),
-												   gs->mcxt);
-		read_segment(gs, segno, enc->builder, &copy, reader, images);
-		enc->chunks = omen_segment_builder_finish(enc->builder, &nrows);
-		gs->file_rows += nrows;
-		prove_segment(gs, segno, enc, images);
-
-		/* without it there is no header page: do not go on in vain */
-		if (segno == gs->header_off / OmenSegmentBlocks() &&
-			!gs->blocks[gs->header_off].held)
-			break;
-		if (must_yield(gs))
-		{
-			gs->blocks[gs->header_off].held = false;
-			break;
-		}
-	}
-	omen_cold_reader_close(reader);
-	omen_group_copy_release(&copy);
-
-	if (!gs->blocks[gs->header_off].held)
-		return false;
-	for (int off = 0; off < gs->nblocks; off++)
-	{
-		/* a page that is cold now must be in the new version as well */
-		if (gs->blocks[off].was_cold && !gs->blocks[off].held)
-			return false;
-		if (gs->blocks[off].held && !gs->blocks[off].was_cold &&
-			!(off == gs->header_off && gs->reserved))
-			gained++;
-	}
-	if (gained == 0)
-		return false;
-
-	OMEN_STOP_EVENT("seal-before-file");
-
-	owner = omen_group_owner(gs->rel, gs->first);
-	omen_id_generate(&gs->new_id);
-	omen_id_register(&gs->new_id);
-	writer = omen_file_create(&gs->new_id, &owner);
-	PG_TRY();
-	{
-		for (int attno = 0; attno <= natts; attno++)
-		{
-			for (int segno = 0; segno < nsegs; segno++)
-			{
-				StringInfo	chunk = segs[segno].chunks[attno];
-
-				CHECK_FOR_INTERRUPTS();
-				omen_file_put(writer, attno, segno, chunk->data, chunk->len);
-			}
-		}
-	}
-	PG_CATCH();
-	{
-		omen_file_abort(writer);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	gs->file_size = omen_file_publish(writer);
-	return true;
-}
-
 /* Fill in the group part of a header page for the new version */
 static void
 fill_group_header(GroupSeal *gs, OmenGroupHeader header)
@@ -650,7 +381,7 @@ turn_header(GroupSeal *gs)
 		{
 			/* a reader has it pinned: usually for a moment only */
 			CHECK_FOR_INTERRUPTS();
-			if (must_yield(gs))
+			if (omen_seal_must_yield(gs))
 				break;
 			pg_usleep(BLOCK_ZERO_NAP);
 		}
@@ -815,11 +546,12 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	int			turned_pages = 0;
 
 	stats->groups_examined++;
-	if (!examine_group(gs, settled_lsn, stats) || must_yield(gs))
+	if (!examine_group(gs, settled_lsn, stats) || omen_seal_must_yield(gs))
 		return false;
 
+	seal_charge(gs, SEAL_FREEZE);
 	gs->blocks = palloc0(gs->nblocks * sizeof(BlockState));
-	if (!encode_and_publish(gs))
+	if (!omen_seal_encode(gs))
 		return false;
 
 	if (!(gs->resealing ? switch_version(gs) : turn_header(gs)))
@@ -853,7 +585,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 			off == gs->header_off)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		if (!turn_page(gs, off, &turned) || must_yield(gs))
+		if (!turn_page(gs, off, &turned) || omen_seal_must_yield(gs))
 			break;
 		if (turned)
 		{
@@ -869,8 +601,10 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	stats->bytes += gs->file_size;
 
 	FreeSpaceMapVacuumRange(gs->rel, gs->first, gs->first + gs->nblocks);
+	seal_charge(gs, SEAL_TURN);
 	if (omen_reclaim_space == OMEN_RECLAIM_HALF)
 		omen_reclaim_half(gs->rel, gs->first, gs->nblocks);
+	seal_charge(gs, SEAL_RECLAIM);
 	return true;
 }
 
@@ -883,6 +617,7 @@ typedef struct SealPass
 	BlockNumber first;			/* row group */
 	XLogRecPtr	settled_lsn;
 	OmenSealStats *stats;
+	SealScratch scratch;		/* outlives the error of a row group */
 } SealPass;
 
 /* Seal row groups from pass->first on */
@@ -905,6 +640,7 @@ seal_groups(void *arg)
 		gs.nblocks = Min(pass->nblocks - pass->first,
 						 (BlockNumber) omen_row_group_blocks);
 		gs.options = pass->options;
+		gs.scratch = &pass->scratch;
 		if (gs.nblocks < omen_row_group_blocks &&
 			!(pass->options & OMEN_SEAL_TAIL))
 			break;
@@ -922,7 +658,7 @@ seal_groups(void *arg)
 		MemoryContextDelete(gs.mcxt);
 		omen_release_file(&file);
 
-		if (must_yield(&gs))
+		if (omen_seal_must_yield(&gs))
 			break;
 	}
 }
@@ -946,12 +682,18 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	pass.first = 0;
 	pass.settled_lsn = InvalidXLogRecPtr;
 	pass.stats = stats;
+	memset(&pass.scratch, 0, sizeof(pass.scratch));
 	if (options & OMEN_SEAL_SETTLED)
 	{
 		pass.settled_lsn = omen_settled_lsn();
 		if (XLogRecPtrIsInvalid(pass.settled_lsn))
 			return;
 	}
+
+	pass.scratch.mcxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "omendb seal scratch",
+											  ALLOCSET_DEFAULT_SIZES);
+	omen_seal_clock_start(&pass.scratch.clock);
 
 	while (pass.first < pass.nblocks)
 	{
@@ -967,6 +709,9 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 		omen_warn_unreadable(rel, pass.first, error, &warned);
 		pass.first = OmenNextGroup(pass.first);
 	}
+
+	omen_seal_clock_report(&pass.scratch.clock, rel, stats);
+	MemoryContextDelete(pass.scratch.mcxt);
 }
 
 /* See table.h */
