@@ -730,6 +730,20 @@ much_smaller(int size, int other)
 	return size < other - other / 5;
 }
 
+/* Number the distinct values of a column; false if there are more than limit */
+static bool
+find_values(OmenSegmentBuilder *builder, const ColumnBuilder *column,
+			uint32 limit)
+{
+	OmenValues	values;
+
+	values.count = builder->nrows;
+	values.missing = column->missing;
+	values.ints = column->ints;
+	values.data = column->is_int ? NULL : column->data.data;
+	return omen_dictionary_build(&builder->dictionary, &values, limit);
+}
+
 /*
  * Append the values of a column in the encoding that suits them.  header has
  * the null count, and gets the rest.
@@ -738,46 +752,52 @@ static OmenEncoding
 append_values(OmenSegmentBuilder *builder, StringInfo buf,
 			  OmenColumnHeader *header, ColumnBuilder *column)
 {
-	uint32		nrows = builder->nrows;
 	OmenColumnHeader empty = *header;
-	OmenEncoding encoding = OMEN_ENC_INTS;
-	OmenValues	values;
+	OmenEncoding encoding;
+	uint32		nrows = builder->nrows;
+	uint32		nvalues = nrows - header->nnulls;
+	bool		found = false;
 	int			start = buf->len;
 	int			size;
 	uint32		limit;
 	uint32		i;
 
-	if (column->float_mask && append_decimals(builder, buf, header, column))
+	if (column->float_mask)
 	{
 		/* Floats that are integers of many digits gain nothing */
-		if (much_smaller(buf->len - start, column->attlen * (int) nrows))
-			encoding = OMEN_ENC_DECIMAL;
-		else
-		{
-			buf->len = start;
-			*header = empty;
-		}
+		if (append_decimals(builder, buf, header, column) &&
+			much_smaller(buf->len - start, column->attlen * (int) nrows))
+			return OMEN_ENC_DECIMAL;
+		buf->len = start;
+		*header = empty;
+		for (i = 0; i < nrows; i++)
+			column->ints[i] = omen_float_image(column->ints[i],
+											   column->float_mask);
 	}
-	if (encoding != OMEN_ENC_DECIMAL)
-	{
-		if (column->float_mask)
-			for (i = 0; i < nrows; i++)
-				column->ints[i] = omen_float_image(column->ints[i],
-												   column->float_mask);
-		column->ints[nrows] = column->data.len;
-		encoding = append_plain(buf, header, column, nrows);
-	}
-	size = buf->len - start;
 
-	limit = dictionary_limit(column, nrows - header->nnulls, size);
-	if (limit == 0 || encoding == OMEN_ENC_DECIMAL)
-		return encoding;
-	values.count = nrows;
-	values.missing = column->missing;
-	values.ints = column->ints;
-	values.data = column->is_int ? NULL : column->data.data;
-	if (!omen_dictionary_build(&builder->dictionary, &values, limit))
-		return encoding;
+	column->ints[nrows] = column->data.len;
+	if (!column->is_int)
+	{
+		/* What is much smaller than the bytes need not be compared to more */
+		limit = dictionary_limit(column, nvalues, 0);
+		found = limit > 0 && find_values(builder, column, limit);
+		if (!found)
+			return append_plain(buf, header, column, nrows);
+		encoding = append_dictionary(builder, buf, header, column);
+		if (much_smaller(buf->len - start, column->data.len))
+			return encoding;
+		buf->len = start;
+		*header = empty;
+	}
+
+	encoding = append_plain(buf, header, column, nrows);
+	size = buf->len - start;
+	if (!found)
+	{
+		limit = dictionary_limit(column, nvalues, size);
+		if (limit == 0 || !find_values(builder, column, limit))
+			return encoding;
+	}
 
 	buf->len = start;
 	*header = empty;

@@ -32,6 +32,9 @@ typedef struct SortEntry
 	uint32		code;			/* before sorting */
 } SortEntry;
 
+/* A new dictionary's hash table has so many slots */
+#define FIRST_SLOTS 128
+
 static inline uint64
 mix(uint64 hash, uint64 word)
 {
@@ -39,44 +42,63 @@ mix(uint64 hash, uint64 word)
 	return hash ^ (hash >> 32);
 }
 
+/* Up to 8 bytes as a number */
 static inline uint64
-hash_bytes_of(const char *p, Size length)
+load_short(const char *p, Size length)
+{
+	uint64		word = 0;
+
+	if (length == 8)
+		memcpy(&word, p, 8);
+	else if (length >= 4)
+	{
+		uint32		low;
+		uint32		high;
+
+		memcpy(&low, p, 4);
+		memcpy(&high, p + length - 4, 4);
+		word = (uint64) high << 32 | low;
+	}
+	else if (length > 0)
+		word = (uint8) p[0] | (uint64) (uint8) p[length >> 1] << 8 |
+			(uint64) (uint8) p[length - 1] << 16;
+	return word;
+}
+
+/*
+ * A number for a value that is not an integer.  With the length, it tells values
+ * of up to 8 bytes apart; longer ones with the same number need a look.
+ */
+static inline uint64
+bytes_key(const char *p, Size length)
 {
 	uint64		hash = length;
 	uint64		word;
+	Size		done;
 
-	for (; length >= sizeof(word); p += sizeof(word), length -= sizeof(word))
+	if (length <= 8)
+		return load_short(p, length);
+	for (done = 0; done + sizeof(word) <= length; done += sizeof(word))
 	{
-		memcpy(&word, p, sizeof(word));
+		memcpy(&word, p + done, sizeof(word));
 		hash = mix(hash, word);
 	}
-	if (length > 0)
+	if (done < length)
 	{
-		word = 0;
-		memcpy(&word, p, length);
+		memcpy(&word, p + length - sizeof(word), sizeof(word));
 		hash = mix(hash, word);
 	}
 	return hash;
 }
 
-/* Length of a value that is not an integer */
-static inline Size
-value_length(const OmenValues *values, uint32 row)
+/*
+ * Where to look for a value first.  shift: 64 less the bits of a slot's number
+ */
+static inline uint32
+first_slot(uint64 key, uint32 length, int shift)
 {
-	return values->ints[row + 1] - values->ints[row];
-}
-
-static inline bool
-same_value(const OmenValues *values, uint32 a, uint32 b)
-{
-	Size		length;
-
-	if (values->data == NULL)
-		return values->ints[a] == values->ints[b];
-	length = value_length(values, a);
-	return length == value_length(values, b) &&
-		memcmp(values->data + values->ints[a], values->data + values->ints[b],
-			   length) == 0;
+	return (uint32) (mix(length, key) * UINT64CONST(0x9E3779B97F4A7C15) >>
+					 shift);
 }
 
 static int
@@ -124,30 +146,128 @@ forget(void **array)
 	*array = NULL;
 }
 
-/* Make room for so many rows and slots */
+/* Make room for so many rows */
 static void
-reserve(OmenDictionary *dictionary, uint32 nrows, uint32 nslots)
+reserve_rows(OmenDictionary *dictionary, uint32 nrows)
 {
-	if (dictionary->max_rows < nrows)
-	{
-		forget((void **) &dictionary->rows);
-		forget((void **) &dictionary->codes);
-		dictionary->max_rows = 0;
-		dictionary->rows = MemoryContextAlloc(dictionary->mcxt,
-											  sizeof(uint32) * (nrows + 1));
-		dictionary->codes = MemoryContextAlloc(dictionary->mcxt,
-											   sizeof(uint64) * (nrows + 1));
-		dictionary->max_rows = nrows;
-	}
+	if (dictionary->max_rows >= nrows)
+		return;
+	forget((void **) &dictionary->rows);
+	forget((void **) &dictionary->codes);
+	dictionary->max_rows = 0;
+	dictionary->rows = MemoryContextAlloc(dictionary->mcxt,
+										  sizeof(uint32) * (nrows + 1));
+	dictionary->codes = MemoryContextAlloc(dictionary->mcxt,
+										   sizeof(uint64) * (nrows + 1));
+	dictionary->max_rows = nrows;
+}
+
+/*
+ * Give the hash table nslots slots, and enter what there is.  The table grows
+ * with the dictionary: most of them are small, and are quick to look through if
+ * they are.
+ */
+static void
+rehash(OmenDictionary *dictionary, const OmenValues *values, uint32 nslots)
+{
+	OmenDictionarySlot *slots;
+	int			shift;
+
 	if (dictionary->max_slots < nslots)
 	{
 		forget((void **) &dictionary->slots);
 		dictionary->max_slots = 0;
 		dictionary->slots = MemoryContextAlloc(dictionary->mcxt,
-											   sizeof(uint32) * nslots);
+											   sizeof(OmenDictionarySlot) *
+											   nslots);
 		dictionary->max_slots = nslots;
 	}
-	memset(dictionary->slots, 0, sizeof(uint32) * nslots);
+	dictionary->nslots = nslots;
+	slots = dictionary->slots;
+	shift = 64 - pg_leftmost_one_pos32(nslots);
+	memset(slots, 0, sizeof(OmenDictionarySlot) * nslots);
+	for (uint32 i = 0; i < dictionary->nentries; i++)
+	{
+		uint32		row = dictionary->rows[i];
+		uint64		key = values->ints[row];
+		uint32		length = 0;
+		uint32		slot;
+
+		if (values->data != NULL)
+		{
+			length = values->ints[row + 1] - key;
+			key = bytes_key(values->data + key, length);
+		}
+		slot = first_slot(key, length, shift);
+		while (slots[slot].code != 0)
+			slot = (slot + 1) & (nslots - 1);
+		slots[slot].key = key;
+		slots[slot].length = length;
+		slots[slot].code = i + 1;
+	}
+}
+
+/*
+ * Number the values; false if there are too many distinct ones.
+ *
+ * is_bytes is a constant at each call.
+ */
+static pg_attribute_always_inline bool
+number_values(OmenDictionary *dictionary, const OmenValues *values,
+			  uint32 max_entries, const bool is_bytes)
+{
+	const char *data = values->data;
+	const uint64 *ints = values->ints;
+	OmenDictionarySlot *slots = dictionary->slots;
+	uint32		mask = dictionary->nslots - 1;
+	int			shift = 64 - pg_leftmost_one_pos32(dictionary->nslots);
+
+	for (uint32 row = 0; row < values->count; row++)
+	{
+		uint64		key = ints[row];
+		uint32		length = 0;
+		uint32		slot;
+
+		if (values->missing[row])
+		{
+			dictionary->codes[row] = 0;
+			continue;
+		}
+		if (is_bytes)
+		{
+			length = (uint32) (ints[row + 1] - key);
+			key = bytes_key(data + key, length);
+		}
+		slot = first_slot(key, length, shift);
+		while (slots[slot].code != 0 &&
+			   !(slots[slot].key == key && slots[slot].length == length &&
+				 (length <= 8 ||
+				  memcmp(data + ints[row],
+						 data + ints[dictionary->rows[slots[slot].code - 1]],
+						 length) == 0)))
+			slot = (slot + 1) & mask;
+		if (unlikely(slots[slot].code == 0))
+		{
+			if (dictionary->nentries == max_entries ||
+				(row < PROBE_ROWS && dictionary->nentries == PROBE_ENTRIES))
+				return false;
+			dictionary->rows[dictionary->nentries++] = row;
+			slots[slot].key = key;
+			slots[slot].length = length;
+			slots[slot].code = dictionary->nentries;
+			dictionary->codes[row] = dictionary->nentries - 1;
+			if (dictionary->nentries > mask / 2)
+			{
+				rehash(dictionary, values, dictionary->nslots * 4);
+				slots = dictionary->slots;
+				mask = dictionary->nslots - 1;
+				shift = 64 - pg_leftmost_one_pos32(dictionary->nslots);
+			}
+		}
+		else
+			dictionary->codes[row] = slots[slot].code - 1;
+	}
+	return true;
 }
 
 /*
@@ -161,43 +281,14 @@ bool
 omen_dictionary_build(OmenDictionary *dictionary, const OmenValues *values,
 					  uint32 max_entries)
 {
-	uint32		size = pg_nextpower2_32(Max(max_entries, 8) * 2);
-	uint32		mask = size - 1;
-	uint32	   *slots;
-	uint32		row;
-
 	Assert(max_entries <= values->count);
 	dictionary->nentries = 0;
-	reserve(dictionary, values->count, size);
-	slots = dictionary->slots;
-
-	for (row = 0; row < values->count; row++)
-	{
-		uint64		hash;
-		uint32		slot;
-
-		dictionary->codes[row] = 0;
-		if (values->missing[row])
-			continue;
-		hash = values->data == NULL ? mix(0, values->ints[row]) :
-			hash_bytes_of(values->data + values->ints[row],
-						  value_length(values, row));
-		slot = (uint32) hash & mask;
-		while (slots[slot] != 0 &&
-			   !same_value(values, dictionary->rows[slots[slot] - 1], row))
-			slot = (slot + 1) & mask;
-		if (slots[slot] == 0)
-		{
-			if (dictionary->nentries == max_entries ||
-				(row < PROBE_ROWS && dictionary->nentries == PROBE_ENTRIES))
-				return false;
-			dictionary->rows[dictionary->nentries++] = row;
-			slots[slot] = dictionary->nentries;
-		}
-		dictionary->codes[row] = slots[slot] - 1;
-	}
-
-	if (values->data == NULL)
-		sort_entries(dictionary, values);
+	reserve_rows(dictionary, values->count);
+	rehash(dictionary, values, FIRST_SLOTS);
+	if (values->data != NULL)
+		return number_values(dictionary, values, max_entries, true);
+	if (!number_values(dictionary, values, max_entries, false))
+		return false;
+	sort_entries(dictionary, values);
 	return true;
 }

@@ -21,6 +21,14 @@ typedef struct OmenValues
 	const char *data;			/* NULL: the values are integers */
 } OmenValues;
 
+/* Slot of the hash table; linear probing */
+typedef struct OmenDictionarySlot
+{
+	uint64		key;			/* see dictionary.c */
+	uint32		length;			/* bytes, 0 of integers */
+	uint32		code;			/* of the entry, + 1; 0: free */
+} OmenDictionarySlot;
+
 typedef struct OmenDictionary
 {
 	uint32		nentries;
@@ -31,7 +39,8 @@ typedef struct OmenDictionary
 	MemoryContext mcxt;
 	uint32		max_rows;		/* that rows and codes have room for */
 	uint32		max_slots;
-	uint32	   *slots;			/* hash table: code + 1 */
+	uint32		nslots;
+	OmenDictionarySlot *slots;	/* hash table */
 } OmenDictionary;
 
 extern bool omen_dictionary_build(OmenDictionary *dictionary,
