@@ -24,9 +24,9 @@ SELECT o / 8 * 32 + o % 8, 1 + floor(random() * 200000)::integer, 1 + floor(rand
 	ship, day + 30 + floor(random() * 61)::integer, ship + lag,
 	(ARRAY['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'])[1 + floor(random() * 4)::integer],
 	(ARRAY['REG AIR', 'AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL', 'FOB'])[1 + floor(random() * 7)::integer],
-	substr(w[1 + floor(random() * 46)::integer] || ' ' || w[1 + floor(random() * 46)::integer] || ' ' ||
-		w[1 + floor(random() * 46)::integer] || ' ' || w[1 + floor(random() * 46)::integer] || ' ' ||
-		w[1 + floor(random() * 46)::integer] || ' ' || w[1 + floor(random() * 46)::integer],
+	substr(w[1 + floor(random() * nw)::integer] || ' ' || w[1 + floor(random() * nw)::integer] || ' ' ||
+		w[1 + floor(random() * nw)::integer] || ' ' || w[1 + floor(random() * nw)::integer] || ' ' ||
+		w[1 + floor(random() * nw)::integer] || ' ' || w[1 + floor(random() * nw)::integer],
 		1 + floor(random() * 6)::integer, 10 + floor(random() * 34)::integer)
 FROM (SELECT o, day, n, 1 + floor(random() * 50)::integer AS q,
 		day + 1 + floor(random() * 121)::integer AS ship, 1 + floor(random() * 30)::integer AS lag
@@ -34,7 +34,7 @@ FROM (SELECT o, day, n, 1 + floor(random() * 50)::integer AS q,
 			FROM generate_series(1, :lineitem / 4) o) orders,
 		generate_series(1, 7) n
 	WHERE n <= 1 + o::bigint * 31 % 7) l,
-	(SELECT array_agg(word ORDER BY n) AS w FROM words) words;
+	(SELECT array_agg(word ORDER BY n) AS w, count(*)::integer AS nw FROM words) words;
 
 -- Numbers and repeating strings
 CREATE TABLE rows_src (id bigint, a int, b int, v double precision, s text) USING heap;

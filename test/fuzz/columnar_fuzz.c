@@ -483,6 +483,29 @@ build_segment(FuzzTable *rel, Segment *segment, bool damage_pages)
 		1 + rnd_below(one_in(2) ? 4 : OMEN_SEGMENT_BLOCKS);
 	builder = omen_segment_builder_create(rel->tupdesc, segment->nblocks,
 										  CurrentMemoryContext);
+	if (one_in(3))
+	{
+		/* nothing of the segment before may be left */
+		int			before = 1 + rnd_below(segment->nblocks);
+
+		omen_segment_builder_reset(builder, before);
+		for (block = 0; block < before; block++)
+		{
+			Page		page = make_page(rel, block);
+
+			if (one_in(4))
+				page[8 + rnd_below(BLCKSZ - 8)] ^= 1 << rnd_below(8);
+			(void) omen_segment_builder_add_page(builder, block, page);
+			free(page);
+		}
+		if (one_in(2))
+		{
+			uint32		nrows;
+
+			(void) omen_segment_builder_finish(builder, &nrows);
+		}
+		omen_segment_builder_reset(builder, segment->nblocks);
+	}
 	for (block = 0; block < segment->nblocks; block++)
 	{
 		Page		page;

@@ -182,6 +182,14 @@ makeStringInfo(void)
 }
 
 void
+resetStringInfo(StringInfo str)
+{
+	str->data[0] = '\0';
+	str->len = 0;
+	str->cursor = 0;
+}
+
+void
 enlargeStringInfo(StringInfo str, int needed)
 {
 	int			size = str->maxlen;
