@@ -17,6 +17,7 @@
 
 #include <zstd.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "storage/proc.h"
@@ -38,9 +39,17 @@ struct OmenFileWriter
 	StringInfoData value;		/* for packing; data = NULL until needed */
 };
 
+/*
+ * Attributes whose chunks could not be compressed, so often in a row, are not
+ * tried for as many of the next ones
+ */
+#define VAIN_TRIES		4
+
 struct OmenChunkPacker
 {
 	ZSTD_CCtx  *cctx;
+	uint8		vain[MaxHeapAttributeNumber + 1];	/* per attribute: in vain
+													 * so far, not tried */
 	MemoryContextCallback callback;
 };
 
@@ -79,6 +88,10 @@ omen_chunk_pack(OmenChunkPacker *packer, const OmenRowGroupId *id, uint16 attno,
 {
 	char		key[OMEN_KEY_LEN];
 	Size		bound;
+	Size		length;
+	uint8	   *vain = attno <= MaxHeapAttributeNumber ?
+		&packer->vain[attno] : NULL;
+	bool		try = vain == NULL || *vain < VAIN_TRIES;
 
 	if (len > OMEN_CHUNK_MAX)
 		ereport(ERROR,
@@ -87,8 +100,16 @@ omen_chunk_pack(OmenChunkPacker *packer, const OmenRowGroupId *id, uint16 attno,
 	bound = omen_chunk_bound(len);
 	enlargeStringInfo(out, (int) bound);
 	omen_key_encode(key, id, attno, segment);
-	out->len += (int) omen_chunk_encode(packer->cctx, key, data, len,
-										out->data + out->len, bound);
+	length = omen_chunk_encode(try ? packer->cctx : NULL, key, data, len,
+							   out->data + out->len, bound);
+	out->len += (int) length;
+
+	if (vain == NULL)
+		return;
+	if (length < len)
+		*vain = 0;
+	else if (++*vain == 2 * VAIN_TRIES)
+		*vain = VAIN_TRIES - 1;
 }
 
 /* Close the file, remove the temporary file. */

@@ -81,7 +81,8 @@ omen_chunk_bound(Size len)
 
 /*
  * Encode data (len bytes) for the key into out (outsize bytes, at least
- * omen_chunk_bound(len)).  Returns the value's length.
+ * omen_chunk_bound(len)).  Returns the value's length.  Without a cctx it is not
+ * compressed.
  */
 Size
 omen_chunk_encode(ZSTD_CCtx *cctx, const char *key, const char *data, Size len,
@@ -96,7 +97,7 @@ omen_chunk_encode(ZSTD_CCtx *cctx, const char *key, const char *data, Size len,
 	header.rawlen = (uint32) len;
 	header.codec = CODEC_NONE;
 
-	if (len >= CHUNK_COMPRESS_MIN)
+	if (cctx != NULL && len >= CHUNK_COMPRESS_MIN)
 	{
 		size_t		n = ZSTD_compressCCtx(cctx, payload,
 										  outsize - sizeof(header),

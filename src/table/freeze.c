@@ -113,6 +113,61 @@ remove_dead_line_pointers(Relation rel, Buffer buffer)
 }
 
 /*
+ * Can every row on the page, which is under its cleanup lock, be frozen?  Fills
+ * in freeze, and *cutoff_xid: the latest of their inserters.
+ */
+static bool
+prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
+			   TransactionId *cutoff_xid)
+{
+	Relation	rel = state->rel;
+	BlockNumber blk = BufferGetBlockNumber(buffer);
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+
+	*cutoff_xid = InvalidTransactionId;
+	state->dead_lines = false;
+	omen_page_freeze_begin(freeze, rel, &state->cutoffs);
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+		HeapTupleData tuple;
+		TransactionId xmin;
+
+		if (!ItemIdIsUsed(lp) || ItemIdIsRedirected(lp))
+			continue;
+		if (ItemIdIsDead(lp))
+		{
+			state->dead_lines = true;
+			return false;
+		}
+		ItemPointerSet(&tuple.t_self, blk, off);
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple.t_len = ItemIdGetLength(lp);
+		tuple.t_tableOid = RelationGetRelid(rel);
+
+		/*
+		 * As in VACUUM: the hint must be set (an asynchronous commit whose
+		 * record is not flushed does not set it), and everybody must see the
+		 * row.
+		 */
+		if (HeapTupleSatisfiesVacuum(&tuple, state->cutoffs.OldestXmin, buffer) !=
+			HEAPTUPLE_LIVE ||
+			!HeapTupleHeaderXminCommitted(tuple.t_data))
+			return false;
+		xmin = HeapTupleHeaderGetXmin(tuple.t_data);
+		if (!TransactionIdPrecedes(xmin, state->cutoffs.OldestXmin))
+			return false;
+		if (TransactionIdFollows(xmin, *cutoff_xid))
+			*cutoff_xid = xmin;
+
+		if (!omen_page_freeze_tuple(freeze, tuple.t_data, off))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Prune and freeze one page and set its visibility map bits, if every row on
  * it is live for everybody.
  *
@@ -128,10 +183,8 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 	BlockNumber blk = BufferGetBlockNumber(buffer);
 	Page		page = BufferGetPage(buffer);
 	OmenPageFreeze freeze;
-	int			ndeleted;
-	OffsetNumber maxoff;
-	TransactionId cutoff_xid = InvalidTransactionId;
-	bool		settled = true;
+	TransactionId cutoff_xid;
+	bool		settled;
 
 	state->dead_lines = false;
 	visibilitymap_pin(rel, blk, &state->vmbuffer);
@@ -152,60 +205,19 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 		return false;
 	}
 
-	ndeleted = omen_page_prune(rel, buffer, &state->cutoffs, state->vistest);
-	if (ndeleted > 0)
-		pgstat_update_heap_dead_tuples(rel, ndeleted);
-
-	if (!rel->rd_rel->relhasindex)
-		remove_dead_line_pointers(rel, buffer);
-
-	omen_page_freeze_begin(&freeze, rel, &state->cutoffs);
-	maxoff = PageGetMaxOffsetNumber(page);
-	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	/* where all rows are live, as after a bulk load, there is nothing to prune */
+	settled = prepare_freeze(state, buffer, &freeze, &cutoff_xid);
+	if (!settled)
 	{
-		ItemId		lp = PageGetItemId(page, off);
-		HeapTupleData tuple;
-		TransactionId xmin;
+		int			ndeleted;
 
-		if (!ItemIdIsUsed(lp) || ItemIdIsRedirected(lp))
-			continue;
-		if (ItemIdIsDead(lp))
-		{
-			state->dead_lines = true;
-			settled = false;
-			break;
-		}
-		ItemPointerSet(&tuple.t_self, blk, off);
-		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
-		tuple.t_len = ItemIdGetLength(lp);
-		tuple.t_tableOid = RelationGetRelid(rel);
-
-		/*
-		 * As in VACUUM: the hint must be set (an asynchronous commit whose
-		 * record is not flushed does not set it), and everybody must see the
-		 * row.
-		 */
-		if (HeapTupleSatisfiesVacuum(&tuple, state->cutoffs.OldestXmin, buffer) !=
-			HEAPTUPLE_LIVE ||
-			!HeapTupleHeaderXminCommitted(tuple.t_data))
-		{
-			settled = false;
-			break;
-		}
-		xmin = HeapTupleHeaderGetXmin(tuple.t_data);
-		if (!TransactionIdPrecedes(xmin, state->cutoffs.OldestXmin))
-		{
-			settled = false;
-			break;
-		}
-		if (TransactionIdFollows(xmin, cutoff_xid))
-			cutoff_xid = xmin;
-
-		if (!omen_page_freeze_tuple(&freeze, tuple.t_data, off))
-		{
-			settled = false;
-			break;
-		}
+		ndeleted = omen_page_prune(rel, buffer, &state->cutoffs,
+								   state->vistest);
+		if (ndeleted > 0)
+			pgstat_update_heap_dead_tuples(rel, ndeleted);
+		if (!rel->rd_rel->relhasindex)
+			remove_dead_line_pointers(rel, buffer);
+		settled = prepare_freeze(state, buffer, &freeze, &cutoff_xid);
 	}
 
 	if (settled)
@@ -220,7 +232,7 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 		 * somebody whom an error kept from logging it.  Recovery must know it
 		 * before it sees the record that sets its bits.
 		 */
-		if (maxoff == 0 && RelationNeedsWAL(rel) &&
+		if (PageGetMaxOffsetNumber(page) == 0 && RelationNeedsWAL(rel) &&
 			XLogRecPtrIsInvalid(PageGetLSN(page)))
 			log_newpage_buffer(buffer, true);
 		PageSetAllVisible(page);

@@ -96,7 +96,7 @@ worth_encoding(GroupSeal *gs, const OmenGroupCopy *copy, int threshold,
 		CHECK_FOR_INTERRUPTS();
 		if (omen_seal_must_yield(gs))
 			return false;
-		buf = ReadBuffer(gs->rel, blk);
+		buf = seal_read_block(gs, off);
 		frozen = omen_freeze_page(&gs->freeze, buf);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
 		/* its room is better left to those who insert: nobody would thaw it */
@@ -308,7 +308,7 @@ examine_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 		hot++;
 		if (XLogRecPtrIsInvalid(settled_lsn))
 			continue;
-		buf = ReadBuffer(rel, gs->first + off);
+		buf = seal_read_block(gs, off);
 		lsn = BufferGetLSNAtomic(buf);
 		ReleaseBuffer(buf);
 		if (lsn > settled_lsn)
@@ -484,8 +484,8 @@ turn_page(GroupSeal *gs, int off, bool *turned)
 	OmenGroupHeader header;
 
 	*turned = false;
-	header_buf = ReadBuffer(rel, gs->header);
-	buf = ReadBuffer(rel, blk);
+	header_buf = seal_read_block(gs, gs->header_off);
+	buf = seal_read_block(gs, off);
 	page = BufferGetPage(buf);
 	visibilitymap_pin(rel, blk, &gs->freeze.vmbuffer);
 
@@ -546,11 +546,11 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	int			turned_pages = 0;
 
 	stats->groups_examined++;
+	gs->blocks = palloc0(gs->nblocks * sizeof(BlockState));
 	if (!examine_group(gs, settled_lsn, stats) || omen_seal_must_yield(gs))
 		return false;
 
 	seal_charge(gs, SEAL_FREEZE);
-	gs->blocks = palloc0(gs->nblocks * sizeof(BlockState));
 	if (!omen_seal_encode(gs))
 		return false;
 

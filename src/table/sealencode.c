@@ -139,7 +139,7 @@ copy_pages(GroupSeal *gs, int base, int end, const OmenGroupCopy *copy,
 			PageInit(image, BLCKSZ, 0); /* no rows */
 		else
 		{
-			buf = ReadBuffer(gs->rel, blk);
+			buf = seal_read_block(gs, off);
 			if (!omen_freeze_page(&gs->freeze, buf))
 			{
 				ReleaseBuffer(buf);

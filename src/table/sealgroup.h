@@ -62,6 +62,7 @@ typedef struct SealScratch
 typedef struct BlockState
 {
 	XLogRecPtr	lsn;			/* of the hot page that was encoded */
+	Buffer		recent;			/* where it was last, or Invalid */
 	bool		copied;			/* there is an image of it */
 	bool		held;			/* the new version holds its rows */
 	bool		was_cold;		/* rows came from the old version */
@@ -101,6 +102,22 @@ seal_is_unproven(GroupSeal *gs, int off, XLogRecPtr lsn)
 
 /* seal.c */
 extern bool omen_seal_must_yield(GroupSeal *gs);
+
+/*
+ * Pin a page of the row group.  Each is pinned several times, and is mostly still
+ * where it was: that saves the look-up.
+ */
+static inline Buffer
+seal_read_block(GroupSeal *gs, int off)
+{
+	BlockState *state = &gs->blocks[off];
+
+	if (!BufferIsValid(state->recent) ||
+		!ReadRecentBuffer(gs->rel->rd_locator, MAIN_FORKNUM, gs->first + off,
+						  state->recent))
+		state->recent = ReadBuffer(gs->rel, gs->first + off);
+	return state->recent;
+}
 
 /* sealencode.c */
 extern bool omen_seal_encode(GroupSeal *gs);
