@@ -36,6 +36,7 @@
  *						relation too; 18 names the offset of the access
  *						method's part anew: compat_indexam.c, here
  * MAINTAIN			17	core asks for it before it calls us
+ * slots			17	say whether their row is of the current transaction (here)
  * TID store		17	inside heap_vacuum_rel() and ambulkdelete's callback
  * wait events		17	extensions may name theirs: omen_wait_event_new() (here)
  * BufferUsage		17	reads of shared and local blocks are timed apart (here)
@@ -343,5 +344,18 @@ typedef void (*OmenExecutorRunFunction) (struct QueryDesc *queryDesc,
 										 void (*next) (OmenExecutorRun *run),
 										 OmenExecutorRun *run);
 extern void omen_install_executor_run(OmenExecutorRunFunction function);
+
+/*
+ * 17 asks slots whether their row is of the current transaction.
+ */
+#if PG_VERSION_NUM >= 170000
+#define omen_set_is_current_xact_tuple(ops, function) \
+	((ops)->is_current_xact_tuple = (function))
+#define omen_buffer_slot_is_current_xact_tuple(slot) \
+	TTSOpsBufferHeapTuple.is_current_xact_tuple(slot)
+#else
+#define omen_set_is_current_xact_tuple(ops, function) ((void) (function))
+#define omen_buffer_slot_is_current_xact_tuple(slot) ((void) (slot), false)
+#endif
 
 #endif							/* OMENDB_COMPAT_H */

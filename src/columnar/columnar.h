@@ -81,6 +81,8 @@ extern OmenSegmentReader *omen_segment_reader_open(OmenChunkFetch fetch,
 												   void *arg,
 												   MemoryContext mcxt);
 extern void omen_segment_reader_close(OmenSegmentReader *reader);
+/* Free what rebuilding a page has decoded: for readers that stay open */
+extern void omen_segment_reader_trim(OmenSegmentReader *reader);
 
 /*
  * Number of the segment's first attributes that have the physical form (attlen,
@@ -132,6 +134,33 @@ extern bool omen_page_equal(Page original, Page rebuilt);
 extern HeapTuple omen_segment_form_tuple(OmenSegmentReader *reader, int block,
 										 BlockNumber block_number,
 										 OffsetNumber offnum, Oid tableoid);
+
+/*
+ * The same without forming a tuple.  row: of an LP_NORMAL line pointer, numbered in
+ * the segment; frozen rows are seen by everybody, and all that an index asks besides
+ * is whether a row is heap-only.
+ */
+extern uint32 omen_segment_row(OmenSegmentReader *reader, int block,
+							   OffsetNumber offnum);
+extern bool omen_segment_row_is_heap_only(OmenSegmentReader *reader,
+										  uint32 row);
+
+/* A physical value: an integer (1, 2, 4, 8 bytes), or where in the chunk it is */
+typedef struct OmenValue
+{
+	const char *pointer;		/* NULL: an integer */
+	uint32		length;			/* of what pointer points to */
+	uint64		number;			/* sign-extended */
+} OmenValue;
+
+/* Width of an attribute (counted from 0) in the segment; 0 if it has none such */
+extern int	omen_segment_attlen(OmenSegmentReader *reader, int index);
+/*
+ * A row's value of an attribute (counted from 0) below its
+ * omen_segment_row_natts(); false if it is null.  O(1) in the size of the segment.
+ */
+extern bool omen_segment_value(OmenSegmentReader *reader, uint32 row,
+							   int index, OmenValue *value);
 
 /* ---- whole vectors, for scans that work by column ---- */
 

@@ -203,6 +203,32 @@ omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
 }
 
 /*
+ * omen_segment_reader_trim: see columnar.h.
+ */
+void
+omen_segment_reader_trim(OmenSegmentReader *reader)
+{
+	int			i;
+
+	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
+	{
+		if (reader->block_fields[i])
+			pfree(reader->block_fields[i]);
+		reader->block_fields[i] = NULL;
+	}
+	for (i = 0; i < reader->natts; i++)
+	{
+		OmenColumn *column = &reader->columns[i];
+
+		if (column->block_ints)
+			pfree(column->block_ints);
+		if (column->dict_ints)
+			pfree(column->dict_ints);
+		column->block_ints = column->dict_ints = NULL;
+	}
+}
+
+/*
  * omen_segment_reader_close: free everything the reader allocated.
  */
 void
@@ -210,19 +236,11 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 {
 	int			i;
 
-	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
-		if (reader->block_fields[i])
-			pfree(reader->block_fields[i]);
-	if (reader->block_tuples)
-		pfree(reader->block_tuples);
+	omen_segment_reader_trim(reader);
 	for (i = 0; i < reader->natts; i++)
 	{
 		OmenColumn *column = &reader->columns[i];
 
-		if (column->dict_ints)
-			pfree(column->dict_ints);
-		if (column->block_ints)
-			pfree(column->block_ints);
 		if (column->vector_ints)
 			pfree(column->vector_ints);
 		if (column->vector_pointers)

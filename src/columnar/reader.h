@@ -75,7 +75,6 @@ struct OmenSegmentReader
 
 	/* State of the block being rebuilt; NULL until needed */
 	uint64	   *block_fields[OMEN_SYS_NFIELDS];
-	char	   *block_tuples;	/* see rebuild.c */
 
 	OmenColumn	columns[FLEXIBLE_ARRAY_MEMBER];
 };

@@ -46,6 +46,14 @@ typedef union TupleBuffer
 	int64		force_align_i64;
 } TupleBuffer;
 
+/* The tuples of a page that are being assembled side by side */
+static union
+{
+	char		bytes[BLOCK_TUPLES_SIZE];
+	double		force_align_d;
+	int64		force_align_i64;
+}			block_tuples;
+
 /* Lay out the header of a row at base; returns t_hoff */
 static inline uint32
 put_header(OmenSegmentReader *reader, const RowHeader *header, char *base)
@@ -374,7 +382,7 @@ assemble_block(OmenSegmentReader *reader, int block, uint32 stride,
 {
 	const OmenBlockDesc *desc = &reader->blocks[block];
 	uint32		nrows = desc->nrows;
-	char	   *tuples = reader->block_tuples;
+	char	   *tuples = block_tuples.bytes;
 	int			max_natts = 0;
 	int			min_natts = reader->natts;
 	bool		hasnull = false;
@@ -493,9 +501,6 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 	by_column = nrows * stride <= BLOCK_TUPLES_SIZE;
 	if (by_column)
 	{
-		if (reader->block_tuples == NULL)
-			reader->block_tuples = MemoryContextAlloc(reader->mcxt,
-													  BLOCK_TUPLES_SIZE);
 		assemble_block(reader, block, stride, offsets, ends);
 	}
 
@@ -507,7 +512,7 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 
 		if (by_column)
 		{
-			tuple = reader->block_tuples + r * stride;
+			tuple = block_tuples.bytes + r * stride;
 			length = ends[r];
 		}
 		else
@@ -570,6 +575,68 @@ omen_segment_form_tuple(OmenSegmentReader *reader, int block,
 	tuple->t_data = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
 	memcpy(tuple->t_data, buffer.bytes, length);
 	return tuple;
+}
+
+/*
+ * omen_segment_row, omen_segment_row_is_heap_only: see columnar.h.
+ */
+uint32
+omen_segment_row(OmenSegmentReader *reader, int block, OffsetNumber offnum)
+{
+	int			value;
+
+	if (omen_reader_line(reader, block, offnum, &value) != LP_NORMAL)
+		elog(ERROR, "line pointer %u of block %d is not a row", offnum, block);
+	return reader->blocks[block].first_row + value;
+}
+
+bool
+omen_segment_row_is_heap_only(OmenSegmentReader *reader, uint32 row)
+{
+	Assert(row < reader->nrows);
+	return (omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK2], row) &
+			HEAP_ONLY_TUPLE) != 0;
+}
+
+/*
+ * omen_segment_attlen, omen_segment_value: see columnar.h.
+ */
+int
+omen_segment_attlen(OmenSegmentReader *reader, int index)
+{
+	return index < reader->natts ? reader->columns[index].attlen : 0;
+}
+
+bool
+omen_segment_value(OmenSegmentReader *reader, uint32 row, int index,
+				   OmenValue *value)
+{
+	const OmenColumn *column;
+	uint64		next = 0;
+
+	Assert(row < reader->nrows);
+	if (unlikely(index >= reader->natts))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A row has more attributes than the segment.");
+	column = omen_column(reader, index);
+	if (!omen_column_present(column, row))
+	{
+		if (unlikely((omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK], row) &
+					  HEAP_HASNULL) == 0))
+			omen_chunk_damaged(column->attno, "A value is missing.");
+		return false;
+	}
+	value->pointer = NULL;
+	value->number = 0;
+	if (column->encoding != OMEN_ENC_FIXED)
+		value->number = omen_column_int(column, row);
+	if (omen_column_is_int(column))
+		return true;
+	if (column->encoding == OMEN_ENC_VAR)
+		next = omen_ints_get(&column->ints, row + 1);
+	value->pointer = get_value(column, row, value->number, next,
+							   &value->length);
+	return true;
 }
 
 /*

@@ -56,10 +56,11 @@ OmenCacheUsage omen_cache_usage;
 
 /*
  * Pins of this process: fixed memory, found by entry through small chains.  A
- * process that holds this many pins gets private copies beyond.
+ * process that holds this many pins gets private copies beyond.  The memory is
+ * used from its start: most processes never touch more than a page of it.
  */
-#define LOCAL_PINS		1024
-#define LOCAL_BUCKETS	512
+#define LOCAL_PINS		16384
+#define LOCAL_BUCKETS	2048
 
 typedef struct LocalPin
 {
@@ -68,12 +69,15 @@ typedef struct LocalPin
 	uint32		count;			/* 0: free */
 	uint32		reuse;			/* guards against stale handles */
 	int32		next;			/* in chain or free list; -1: end */
+	bool		of_top;			/* owner is the top transaction's */
 } LocalPin;
 
 static LocalPin local_pins[LOCAL_PINS];
 static int32 local_buckets[LOCAL_BUCKETS];
-static int32 local_free = -1;
+static int32 local_free = -1;	/* of those that were used before */
+static int	local_used = 0;		/* so many were ever used */
 static int	local_count = 0;
+static int	local_top_count = 0;	/* of them the top transaction's */
 static bool local_ready = false;
 
 #define HANDLE(slot) \
@@ -279,14 +283,6 @@ local_init(void)
 	omen_store_backend_init();
 	for (int i = 0; i < LOCAL_BUCKETS; i++)
 		local_buckets[i] = -1;
-	local_free = -1;
-	for (int i = LOCAL_PINS - 1; i >= 0; i--)
-	{
-		local_pins[i].count = 0;
-		local_pins[i].next = local_free;
-		local_free = i;
-	}
-	local_count = 0;
 	local_ready = true;
 }
 
@@ -302,6 +298,12 @@ local_find(int32 entry)
 	return i;
 }
 
+static inline bool
+local_is_full(void)
+{
+	return local_free < 0 && local_used >= LOCAL_PINS;
+}
+
 /* Remember a pin just taken; there is a free slot. */
 static inline int32
 local_add(int32 entry)
@@ -309,8 +311,13 @@ local_add(int32 entry)
 	int32		i = local_free;
 	int32	   *bucket = &local_buckets[entry % LOCAL_BUCKETS];
 
-	Assert(i >= 0);
-	local_free = local_pins[i].next;
+	Assert(!local_is_full());
+	if (i >= 0)
+		local_free = local_pins[i].next;
+	else
+		i = local_used++;
+	local_pins[i].of_top = CurrentResourceOwner == TopTransactionResourceOwner;
+	local_top_count += local_pins[i].of_top;
 	local_pins[i].owner = CurrentResourceOwner;
 	local_pins[i].entry = entry;
 	local_pins[i].count = 1;
@@ -336,6 +343,7 @@ local_drop(int32 slot)
 	local_pins[slot].next = local_free;
 	local_free = slot;
 	local_count--;
+	local_top_count -= local_pins[slot].of_top;
 	OMEN_STOP_EVENT("cache-before-unpin");
 	omen_cache_unpin(entry);
 	RESUME_INTERRUPTS();
@@ -344,9 +352,14 @@ local_drop(int32 slot)
 void
 omen_cache_release_owner(ResourceOwner owner, bool is_commit)
 {
-	if (!local_ready || local_count == 0)
+	/*
+	 * The top transaction may hold thousands of pins, and owners of statements
+	 * come and go all the time: do not look for what cannot be there.
+	 */
+	if (!local_ready || local_count == 0 ||
+		(local_count == local_top_count && owner != TopTransactionResourceOwner))
 		return;
-	for (int32 i = 0; i < LOCAL_PINS && local_count > 0; i++)
+	for (int32 i = 0; i < local_used && local_count > 0; i++)
 	{
 		if (local_pins[i].count > 0 && local_pins[i].owner == owner)
 		{
@@ -362,7 +375,7 @@ omen_cache_release_all(void)
 {
 	if (!local_ready)
 		return;
-	for (int32 i = 0; i < LOCAL_PINS && local_count > 0; i++)
+	for (int32 i = 0; i < local_used && local_count > 0; i++)
 		if (local_pins[i].count > 0)
 			local_drop(i);
 }
@@ -561,7 +574,7 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 		int32		slot = -1;
 		bool		ours = false;
 
-		if (unlikely(local_free < 0))
+		if (unlikely(local_is_full()))
 			return get_private(&key, owner, chunk);
 
 		LWLockAcquire(lock, LW_SHARED);
@@ -661,6 +674,26 @@ omen_cache_get_scan(const OmenRowGroupId *id, const OmenOwner *owner,
 					uint16 attno, uint16 segment, OmenChunk *chunk)
 {
 	return cache_get(id, owner, attno, segment, chunk, true);
+}
+
+/*
+ * What a process may keep pinned for later; see store.h.
+ *
+ * Nobody minds pins while the cache is larger than what is read.  As soon as it
+ * has begun to evict, they are in the way of others.
+ */
+void
+omen_cache_allowance(bool begin, Size *bytes, int *chunks)
+{
+	static uint64 evictions = 0;
+	uint64		now = pg_atomic_read_u64(&omen_cache->evictions);
+	int			share;
+
+	if (begin)
+		evictions = now;
+	share = now == evictions ? 2 : 16;
+	*bytes = Max(omen_cache_area_size() / share, 256 * 1024);
+	*chunks = Min(Max(omen_cache_nentries / share, 64), LOCAL_PINS / 2);
 }
 
 /*

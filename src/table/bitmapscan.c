@@ -338,7 +338,7 @@ omen_bitmap_tuple(TableScanDesc sscan, TupleTableSlot *slot)
 	ItemPointerSet(&hscan->rs_ctup.t_self, hscan->rs_cblock, off);
 
 	pgstat_count_heap_fetch(sscan->rs_rd);
-	ExecStoreBufferHeapTuple(&hscan->rs_ctup, slot, hscan->rs_cbuf);
+	omen_slot_store_buffer(&hscan->rs_ctup, slot, hscan->rs_cbuf, false);
 	hscan->rs_cindex++;
 	return true;
 }
@@ -481,7 +481,7 @@ omen_scan_sample_next_tuple(TableScanDesc sscan,
 		if (scan->cold)
 			omen_slot_store_copy(slot, tuple);
 		else
-			ExecStoreBufferHeapTuple(tuple, slot, hscan->rs_cbuf);
+			omen_slot_store_buffer(tuple, slot, hscan->rs_cbuf, false);
 		pgstat_count_heap_getnext(sscan->rs_rd);
 		return true;
 	}
@@ -512,7 +512,19 @@ omen_analyze_block(TableScanDesc sscan, Buffer buf)
 	hscan->rs_cbuf = buf;
 	hscan->rs_cblock = BufferGetBlockNumber(buf);
 	hscan->rs_cindex = FirstOffsetNumber;
-	(void) omen_scan_lock_page(scan);
+
+	for (int tries = 0; unlikely(omen_lock_page(sscan->rs_rd, buf, 0)); tries++)
+	{
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (omen_scan_load_copy(scan, hscan->rs_cblock))
+		{
+			/* most rows are only counted: no need to rebuild the page */
+			omen_scan_use_cold(scan, hscan->rs_cblock, false);
+			return;
+		}
+		if (tries >= OMEN_MAX_RETRIES)
+			omen_retry_failed(sscan->rs_rd, hscan->rs_cblock);
+	}
 }
 
 /*
@@ -560,6 +572,44 @@ analyze_tuple(HeapTuple tuple, TransactionId OldestXmin, Buffer buf,
 	return true;
 }
 
+/*
+ * The next row of a cold block, which is sure to be live, as a row of its segment.
+ * The slot is cleared behind the last one.
+ */
+static bool
+analyze_next_cold(OmenScanDesc scan, double *liverows, double *deadrows,
+				  TupleTableSlot *slot)
+{
+	HeapScanDesc hscan = &scan->heap;
+	BlockNumber blk = hscan->rs_cblock;
+	OmenSegmentReader *segment;
+	int			block;
+	int			maxoff;
+
+	segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk, &block);
+	maxoff = omen_segment_max_offset(segment, block);
+	while (hscan->rs_cindex <= maxoff)
+	{
+		OffsetNumber off = hscan->rs_cindex++;
+		OffsetNumber target;
+		int			flags;
+
+		flags = omen_segment_line_pointer(segment, block, off, &target);
+		if (flags == LP_NORMAL)
+		{
+			*liverows += 1;
+			omen_slot_store_row(slot, scan->reader, block,
+								omen_segment_row(segment, block, off), blk,
+								off, RelationGetRelid(hscan->rs_base.rs_rd));
+			return true;
+		}
+		/* dead line pointers wait for vacuum, so they count */
+		if (flags == LP_DEAD)
+			*deadrows += 1;
+	}
+	return false;
+}
+
 /* See table.h */
 bool
 omen_scan_analyze_next_tuple(TableScanDesc sscan, TransactionId OldestXmin,
@@ -568,16 +618,25 @@ omen_scan_analyze_next_tuple(TableScanDesc sscan, TransactionId OldestXmin,
 {
 	OmenScanDesc scan = (OmenScanDesc) sscan;
 	HeapScanDesc hscan = &scan->heap;
-	Page		page = omen_scan_page(scan);
-	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
 	BufferHeapTupleTableSlot *hslot = (BufferHeapTupleTableSlot *) slot;
+	Page		page;
+	OffsetNumber maxoff;
 
-	Assert(TTS_IS_BUFFERTUPLE(slot));
+	Assert(omen_slot_is_ours(slot));
 
+	if (scan->cold)
+	{
+		if (analyze_next_cold(scan, liverows, deadrows, slot))
+			return true;
+		goto done;
+	}
+
+	page = BufferGetPage(hscan->rs_cbuf);
+	maxoff = PageGetMaxOffsetNumber(page);
 	for (; hscan->rs_cindex <= maxoff; hscan->rs_cindex++)
 	{
 		ItemId		lp = PageGetItemId(page, hscan->rs_cindex);
-		HeapTuple	tuple;
+		HeapTuple	tuple = &hslot->base.tupdata;
 
 		/* dead line pointers wait for vacuum, so they count */
 		if (!ItemIdIsNormal(lp))
@@ -587,27 +646,20 @@ omen_scan_analyze_next_tuple(TableScanDesc sscan, TransactionId OldestXmin,
 			continue;
 		}
 
-		tuple = scan->cold ? &hscan->rs_ctup : &hslot->base.tupdata;
 		ItemPointerSet(&tuple->t_self, hscan->rs_cblock, hscan->rs_cindex);
 		tuple->t_tableOid = RelationGetRelid(sscan->rs_rd);
 		tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
 		tuple->t_len = ItemIdGetLength(lp);
-
-		if (scan->cold)
-		{
-			*liverows += 1;
-			omen_slot_store_copy(slot, tuple);
-		}
-		else if (analyze_tuple(tuple, OldestXmin, hscan->rs_cbuf, liverows,
-							   deadrows))
-			ExecStoreBufferHeapTuple(tuple, slot, hscan->rs_cbuf);
-		else
+		if (!analyze_tuple(tuple, OldestXmin, hscan->rs_cbuf, liverows,
+						   deadrows))
 			continue;
 
+		omen_slot_store_buffer(tuple, slot, hscan->rs_cbuf, false);
 		hscan->rs_cindex++;
 		return true;
 	}
 
+done:
 	omen_scan_unlock_page(scan);
 	ReleaseBuffer(hscan->rs_cbuf);
 	hscan->rs_cbuf = InvalidBuffer;

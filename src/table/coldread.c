@@ -4,11 +4,19 @@
  *	  Reading cold rows: open segments on top of the chunk cache.
  *
  * An open segment pins chunks in the cache and has memory for what it decoded.
+ * The ones that scans read belong to their readers, one to each.  Those of
+ * readers that fetch single rows are in a table of the process and shared by
+ * all of them: probes in random order come back to the same segments again and
+ * again, through many readers (nested loops, triggers, the thaw of what an UPDATE
+ * has found).  So they outlive the readers, as long as there is any, and belong to
+ * the top transaction: their pins, and a registration of the row group, are its
+ * resource owner's.
+ *
  * A query can have very many readers (one for each partition of a Merge Append),
  * most of which do nothing for long.  So all open segments of a process are in
- * one list, and whoever needs more than there is closes those that were used
- * least recently, whose ever they are; their readers open them again when asked.
- * Segments that are held are not closed: see omen_cold_reader_hold().
+ * one list with one budget, and whoever needs more than there is closes those
+ * that were not used lately, whose ever they are; they are opened again when
+ * asked for.  Segments that are held are not closed: see omen_cold_reader_hold().
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -16,34 +24,38 @@
  */
 #include "table/table.h"
 
-#include "lib/ilist.h"
+#include "access/xact.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/memutils.h"
 
-/* Segments kept open by readers that fetch single rows */
-#define FETCH_OPEN_SEGMENTS 4
-
 /*
- * What the open segments of a process may have together.  The cache lets a
- * process pin 1,024 chunks; memory is work_mem, but not less than this.
+ * What the open segments of a process may have together; see also
+ * omen_cache_allowance().  Memory is work_mem, but not less than this.
  */
-#define MAX_OPEN_SEGMENTS	128
-#define MAX_OPEN_CHUNKS		512
+#define MAX_OPEN_SEGMENTS	4096
 #define MIN_OPEN_MEMORY		((Size) 2 * 1024 * 1024)
+
+#define SHARED_BUCKETS		1024
 
 typedef struct OpenSegment
 {
-	struct OmenColdReader *reader;
-	bool		valid;
 	OmenRowGroupId id;
-	OmenOwner	owner;			/* for messages */
 	int			segment;
+	int			held;			/* by readers and slots */
+	dlist_head	pins;			/* of slots */
+	bool		shared;			/* in the table, of no reader */
+	bool		for_scan;
 	bool		prefetch;		/* the scan will want the next segment */
-	uint64		last_used;
+	bool		used;			/* since somebody looked for one to close */
 	OmenSegmentReader *columns;
-	MemoryContext mcxt;			/* NULL: not in open_segments */
+	struct OpenSegment *chain;	/* in the table */
+	OmenColdReader *reader;		/* whose it is, if not shared */
+	OmenOwner	owner;			/* for messages */
 	dlist_node	node;
+	MemoryContext mcxt;			/* this struct is in it, too */
+	Size		memory;			/* of it, as counted in open_memory */
+	Size		pinned;			/* bytes of the chunks */
 	int			nchunks;
 	int			maxchunks;
 	OmenChunk  *chunks;			/* pinned */
@@ -55,46 +67,141 @@ struct OmenColdReader
 	bool		for_scan;
 	MemoryContext mcxt;
 	MemoryContextCallback callback;
-	uint64		clock;
-	OpenSegment *current;		/* asked for last; NULL if closed since */
+	OpenSegment *open;			/* of a scan */
 	OpenSegment *held;
-	int			nopen;
-	OpenSegment open[FETCH_OPEN_SEGMENTS];
 };
 
-/* All segments of this process that have anything; most recently used first */
+/* All open segments of this process; those opened last first */
 static dlist_head open_segments = DLIST_STATIC_INIT(open_segments);
 static int	nopen_segments = 0;
 static int	nopen_chunks = 0;
+static Size open_memory = 0;
+static Size open_pinned = 0;
 
-static void
-forget_segment(OpenSegment *seg)
+/* The shared ones, and the one of them that was asked for last */
+static OpenSegment *shared_segments[SHARED_BUCKETS];
+static OpenSegment *recent_shared = NULL;
+static int	nshared = 0;
+
+/* Readers that may use them */
+static int	nfetching = 0;
+
+static MemoryContext segments_mcxt = NULL;
+
+static inline OpenSegment **
+shared_bucket(const OmenRowGroupId *id, int segment)
 {
-	dlist_delete(&seg->node);
-	nopen_segments--;
-	nopen_chunks -= seg->nchunks;
-	seg->nchunks = 0;
-	seg->mcxt = NULL;
-	seg->columns = NULL;
-	seg->valid = false;
-	if (seg->reader->current == seg)
-		seg->reader->current = NULL;
-	if (seg->reader->held == seg)
-		seg->reader->held = NULL;
+	uint32		random;
+
+	/* the id's last bytes are random */
+	memcpy(&random, id->bytes + sizeof(id->bytes) - sizeof(random), sizeof(random));
+	return &shared_segments[murmurhash32(random ^ segment) &
+							(SHARED_BUCKETS - 1)];
+}
+
+static inline void
+count_memory(OpenSegment *seg)
+{
+	Size		memory = seg->mcxt->mem_allocated;
+
+	if (unlikely(memory != seg->memory))
+	{
+		open_memory += memory - seg->memory;
+		seg->memory = memory;
+	}
 }
 
 /*
- * The reader's memory goes, after an error usually: pins are given back with
- * their resource owner, and our contexts are gone already.
+ * Close a segment, whoever has it.  Callable at the end of a transaction, and
+ * when its resource owner has given the pins back already.
+ */
+static void
+close_segment(OpenSegment *seg)
+{
+	MemoryContext mcxt = seg->mcxt;
+
+	if (seg->shared)
+	{
+		OpenSegment **link = shared_bucket(&seg->id, seg->segment);
+		ResourceOwner owner = CurrentResourceOwner;
+
+		while (*link != seg)
+			link = &(*link)->chain;
+		*link = seg->chain;
+		if (recent_shared == seg)
+			recent_shared = NULL;
+		nshared--;
+		CurrentResourceOwner = TopTransactionResourceOwner;
+		omen_id_unregister(&seg->id);
+		CurrentResourceOwner = owner;
+	}
+	else
+	{
+		if (seg->reader->held == seg)
+			seg->reader->held = NULL;
+		seg->reader->open = NULL;
+	}
+	while (!dlist_is_empty(&seg->pins))
+	{
+		OmenColdPin *pin = dlist_container(OmenColdPin, node,
+										   dlist_pop_head_node(&seg->pins));
+
+		pin->open = NULL;
+		pin->columns = NULL;
+	}
+	dlist_delete(&seg->node);
+	nopen_segments--;
+	nopen_chunks -= seg->nchunks;
+	open_memory -= seg->memory;
+	open_pinned -= seg->pinned;
+	for (int i = 0; i < seg->nchunks; i++)
+		omen_cache_release(&seg->chunks[i]);
+	MemoryContextDelete(mcxt);
+}
+
+/* Close all shared segments, or those that no slot has a row of */
+static void
+close_shared(bool pinned)
+{
+	dlist_mutable_iter iter;
+
+	if (nshared == 0)
+		return;
+	dlist_foreach_modify(iter, &open_segments)
+	{
+		OpenSegment *seg = dlist_container(OpenSegment, node, iter.cur);
+
+		if (seg->shared && (pinned || seg->held == 0))
+			close_segment(seg);
+	}
+}
+
+/* The resource owner of the shared segments is about to be released */
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			break;
+		default:
+			close_shared(true);
+	}
+}
+
+/*
+ * The reader's memory goes, at its end or after an error.
  */
 static void
 forget_reader(void *arg)
 {
 	OmenColdReader *reader = arg;
 
-	for (int i = 0; i < reader->nopen; i++)
-		if (reader->open[i].mcxt != NULL)
-			forget_segment(&reader->open[i]);
+	omen_cold_reader_reset(reader);
+	if (!reader->for_scan && --nfetching == 0)
+		close_shared(false);
 }
 
 /* See table.h */
@@ -103,80 +210,55 @@ omen_cold_reader_create(Relation rel, bool for_scan, MemoryContext mcxt)
 {
 	OmenColdReader *reader;
 
+	if (segments_mcxt == NULL)
+	{
+		segments_mcxt = AllocSetContextCreate(TopMemoryContext,
+											  "omendb open segments",
+											  ALLOCSET_SMALL_SIZES);
+		RegisterXactCallback(end_of_transaction, NULL);
+	}
+	mcxt = AllocSetContextCreate(mcxt, "omendb cold reader",
+								 ALLOCSET_SMALL_SIZES);
 	reader = MemoryContextAllocZero(mcxt, sizeof(OmenColdReader));
 	reader->rel = rel;
 	reader->for_scan = for_scan;
-	reader->mcxt = AllocSetContextCreate(mcxt, "omendb cold reader",
-										 ALLOCSET_DEFAULT_SIZES);
-	reader->nopen = for_scan ? 1 : FETCH_OPEN_SEGMENTS;
+	reader->mcxt = mcxt;
 	reader->callback.func = forget_reader;
 	reader->callback.arg = reader;
-	MemoryContextRegisterResetCallback(reader->mcxt, &reader->callback);
+	MemoryContextRegisterResetCallback(mcxt, &reader->callback);
+	if (!for_scan)
+		nfetching++;
 	return reader;
 }
 
-static void
-close_segment(OpenSegment *seg)
-{
-	MemoryContext mcxt = seg->mcxt;
-
-	if (mcxt == NULL)
-		return;
-	for (int i = 0; i < seg->nchunks; i++)
-		omen_cache_release(&seg->chunks[i]);
-	forget_segment(seg);
-	MemoryContextDelete(mcxt);
-}
-
 /*
- * Is there more than there may be?  Contexts are few: looking at all of them is
- * nothing beside fetching a chunk.
- */
-static bool
-over_budget(void)
-{
-	Size		limit = Max((Size) work_mem * 1024, MIN_OPEN_MEMORY);
-	Size		memory = 0;
-	dlist_iter	iter;
-
-	if (nopen_segments > MAX_OPEN_SEGMENTS || nopen_chunks > MAX_OPEN_CHUNKS)
-		return true;
-	dlist_foreach(iter, &open_segments)
-	{
-		memory += MemoryContextMemAllocated(dlist_container(OpenSegment, node,
-															iter.cur)->mcxt,
-											true);
-		if (memory > limit)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Close segments that others have open, until the budget is kept or nothing
- * more can be done.  A single segment may exceed it.
+ * Close segments, until the budget is kept or nothing more can be done.  A
+ * single segment may exceed it.
  */
 static void
 make_room(OpenSegment *needed)
 {
-	while (over_budget())
+	Size		max_memory = Max((Size) work_mem * 1024, MIN_OPEN_MEMORY);
+	Size		max_pinned;
+	int			max_chunks;
+	int			looks = 2 * nopen_segments;
+
+	omen_cache_allowance(nopen_segments <= 1, &max_pinned, &max_chunks);
+	while ((nopen_segments > MAX_OPEN_SEGMENTS ||
+			nopen_chunks > max_chunks ||
+			open_memory > max_memory || open_pinned > max_pinned) &&
+		   looks-- > 0)
 	{
-		OpenSegment *victim = NULL;
-		dlist_iter	iter;
+		OpenSegment *seg = dlist_tail_element(OpenSegment, node,
+											  &open_segments);
 
-		dlist_reverse_foreach(iter, &open_segments)
+		if (seg != needed && seg->held == 0 && !seg->used)
+			close_segment(seg);
+		else
 		{
-			OpenSegment *seg = dlist_container(OpenSegment, node, iter.cur);
-
-			if (seg != needed && seg != seg->reader->held)
-			{
-				victim = seg;
-				break;
-			}
+			seg->used = false;
+			dlist_move_head(&open_segments, &seg->node);
 		}
-		if (victim == NULL)
-			break;
-		close_segment(victim);
 	}
 }
 
@@ -184,54 +266,68 @@ make_room(OpenSegment *needed)
 void
 omen_cold_reader_reset(OmenColdReader *reader)
 {
-	for (int i = 0; i < reader->nopen; i++)
-		close_segment(&reader->open[i]);
+	omen_cold_reader_release(reader);
+	if (reader->open != NULL)
+		close_segment(reader->open);
 }
 
 /* See table.h */
 void
 omen_cold_reader_close(OmenColdReader *reader)
 {
-	omen_cold_reader_reset(reader);
 	MemoryContextDelete(reader->mcxt);
-	pfree(reader);
 }
 
 /* See table.h */
 void
 omen_cold_reader_hold(OmenColdReader *reader)
 {
-	Assert(reader->current != NULL);
-	reader->held = reader->current;
+	Assert(reader->for_scan && reader->open != NULL);
+	if (reader->held == NULL)
+	{
+		reader->held = reader->open;
+		reader->held->held++;
+	}
 }
 
 /* See table.h */
 void
 omen_cold_reader_release(OmenColdReader *reader)
 {
+	if (reader->held != NULL)
+		reader->held->held--;
 	reader->held = NULL;
 }
 
-/*
- * A chunk was fetched, and before it the usage of the cache was as told: count in
- * the relation's statistics what pgBufferUsage has counted.
- */
-static void
-count_blocks(Relation rel, const OmenCacheUsage *before)
+/* See table.h */
+void
+omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin)
 {
-	uint64		read = OMEN_LOAD_BLOCKS(omen_cache_usage.load_bytes -
-										before->load_bytes);
+	OpenSegment *seg = reader->for_scan ? reader->open : recent_shared;
 
-	if (omen_cache_usage.loads > before->loads)
-	{
-		while (read-- > 0)
-			pgstat_count_buffer_read(rel);
-	}
-	else
-	{
-		pgstat_count_buffer_read(rel);
-		pgstat_count_buffer_hit(rel);
-	}
+	Assert(seg != NULL && pin->open == NULL);
+	seg->held++;
+	dlist_push_head(&seg->pins, &pin->node);
+	pin->open = seg;
+	pin->columns = seg->columns;
+}
+
+/* See table.h */
+void
+omen_cold_unpin(OmenColdPin *pin)
+{
+	OpenSegment *seg = pin->open;
+
+	if (seg == NULL)
+		return;
+	dlist_delete(&pin->node);
+	pin->open = NULL;
+	pin->columns = NULL;
+	seg->held--;
+
+	/* the readers are gone already */
+	if (seg->shared && seg->held == 0 && nfetching == 0)
+		close_segment(seg);
 }
 
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
@@ -239,16 +335,18 @@ static const char *
 fetch_chunk(void *arg, int attno, Size *len)
 {
 	OpenSegment *seg = (OpenSegment *) arg;
-	OmenCacheUsage before = omen_cache_usage;
+	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old;
 	OmenChunk  *chunk;
+	bool		found;
 
 	/* before, since beyond the limit of pins chunks are copied */
+	count_memory(seg);
 	make_room(seg);
 	old = MemoryContextSwitchTo(seg->mcxt);
 	if (seg->nchunks >= seg->maxchunks)
 	{
-		seg->maxchunks = Max(8, seg->maxchunks * 2);
+		seg->maxchunks = Max(4, seg->maxchunks * 2);
 		if (seg->chunks == NULL)
 			seg->chunks = palloc(seg->maxchunks * sizeof(OmenChunk));
 		else
@@ -261,17 +359,38 @@ fetch_chunk(void *arg, int attno, Size *len)
 	 * The id is registered since the header page was seen under its lock, so
 	 * it cannot have been dropped: missing means lost.
 	 */
-	if (!(seg->reader->for_scan ? omen_cache_get_scan : omen_cache_get)
-		(&seg->id, &seg->owner, attno, seg->segment, chunk))
+	if (seg->shared)
+	{
+		CurrentResourceOwner = TopTransactionResourceOwner;
+		PG_TRY();
+		{
+			found = omen_cache_get(&seg->id, &seg->owner, attno, seg->segment,
+								   chunk);
+		}
+		PG_FINALLY();
+		{
+			CurrentResourceOwner = owner;
+		}
+		PG_END_TRY();
+	}
+	else
+		found = (seg->for_scan ? omen_cache_get_scan : omen_cache_get)
+			(&seg->id, &seg->owner, attno, seg->segment, chunk);
+	if (!found)
 		omen_store_missing(&seg->id, &seg->owner);
-	count_blocks(seg->reader->rel, &before);
 	seg->nchunks++;
 	nopen_chunks++;
+	if (chunk->private_copy == NULL)
+	{
+		seg->pinned += chunk->len;
+		open_pinned += chunk->len;
+	}
 
 	/* a scan will want the same column of the next segment */
 	if (seg->prefetch)
 		omen_cache_prefetch(&seg->id, attno, seg->segment + 1);
 	MemoryContextSwitchTo(old);
+	count_memory(seg);
 	*len = chunk->len;
 	return chunk->data;
 }
@@ -289,6 +408,70 @@ segment_has_cold(const OmenGroupCopy *copy, int segment)
 	return false;
 }
 
+static OpenSegment *
+open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
+			 BlockNumber blk, int segno)
+{
+	OpenSegment *seg;
+	MemoryContext mcxt;
+
+	mcxt = AllocSetContextCreate(segments_mcxt, "omendb segment",
+								 ALLOCSET_SMALL_SIZES);
+	seg = MemoryContextAllocZero(mcxt, sizeof(OpenSegment));
+	seg->mcxt = mcxt;
+	seg->id = copy->id;
+	seg->owner = omen_group_owner(reader->rel, blk);
+	seg->segment = segno;
+	seg->for_scan = reader->for_scan;
+	seg->used = true;
+	dlist_init(&seg->pins);
+	if (reader->for_scan)
+	{
+		seg->prefetch = segment_has_cold(copy, segno + 1);
+		seg->reader = reader;
+		reader->open = seg;
+	}
+	else
+	{
+		OpenSegment **bucket = shared_bucket(&seg->id, segno);
+		ResourceOwner owner = CurrentResourceOwner;
+
+		PG_TRY();
+		{
+			CurrentResourceOwner = TopTransactionResourceOwner;
+			omen_id_register(&seg->id);
+		}
+		PG_CATCH();
+		{
+			CurrentResourceOwner = owner;
+			MemoryContextDelete(mcxt);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+		CurrentResourceOwner = owner;
+		seg->shared = true;
+		seg->chain = *bucket;
+		*bucket = seg;
+		nshared++;
+	}
+	dlist_push_head(&open_segments, &seg->node);
+	nopen_segments++;
+	count_memory(seg);
+
+	PG_TRY();
+	{
+		seg->columns = omen_segment_reader_open(fetch_chunk, seg, mcxt);
+	}
+	PG_CATCH();
+	{
+		close_segment(seg);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	count_memory(seg);
+	return seg;
+}
+
 /* Open the segment that has blk's place; *block is blk's number inside it */
 static OpenSegment *
 find_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
@@ -296,49 +479,43 @@ find_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 {
 	int			off = OmenGroupOffset(blk);
 	int			segno = off / OmenSegmentBlocks();
-	OpenSegment *victim = NULL;
+	OpenSegment *seg;
 
 	Assert(omen_group_copy_has(copy, blk) && copy->sealed);
 	*block = off % OmenSegmentBlocks();
-	reader->held = NULL;
 
-	for (int i = 0; i < reader->nopen; i++)
+	if (reader->for_scan)
 	{
-		OpenSegment *seg = &reader->open[i];
-
-		if (seg->valid && seg->segment == segno &&
-			OmenRowGroupIdEquals(&seg->id, &copy->id))
+		omen_cold_reader_release(reader);
+		seg = reader->open;
+		if (seg != NULL && !(seg->segment == segno &&
+							 OmenRowGroupIdEquals(&seg->id, &copy->id)))
 		{
-			seg->last_used = ++reader->clock;
-			dlist_move_head(&open_segments, &seg->node);
-			victim = seg;
-			goto found;
+			close_segment(seg);
+			seg = NULL;
 		}
-		if (victim == NULL || !seg->valid ||
-			(victim->valid && seg->last_used < victim->last_used))
-			victim = seg;
 	}
-
-	close_segment(victim);
-	victim->reader = reader;
-	victim->id = copy->id;
-	victim->owner = omen_group_owner(reader->rel, blk);
-	victim->segment = segno;
-	victim->last_used = ++reader->clock;
-	victim->maxchunks = 0;
-	victim->chunks = NULL;
-	victim->prefetch = reader->for_scan && segment_has_cold(copy, segno + 1);
-	victim->mcxt = AllocSetContextCreate(reader->mcxt, "omendb segment",
-										 ALLOCSET_DEFAULT_SIZES);
-	dlist_push_head(&open_segments, &victim->node);
-	nopen_segments++;
-	victim->columns = omen_segment_reader_open(fetch_chunk, victim,
-											   victim->mcxt);
-	victim->valid = true;
-
-found:
-	reader->current = victim;
-	return victim;
+	else
+	{
+		seg = recent_shared;
+		if (seg == NULL || !(seg->segment == segno &&
+							 OmenRowGroupIdEquals(&seg->id, &copy->id)))
+		{
+			seg = *shared_bucket(&copy->id, segno);
+			while (seg != NULL &&
+				   !(seg->segment == segno &&
+					 OmenRowGroupIdEquals(&seg->id, &copy->id)))
+				seg = seg->chain;
+		}
+	}
+	if (seg == NULL)
+		seg = open_segment(reader, copy, blk, segno);
+	else
+		count_memory(seg);
+	seg->used = true;
+	if (seg->shared)
+		recent_shared = seg;
+	return seg;
 }
 
 /* See table.h */
@@ -382,4 +559,8 @@ omen_cold_reader_page(OmenColdReader *reader, const OmenGroupCopy *copy,
 
 	columns = omen_cold_reader_segment(reader, copy, blk, &block);
 	omen_segment_rebuild_page(columns, block, blk, page);
+
+	/* who fetches single rows hardly wants the same block again */
+	if (!reader->for_scan)
+		omen_segment_reader_trim(columns);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fetch.c
- *	  Access to single rows by TID, and cold rows in slots.
+ *	  Access to single rows by TID.
  *
  * The page is pinned and share-locked, and the marker is checked before heapam
  * may look: on the emptied page it would find nothing, and tell the index that
@@ -26,17 +26,22 @@
 /*
  * Fetches through an index.  Starts with heapam's.
  *
- * The copy is believed ("cold" without looking at the page) only for the MVCC
- * snapshot it was loaded under: another one may be younger than the copy.
+ * The copies of headers are believed ("cold" without looking at the page) only
+ * for the MVCC snapshot they were loaded under: another one may be younger.
+ * There is one for each row group, as long as the table has no more of them than
+ * this; else the last one of those that share the place.  They outlive rescans: a
+ * nested loop's inner side is rescanned for each probe.
  */
+#define COPIES	256
+
 typedef struct OmenIndexFetchData
 {
 	IndexFetchHeapData heap;	/* must be first */
-	OmenGroupCopy copy;
 	OmenColdReader *reader;		/* created at the first cold row */
+	OmenGroupCopy **copies;		/* likewise, COPIES of them; or NULL each */
 	MemoryContext mcxt;
 
-	/* what the copy's snapshot was */
+	/* what the copies' snapshot was */
 	Snapshot	snapshot;		/* NULL: not an MVCC one */
 	TransactionId xmin;
 	TransactionId xmax;
@@ -47,50 +52,9 @@ typedef struct OmenIndexFetchData
 
 typedef OmenIndexFetchData *OmenIndexFetch;
 
-/* ------------------------------------------------------------------------
- * Cold rows in slots
- *
- * The slots are made for tuples in buffers.  A tuple without one must belong to
- * the slot, as a materialized one does: whoever copies from a slot that does
- * not own its tuple takes a pin on the buffer instead.
- * ------------------------------------------------------------------------
- */
-
-/* See scan.h */
-void
-omen_slot_store_owned(TupleTableSlot *slot, HeapTuple tuple)
-{
-	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
-
-	if (unlikely(!TTS_IS_BUFFERTUPLE(slot)))
-		elog(ERROR, "trying to store a cold heap tuple into wrong type of slot");
-
-	ExecClearTuple(slot);
-	slot->tts_flags &= ~TTS_FLAG_EMPTY;
-	slot->tts_flags |= TTS_FLAG_SHOULDFREE;
-	bslot->base.tuple = tuple;
-	slot->tts_tid = tuple->t_self;
-	slot->tts_tableOid = tuple->t_tableOid;
-}
-
-/* See scan.h */
-void
-omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple)
-{
-	MemoryContext oldcxt;
-	HeapTuple	copy;
-
-	/* give back the memory of the previous row first, it is likely to fit */
-	ExecClearTuple(slot);
-	oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
-	copy = heap_copytuple(tuple);
-	MemoryContextSwitchTo(oldcxt);
-	omen_slot_store_owned(slot, copy);
-}
-
 /*
- * Form the tuple of a cold block that a TID leads to, in slot->tts_mcxt, and
- * store it in the slot.  Returns false if there is none.
+ * Store the row of a cold block that a TID leads to in the slot.  Returns false
+ * if there is none.
  *
  * from_index: as an index sees it.  A redirect leads to its target, whose
  * offset replaces the one in *tid, and a heap-only tuple cannot be reached in
@@ -105,9 +69,7 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
 	OffsetNumber off = ItemPointerGetOffsetNumber(tid);
 	OffsetNumber target = InvalidOffsetNumber;
 	OmenSegmentReader *segment;
-	MemoryContext oldcxt;
-	HeapTuple	tuple;
-	bool		redirected = false;
+	uint32		row;
 	int			block;
 	int			flags;
 	int			maxoff;
@@ -119,7 +81,6 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
 	flags = omen_segment_line_pointer(segment, block, off, &target);
 	if (flags == LP_REDIRECT && from_index)
 	{
-		redirected = true;
 		off = target;
 		if (off < FirstOffsetNumber || off > maxoff)
 			return false;
@@ -127,25 +88,16 @@ fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
 	}
 	if (flags != LP_NORMAL)
 		return false;
-
-	ExecClearTuple(slot);
-	oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
-	tuple = omen_segment_form_tuple(segment, block, blk, off,
-									RelationGetRelid(rel));
-	MemoryContextSwitchTo(oldcxt);
-
-	if (from_index && !redirected && HeapTupleIsHeapOnly(tuple))
-	{
-		heap_freetuple(tuple);
+	row = omen_segment_row(segment, block, off);
+	if (from_index && off == ItemPointerGetOffsetNumber(tid) &&
+		omen_segment_row_is_heap_only(segment, row))
 		return false;
-	}
 
-	omen_slot_store_owned(slot, tuple);
+	omen_slot_store_row(slot, reader, block, row, blk, off,
+						RelationGetRelid(rel));
 	omen_cold_row_visible(snapshot);
-	PredicateLockTID(rel, &tuple->t_self, snapshot,
-					 HeapTupleHeaderGetXmin(tuple->t_data));
-	if (redirected)
-		ItemPointerSetOffsetNumber(tid, off);
+	PredicateLockTID(rel, &slot->tts_tid, snapshot, FrozenTransactionId);
+	ItemPointerSetOffsetNumber(tid, off);
 	return true;
 }
 
@@ -215,7 +167,6 @@ omen_index_fetch_begin(Relation rel)
 	fetch = palloc0(sizeof(OmenIndexFetchData));
 	fetch->heap.xs_base.rel = rel;
 	fetch->heap.xs_cbuf = InvalidBuffer;
-	fetch->copy.first_block = InvalidBlockNumber;	/* else as zeroed */
 	fetch->mcxt = CurrentMemoryContext;
 	return &fetch->heap.xs_base;
 }
@@ -231,12 +182,6 @@ omen_index_fetch_reset(struct IndexFetchTableData *scan)
 		ReleaseBuffer(fetch->heap.xs_cbuf);
 		fetch->heap.xs_cbuf = InvalidBuffer;
 	}
-	if (unlikely(fetch->reader != NULL))
-	{
-		omen_group_copy_release(&fetch->copy);
-		omen_cold_reader_reset(fetch->reader);
-		fetch->snapshot = NULL;
-	}
 }
 
 /* See table.h */
@@ -247,19 +192,32 @@ omen_index_fetch_end(struct IndexFetchTableData *scan)
 
 	omen_index_fetch_reset(scan);
 	if (fetch->reader != NULL)
+	{
+		for (int i = 0; i < COPIES; i++)
+		{
+			if (fetch->copies[i] == NULL)
+				continue;
+			omen_group_copy_release(fetch->copies[i]);
+			pfree(fetch->copies[i]);
+		}
+		pfree(fetch->copies);
 		omen_cold_reader_close(fetch->reader);
+	}
 	pfree(fetch);
 }
 
-/*
- * Does the copy answer for this block and snapshot, and say "cold"?
- */
-static bool
-copy_answers(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
+/* Where the copy of blk's row group is, if there is one */
+static inline OmenGroupCopy **
+copy_place(OmenIndexFetch fetch, BlockNumber blk)
 {
-	return omen_group_copy_has(&fetch->copy, blk) &&
-		omen_group_copy_is_cold(&fetch->copy, blk) &&
-		fetch->snapshot == snapshot &&
+	return &fetch->copies[blk / (BlockNumber) omen_row_group_blocks % COPIES];
+}
+
+/* Have the copies been loaded under this snapshot? */
+static inline bool
+copies_stand(OmenIndexFetch fetch, Snapshot snapshot)
+{
+	return fetch->snapshot == snapshot &&
 		fetch->curcid == snapshot->curcid &&
 		fetch->xmin == snapshot->xmin &&
 		fetch->xmax == snapshot->xmax &&
@@ -268,20 +226,47 @@ copy_answers(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 }
 
 /*
- * Read the header of blk's row group; true if blk is cold in it.  The page is
- * pinned, not locked, and was seen to be cold.
+ * The copy that answers for this block and snapshot, and says "cold"; or NULL.
  */
-static bool
+static inline OmenGroupCopy *
+find_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
+{
+	OmenGroupCopy *copy;
+
+	if (!copies_stand(fetch, snapshot))
+		return NULL;
+	copy = *copy_place(fetch, blk);
+	if (copy == NULL || !omen_group_copy_has(copy, blk) ||
+		!omen_group_copy_is_cold(copy, blk))
+		return NULL;
+	return copy;
+}
+
+/*
+ * Read the header of blk's row group; its copy if blk is cold in it, else NULL.
+ * The page is pinned, not locked, and was seen to be cold.
+ */
+static OmenGroupCopy *
 load_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 {
 	Relation	rel = fetch->heap.xs_base.rel;
+	OmenGroupCopy **place;
 
 	if (fetch->reader == NULL)
-		fetch->reader = omen_cold_reader_create(rel, false, fetch->mcxt);
-	fetch->snapshot = NULL;
-	omen_group_copy_load(&fetch->copy, rel, blk, NULL);
-	if (snapshot->snapshot_type == SNAPSHOT_MVCC)
 	{
+		fetch->copies = MemoryContextAllocZero(fetch->mcxt, COPIES *
+											   sizeof(OmenGroupCopy *));
+		fetch->reader = omen_cold_reader_create(rel, false, fetch->mcxt);
+	}
+
+	/* What was loaded under another snapshot must not pass for this one's */
+	if (snapshot->snapshot_type != SNAPSHOT_MVCC)
+		fetch->snapshot = NULL;
+	else if (fetch->snapshot == NULL || !copies_stand(fetch, snapshot))
+	{
+		for (int i = 0; i < COPIES; i++)
+			if (fetch->copies[i] != NULL)
+				omen_group_copy_release(fetch->copies[i]);
 		fetch->snapshot = snapshot;
 		fetch->curcid = snapshot->curcid;
 		fetch->xmin = snapshot->xmin;
@@ -289,7 +274,14 @@ load_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 		fetch->xcnt = snapshot->xcnt;
 		fetch->subxcnt = snapshot->subxcnt;
 	}
-	return omen_group_copy_is_cold(&fetch->copy, blk);
+	place = copy_place(fetch, blk);
+	if (*place == NULL)
+	{
+		*place = MemoryContextAlloc(fetch->mcxt, sizeof(OmenGroupCopy));
+		omen_group_copy_init(*place);
+	}
+	omen_group_copy_load(*place, rel, blk, NULL);
+	return omen_group_copy_is_cold(*place, blk) ? *place : NULL;
 }
 
 /* See table.h; contract as heapam_index_fetch_tuple()'s */
@@ -303,10 +295,11 @@ omen_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 	Relation	rel = scan->rel;
 	BlockNumber blk = ItemPointerGetBlockNumber(tid);
 	ItemPointerData self = *tid;
+	OmenGroupCopy *copy;
 	Buffer		buf;
 	bool		found;
 
-	Assert(TTS_IS_BUFFERTUPLE(slot));
+	Assert(omen_slot_is_ours(slot));
 
 retry:
 	/* In the middle of a HOT chain we have its page, which stays hot. */
@@ -315,7 +308,7 @@ retry:
 		Buffer		prev_buf;
 
 		if (unlikely(fetch->snapshot != NULL) &&
-			copy_answers(fetch, blk, snapshot))
+			(copy = find_copy(fetch, blk, snapshot)) != NULL)
 			goto cold;
 
 		prev_buf = fetch->heap.xs_cbuf;
@@ -348,7 +341,8 @@ retry:
 			return found;
 		}
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-		if (load_copy(fetch, blk, snapshot))
+		copy = load_copy(fetch, blk, snapshot);
+		if (copy != NULL)
 			goto cold;
 		if (tries >= OMEN_MAX_RETRIES)
 			omen_retry_failed(rel, blk);
@@ -375,7 +369,7 @@ retry:
 			fetch->heap.xs_cbuf = InvalidBuffer;
 		}
 		else
-			ExecStoreBufferHeapTuple(&bslot->base.tupdata, slot, buf);
+			omen_slot_store_buffer(&bslot->base.tupdata, slot, buf, false);
 	}
 	else
 		*call_again = false;
@@ -390,8 +384,7 @@ cold:
 	*call_again = false;
 	if (all_dead)
 		*all_dead = false;
-	found = fetch_cold(fetch->reader, &fetch->copy, rel, tid, true, snapshot,
-					   slot);
+	found = fetch_cold(fetch->reader, copy, rel, tid, true, snapshot, slot);
 
 	/*
 	 * Also if there was none: the entry may be of a row that was inserted
@@ -522,7 +515,7 @@ omen_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 {
 	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
 
-	Assert(TTS_IS_BUFFERTUPLE(slot));
+	Assert(omen_slot_is_ours(slot));
 
 	for (;;)
 	{
@@ -542,7 +535,7 @@ omen_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 				ReleaseBuffer(buf);
 			}
 			else
-				ExecStorePinnedBufferHeapTuple(tuple, slot, buf);
+				omen_slot_store_buffer(tuple, slot, buf, true);
 			slot->tts_tableOid = RelationGetRelid(rel);
 			return true;
 		}
@@ -653,22 +646,24 @@ omen_tuple_satisfies_snapshot(Relation rel, TupleTableSlot *slot,
 							  Snapshot snapshot)
 {
 	BufferHeapTupleTableSlot *bslot = (BufferHeapTupleTableSlot *) slot;
-	HeapTuple	tuple = bslot->base.tuple;
+	HeapTuple	tuple;
 	HeapTupleData current;
 	Buffer		buf;
 	bool		cold;
 	bool		res;
 
-	Assert(TTS_IS_BUFFERTUPLE(slot));
+	Assert(omen_slot_is_ours(slot));
 
 	if (likely(BufferIsValid(bslot->buffer)))
 	{
 		LockBuffer(bslot->buffer, BUFFER_LOCK_SHARE);
-		res = HeapTupleSatisfiesVisibility(tuple, snapshot, bslot->buffer);
+		res = HeapTupleSatisfiesVisibility(bslot->base.tuple, snapshot,
+										   bslot->buffer);
 		LockBuffer(bslot->buffer, BUFFER_LOCK_UNLOCK);
 		return res;
 	}
 
+	tuple = omen_slot_tuple(slot);
 	Assert(tuple != NULL && ItemPointerIsValid(&tuple->t_self));
 
 	current.t_self = tuple->t_self;

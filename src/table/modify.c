@@ -20,6 +20,7 @@
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "table/damage.h"
+#include "table/scan.h"
 
 /*
  * Blocks that our transaction has put a row into, after which it was seen that
@@ -396,7 +397,7 @@ omen_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 	TM_Result	result;
 	Buffer		buf;
 
-	Assert(TTS_IS_BUFFERTUPLE(slot));
+	Assert(omen_slot_is_ours(slot));
 
 	follow_updates = (flags & TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS) != 0;
 	tmfd->traversed = false;
@@ -440,6 +441,6 @@ omen_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 	tuple->t_tableOid = slot->tts_tableOid;
 
 	/* store in slot, transferring the pin */
-	ExecStorePinnedBufferHeapTuple(tuple, slot, buf);
+	omen_slot_store_buffer(tuple, slot, buf, true);
 	return result;
 }

@@ -2,7 +2,7 @@
  *
  * scan.h
  *	  What the callbacks of the table access method share: the scan
- *	  descriptor and how cold rows get into slots.
+ *	  descriptor and how rows get into slots.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -162,15 +162,38 @@ omen_scan_page(OmenScanDesc scan)
  * lock may be held.
  */
 extern bool omen_cold_row_stands(Relation rel, BlockNumber blk);
-/* Put a tuple that is one palloc chunk in slot->tts_mcxt into the slot */
-extern void omen_slot_store_owned(TupleTableSlot *slot, HeapTuple tuple);
-/* Put a copy of a tuple of a cold page's image into the slot */
-extern void omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple);
 /*
  * heap_fetch() that checks the marker.  *cold is set, nothing is pinned and
  * false is returned if the page is cold; the caller has to look there.
  */
 extern bool omen_heap_fetch(Relation rel, Snapshot snapshot, HeapTuple tuple,
 							Buffer *userbuf, bool keep_buf, bool *cold);
+
+/* slot.c */
+extern TupleTableSlotOps omen_slot_ops;
+
+#define omen_slot_is_ours(slot)	((slot)->tts_ops == &omen_slot_ops)
+
+/*
+ * Put a tuple of a pinned page into the slot, which gets a pin of its own, or the
+ * caller's (transfer_pin).
+ */
+extern void omen_slot_store_buffer(HeapTuple tuple, TupleTableSlot *slot,
+								   Buffer buffer, bool transfer_pin);
+/* Put a tuple that is one palloc chunk in slot->tts_mcxt into the slot */
+extern void omen_slot_store_owned(TupleTableSlot *slot, HeapTuple tuple);
+/* Put a copy of a tuple of a cold page's image into the slot */
+extern void omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple);
+/*
+ * Put a row of the segment that the reader was asked for last into the slot,
+ * which pins it.  If the reader is a scan's, the slot must be cleared before the
+ * reader is asked for another segment, reset or closed.  block and row are numbers
+ * in the segment, blk and off the row's TID.
+ */
+extern void omen_slot_store_row(TupleTableSlot *slot, OmenColdReader *reader,
+								int block, uint32 row, BlockNumber blk,
+								OffsetNumber off, Oid tableoid);
+/* The tuple of what is in the slot, which keeps it */
+extern HeapTuple omen_slot_tuple(TupleTableSlot *slot);
 
 #endif							/* OMENDB_SCAN_H */

@@ -19,6 +19,7 @@
 #include "access/tableam.h"
 #include "access/xlogreader.h"
 #include "columnar/columnar.h"
+#include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "storage/bufmgr.h"
 #include "store/store.h"
@@ -324,6 +325,21 @@ extern OmenSegmentReader *omen_cold_reader_segment(OmenColdReader *reader,
  */
 extern void omen_cold_reader_hold(OmenColdReader *reader);
 extern void omen_cold_reader_release(OmenColdReader *reader);
+/*
+ * pin: what a slot has on the segment that the reader was asked for last.  That
+ * stays open, and what points into it good, until unpin; but only a segment of
+ * single rows' readers (not for_scan) does so when its reader moves on.  At the end
+ * of the transaction, columns becomes NULL.
+ */
+typedef struct OmenColdPin
+{
+	dlist_node	node;
+	struct OpenSegment *open;	/* NULL: nothing pinned */
+	OmenSegmentReader *columns;
+} OmenColdPin;
+
+extern void omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin);
+extern void omen_cold_unpin(OmenColdPin *pin);
 /* Does the version hold blk? */
 extern bool omen_cold_reader_holds(OmenColdReader *reader,
 								   const OmenGroupCopy *copy, BlockNumber blk);
@@ -413,6 +429,9 @@ extern bool omen_scan_analyze_next_tuple(TableScanDesc sscan,
 										 TransactionId OldestXmin,
 										 double *liverows, double *deadrows,
 										 TupleTableSlot *slot);
+
+/* slot.c */
+extern const TupleTableSlotOps *omen_slot_callbacks(Relation rel);
 
 /* fetch.c: by TID */
 extern struct IndexFetchTableData *omen_index_fetch_begin(Relation rel);

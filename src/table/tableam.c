@@ -42,7 +42,7 @@ omen_set_new_filelocator(Relation rel, const RelFileLocator *locator,
 /*
  * The callbacks: heapam's, except where a page can be cold.
  *
- * What stays heapam's: slots, parallel scan set-up, the completion of
+ * What stays heapam's: parallel scan set-up, the completion of
  * speculative insertions (rows that are being inserted are never cold),
  * truncation, and sizes.
  */
@@ -56,6 +56,8 @@ omen_tableam_routine(void)
 		return &routine;
 
 	routine = *GetHeapamTableAmRoutine();
+
+	routine.slot_callbacks = omen_slot_callbacks;
 
 	routine.scan_begin = omen_beginscan;
 	routine.scan_end = omen_endscan;

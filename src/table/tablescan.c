@@ -677,8 +677,8 @@ store_current(OmenScanDesc scan, TupleTableSlot *slot)
 {
 	pgstat_count_heap_getnext(scan->heap.rs_base.rs_rd);
 	if (likely(!scan->cold))
-		ExecStoreBufferHeapTuple(&scan->heap.rs_ctup, slot,
-								 scan->heap.rs_cbuf);
+		omen_slot_store_buffer(&scan->heap.rs_ctup, slot, scan->heap.rs_cbuf,
+							   false);
 	else
 		omen_slot_store_copy(slot, &scan->heap.rs_ctup);
 }

@@ -563,6 +563,9 @@ free_segment(Segment *segment)
 		free(segment->chunks[i]);
 }
 
+/* So that reads are not optimized away */
+static volatile uint64 sink;
+
 /* Deform a tuple as the server would; false if it leaves its bounds */
 static bool
 walk_tuple(TupleDesc tupdesc, const char *p, uint32 len, const char **values)
@@ -676,6 +679,31 @@ check_segment(FuzzTable *rel, Segment *segment)
 			if (!walk_tuple(rel->tupdesc, PageGetItem(original, item),
 							item->lp_len, all[row]))
 				CHECK(!"walk");
+
+			/* the same value by value */
+			CHECK(omen_segment_row(reader, block, offnum) == row);
+			CHECK(omen_segment_row_is_heap_only(reader, row) ==
+				  (HeapTupleHeaderIsHeapOnly((HeapTupleHeader) PageGetItem(original, item)) != 0));
+			for (att = 0; att < natts[row]; att++)
+			{
+				int			attlen = TupleDescAttr(rel->tupdesc, att)->attlen;
+				const char *expected = all[row][att];
+				OmenValue	value;
+
+				CHECK(omen_segment_attlen(reader, att) == attlen);
+				if (omen_segment_value(reader, row, att, &value) !=
+					(expected != NULL))
+					CHECK(!"presence of a value");
+				if (expected == NULL)
+					continue;
+				if (value.pointer == NULL)
+					CHECK(memcmp(expected, &value.number, attlen) == 0);
+				else
+					CHECK(memcmp(expected, value.pointer, value.length) == 0 &&
+						  value.length == (attlen == -1 ? VARSIZE_ANY(expected) :
+										   attlen == -2 ? strlen(expected) + 1 :
+										   attlen));
+			}
 			row++;
 		}
 	}
@@ -969,6 +997,30 @@ check_mutation(FuzzTable *rel, Segment *segment)
 											(char *) tuple->t_data,
 											tuple->t_len, values))
 						bad = true;
+				}
+				if (omen_segment_line_pointer(reader, block, offnum,
+											  &target) == LP_NORMAL)
+				{
+					uint32		row = omen_segment_row(reader, block, offnum);
+					int			natts = omen_segment_row_natts(reader, row);
+					uint64		sum = omen_segment_row_is_heap_only(reader, row);
+
+					for (int att = 0; att < natts; att++)
+					{
+						OmenValue	value;
+
+						if (!omen_segment_value(reader, row, att, &value))
+							continue;
+						sum += value.number;
+						if (value.pointer != NULL)
+						{
+							if (value.length > BLCKSZ)
+								bad = true;
+							for (uint32 b = 0; b < value.length; b++)
+								sum += (uint8) value.pointer[b];
+						}
+					}
+					sink += sum;
 				}
 			}
 		}
