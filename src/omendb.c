@@ -39,6 +39,7 @@ int			omen_seal_delay = 60;
 int			omen_trash_retention = 3600;
 int			omen_gc_interval = -1;
 int			omen_reclaim_space = OMEN_RECLAIM_HALF;
+int			omen_reclaim_min_run = 32;
 bool		omen_eager_seal = false;
 bool		omen_seal_before_scan = false;
 int			omen_eager_naptime = 20;
@@ -47,6 +48,7 @@ bool		omen_stop_events = false;
 static const struct config_enum_entry reclaim_space_options[] = {
 	{"off", OMEN_RECLAIM_OFF, false},
 	{"half", OMEN_RECLAIM_HALF, false},
+	{"full", OMEN_RECLAIM_FULL, false},
 	{NULL, 0, false}
 };
 
@@ -131,11 +133,17 @@ define_settings(void)
 							NULL, NULL, NULL);
 	DefineCustomEnumVariable("omendb.reclaim_space",
 							 "How the heap file gives back the space of sealed pages.",
-							 "off keeps it, half punches the unused second half of each marker page.",
+							 "off keeps it, half punches the unused second half of each marker page, full whole runs of marker pages.",
 							 &omen_reclaim_space, OMEN_RECLAIM_HALF,
 							 reclaim_space_options,
 							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.reclaim_min_run",
+							"Cold blocks side by side that are given back as a whole (for tests).",
+							"VACUUM skips runs of 32 and more.",
+							&omen_reclaim_min_run, 32, 1, 1024,
+							PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.eager_seal",
 							 "Freeze and seal everything that can be, all the time (for tests).",
 							 NULL,

@@ -40,7 +40,8 @@ extern PGDLLEXPORT void omen_require_preload(void);
 typedef enum OmenReclaimSpace
 {
 	OMEN_RECLAIM_OFF,
-	OMEN_RECLAIM_HALF
+	OMEN_RECLAIM_HALF,
+	OMEN_RECLAIM_FULL
 } OmenReclaimSpace;
 
 extern PGDLLEXPORT int omen_row_group_blocks;	/* blocks per row group, a power of two */
@@ -52,6 +53,7 @@ extern int	omen_seal_delay;		/* seconds */
 extern int	omen_trash_retention;	/* seconds */
 extern int	omen_gc_interval;		/* seconds */
 extern int	omen_reclaim_space;		/* OmenReclaimSpace */
+extern int	omen_reclaim_min_run;
 extern bool omen_eager_seal;
 extern bool omen_seal_before_scan;
 extern int	omen_eager_naptime;		/* milliseconds */

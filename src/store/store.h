@@ -154,6 +154,11 @@ extern bool omen_store_is_empty(void);
  * been looked through for headers that have no owner: says that it has been.
  */
 extern void omen_store_note_swept(void);
+/*
+ * Redo pointer of the last complete checkpoint (on a standby, restartpoint), as
+ * the control file has it; invalid if that cannot be read just now.
+ */
+extern XLogRecPtr omen_checkpoint_redo(void);
 /* File size of one row group in bytes, 0 if it is not there */
 extern uint64 omen_store_file_size(const OmenRowGroupId *id);
 /* The same without reading the folder, for a row group's first owner */

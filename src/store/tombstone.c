@@ -153,6 +153,16 @@ read_checkpoint(Checkpoint *checkpoint, bool starting)
 	return crc_ok;
 }
 
+/* See store.h */
+XLogRecPtr
+omen_checkpoint_redo(void)
+{
+	Checkpoint	checkpoint;
+
+	return read_checkpoint(&checkpoint, false) ? checkpoint.redo :
+		InvalidXLogRecPtr;
+}
+
 /*
  * Is a stamp's timeline one that leads to the checkpoint's, and did that branch
  * off later?

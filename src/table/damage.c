@@ -12,6 +12,10 @@
  * the header's bit; and where there is no header, but none can be excluded
  * either, the markers of the other blocks.
  *
+ * Where marker pages were given back to the file system (reclaim.c), a page of
+ * zeros is what a cold block has; the header page tells.  Then a page is put
+ * into the buffer that stands for the marker.
+ *
  * All of this costs only those who come to such a page: a page with line
  * pointers is not asked (omen_page_is_doubtful()).
  *
@@ -22,6 +26,7 @@
 #include "table/damage.h"
 
 #include "miscadmin.h"
+#include "table/reclaim.h"
 
 /* See damage.h */
 void
@@ -102,12 +107,15 @@ omen_ask_header(Relation rel, BlockNumber blk, bool landed)
 	{
 		OmenGroupHeader header = OmenPageGetGroupHeader(BufferGetPage(buf));
 		bool		cold = OmenBitmapIsSet(header->cold, OmenGroupOffset(blk));
+		bool		given = (header->flags & OMEN_GROUP_GIVEN) != 0 &&
+			BufferGetBlockNumber(buf) != blk;
 		bool		certain = (header->flags & OMEN_GROUP_RESERVED) == 0 ||
 			BufferGetBlockNumber(buf) == first;
 
 		UnlockReleaseBuffer(buf);
 		if (certain)
-			return cold ? OMEN_BLOCK_COLD : OMEN_BLOCK_HOT;
+			return !cold ? OMEN_BLOCK_HOT :
+				given ? OMEN_BLOCK_GIVEN : OMEN_BLOCK_COLD;
 		/* if both are header pages, the first block is the one */
 		return (landed && blk == first) || may_be_lost_header(rel, first) ?
 			OMEN_BLOCK_UNKNOWN : OMEN_BLOCK_HOT;
@@ -213,6 +221,10 @@ omen_check_doubtful(Relation rel, Buffer buf)
 			case OMEN_BLOCK_UNKNOWN:
 				omen_check_lost_header(rel, OmenGroupFirstBlock(blk), NULL);
 				return;
+			case OMEN_BLOCK_GIVEN:
+				if (omen_stand_in(buf))
+					return;
+				break;
 			case OMEN_BLOCK_COLD:
 				break;
 		}

@@ -97,6 +97,7 @@ typedef enum OmenBlockVerdict
 {
 	OMEN_BLOCK_HOT,				/* hot, or not in a sealed row group */
 	OMEN_BLOCK_COLD,			/* the bit is set */
+	OMEN_BLOCK_GIVEN,			/* likewise, and the page may read as zeros */
 	OMEN_BLOCK_UNKNOWN			/* a header page may have been lost */
 } OmenBlockVerdict;
 

@@ -118,6 +118,14 @@ cold_row_exists(Relation rel, Page page, ItemPointer tid)
 	/* the bufmgr does not verify pages without data checksums */
 	if (!omen_page_is_sound(page, ItemPointerGetBlockNumber(tid)))
 		omen_report_damaged(rel, ItemPointerGetBlockNumber(tid));
+
+	/*
+	 * One that was given back has no map.  But there can be no other entries:
+	 * the page was all-visible when it was sealed, so that no dead line pointer
+	 * was on it, and VACUUM had removed whatever led to an unused one.
+	 */
+	if (unlikely(cold->kind == OMEN_PAGE_GIVEN))
+		return true;
 	map = omen_page_line_map(page);
 	if (off < FirstOffsetNumber || off > cold->nlines)
 		return false;
@@ -144,8 +152,7 @@ omen_cold_row_stands(Relation rel, BlockNumber blk)
 		return true;
 
 	buf = ReadBuffer(rel, blk);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	cold = omen_page_has_cold_rows(BufferGetPage(buf));
+	cold = omen_lock_page(rel, buf, 0);
 	UnlockReleaseBuffer(buf);
 	return cold;
 }

@@ -31,14 +31,9 @@
 #include "miscadmin.h"
 #include "storage/freespace.h"
 #include "storage/procarray.h"
+#include "table/reclaim.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-
-/*
- * Shorter runs of all-visible pages are not skipped by VACUUM: as in
- * vacuumlazy.c.
- */
-#define SKIP_PAGES_THRESHOLD	32
 
 /* ------------------------------------------------------------------------
  * The page that keeps the place
@@ -133,7 +128,9 @@ keep_place(Relation rel, Buffer buf)
 
 /*
  * Is blk cold according to its header page, but its marker lost?  Then keep its
- * place.  No content lock may be held.
+ * place.  Where markers were given back, a page of zeros is not a lost one, and
+ * one that rows were put on was given back, too: then a page that stands for the
+ * marker is put there.  Returns whether one is lost.  No content lock may be held.
  */
 static bool
 keep_marker_place(Relation rel, BlockNumber blk,
@@ -143,6 +140,8 @@ keep_marker_place(Relation rel, BlockNumber blk,
 	Buffer		buf;
 	Page		page;
 	Page		header_page;
+	bool		cold;
+	bool		given = false;
 	bool		lost;
 
 	header_buf = omen_lock_header(rel, blk, BUFFER_LOCK_SHARE, strategy);
@@ -168,18 +167,24 @@ keep_marker_place(Relation rel, BlockNumber blk,
 		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
 		LockBuffer(header_buf, BUFFER_LOCK_SHARE);
 	}
-	lost = omen_page_is_header(header_page) &&
+	cold = omen_page_is_header(header_page) &&
 		omen_page_is_sound(header_page, BufferGetBlockNumber(header_buf)) &&
 		OmenBitmapIsSet(OmenPageGetGroupHeader(header_page)->cold,
-						OmenGroupOffset(blk)) &&
-		!(omen_page_is_cold(page) && omen_page_is_sound(page, blk));
-	if (lost)
+						OmenGroupOffset(blk));
+	lost = cold && !(omen_page_is_cold(page) && omen_page_is_sound(page, blk));
+	if (cold && (OmenPageGetGroupHeader(header_page)->flags &
+				 OMEN_GROUP_GIVEN) != 0)
+		given = omen_page_is_unlogged(page) ||
+			(lost && wants_keeper(page));
+	if (given)
+		omen_log_stand_in(rel, buf);
+	else if (lost)
 		keep_place(rel, buf);
 	UnlockReleaseBuffer(header_buf);
 	UnlockReleaseBuffer(buf);
-	if (lost)
+	if (given || lost)
 		RecordPageWithFreeSpace(rel, blk, 0);
-	return lost;
+	return lost && !given;
 }
 
 /*
@@ -265,6 +270,16 @@ omen_check_landing(Relation rel, BlockNumber blk)
 				(void) keep_marker_place(rel, blk, NULL);
 				omen_report_lost_marker(rel, blk);
 				break;
+			case OMEN_BLOCK_GIVEN:
+				if (keep_marker_place(rel, blk, NULL))
+					omen_report_lost_marker(rel, blk);
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not insert into block %u of relation \"%s\"",
+								blk, RelationGetRelationName(rel)),
+						 errdetail("The free space map offered it, but it is sealed, and its space was given back.  The free space map has been corrected."),
+						 errhint("The transaction might succeed if retried.")));
+				break;
 			case OMEN_BLOCK_UNKNOWN:
 				marker = omen_find_marker(rel, first, NULL);
 				if (!BlockNumberIsValid(marker))
@@ -306,12 +321,23 @@ inspect_cold(OmenInspection *insp, BlockNumber blk)
 	Buffer		buf;
 	Page		page;
 	bool		sound;
+	bool		noted = false;
 
 	visibilitymap_pin(rel, blk, &insp->vmbuffer);
 	buf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL,
 							 insp->strategy);
 	page = BufferGetPage(buf);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
+
+	/* where blocks were given back, VACUUM shall find a page that stays there */
+	if (omen_page_is_unlogged(page))
+	{
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		noted = keep_marker_place(rel, blk, insp->strategy);
+		if (noted)
+			note_lost(insp, blk, false);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+	}
 	sound = omen_page_is_cold(page) && omen_page_is_sound(page, blk);
 	if (sound && !VM_ALL_FROZEN(rel, blk, &insp->vmbuffer))
 	{
@@ -329,7 +355,7 @@ inspect_cold(OmenInspection *insp, BlockNumber blk)
 		}
 	}
 	UnlockReleaseBuffer(buf);
-	if (!sound && keep_marker_place(rel, blk, insp->strategy))
+	if (!sound && !noted && keep_marker_place(rel, blk, insp->strategy))
 		note_lost(insp, blk, false);
 }
 
@@ -372,7 +398,7 @@ omen_inspect_group(OmenInspection *insp, const OmenGroupCopy *copy,
 			continue;
 		}
 		CHECK_FOR_INTERRUPTS();
-		if (run < SKIP_PAGES_THRESHOLD)
+		if (run < OMEN_SKIP_PAGES_THRESHOLD)
 		{
 			for (int i = off - run; i < off; i++)
 				inspect_cold(insp, first + i);

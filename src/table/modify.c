@@ -20,6 +20,7 @@
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "table/damage.h"
+#include "table/reclaim.h"
 #include "table/scan.h"
 
 /*
@@ -116,6 +117,8 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 	if (options & HEAP_INSERT_SPECULATIVE)
 		HeapTupleHeaderSetSpeculativeToken(tuple->t_data, spec_token);
 
+	if (RelationGetTargetBlock(rel) == InvalidBlockNumber)
+		omen_vet_target(rel, tuple->t_len);
 	heap_insert(rel, tuple, cid, options, bistate);
 	ItemPointerCopy(&tuple->t_self, &slot->tts_tid);
 
@@ -192,6 +195,9 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 {
 	int			done = 0;
 
+	if (ntuples > 0 && RelationGetTargetBlock(rel) == InvalidBlockNumber &&
+		!(options & HEAP_INSERT_SKIP_FSM))
+		omen_vet_target(rel, BLCKSZ / 8);
 	while (done < ntuples)
 	{
 		int			n = rows_before_header(rel, slots + done, ntuples - done,
@@ -234,6 +240,8 @@ omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 	tuple->t_tableOid = slot->tts_tableOid;
 
 	buf = pin_hot(rel, otid);
+	if (RelationGetTargetBlock(rel) == InvalidBlockNumber)
+		omen_vet_target(rel, tuple->t_len);
 	result = omen_heap_update(rel, otid, tuple, cid, crosscheck, wait, tmfd,
 							  lockmode, update_indexes);
 	unpin_hot(buf);

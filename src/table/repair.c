@@ -48,6 +48,8 @@ typedef enum PageLook
 	LOOK_HEADER,				/* sound, in use */
 	LOOK_RESERVED,				/* sound */
 	LOOK_LOST,					/* keeps the place of a lost page */
+	LOOK_ZERO,					/* lost, or given back, or never used */
+	LOOK_GIVEN,					/* stands for a marker that was given back */
 	LOOK_DAMAGED,				/* was a cold page */
 	LOOK_UNREADABLE				/* a wrong checksum, say, or no page at all */
 } PageLook;
@@ -128,8 +130,10 @@ look_at_page(Repair *rep, int off, Page page)
 	{
 		PageHeader	phdr = (PageHeader) page;
 
+		if (omen_page_is_zero(page))
+			look->look = LOOK_ZERO;
 		/* empty and full at once, as no heap page is */
-		if (phdr->pd_lower == SizeOfPageHeaderData &&
+		else if (phdr->pd_lower == SizeOfPageHeaderData &&
 			phdr->pd_upper == SizeOfPageHeaderData)
 			look->look = LOOK_DAMAGED;
 		/* what is no page at all must not be read as one */
@@ -152,6 +156,8 @@ look_at_page(Repair *rep, int off, Page page)
 		look->look = LOOK_LOST;
 	else if (!omen_page_is_sound(page, blk))
 		look->look = LOOK_DAMAGED;
+	else if (cold->kind == OMEN_PAGE_GIVEN)
+		look->look = LOOK_GIVEN;
 	else if (cold->kind == OMEN_PAGE_MARKER)
 	{
 		OmenMarker	marker = OmenPageGetMarker(page);
@@ -273,11 +279,19 @@ find_losses(Repair *rep)
 			look->cold = OmenBitmapIsSet(rep->header.cold, off);
 		else
 		{
-			look->cold = look->look == LOOK_DAMAGED;
+			/* only one that was logged stays when it is not in a buffer */
+			look->cold = look->look == LOOK_DAMAGED ||
+				look->look == LOOK_GIVEN;
 			look->maybe = look->look == LOOK_EMPTY ||
+				look->look == LOOK_ZERO ||
 				look->look == LOOK_LOST || look->look == LOOK_UNREADABLE;
 			look->unproven = look->maybe;
 		}
+		/* nothing is missing where the header page says that it may */
+		if (rep->have_header && look->cold &&
+			(rep->header.flags & OMEN_GROUP_GIVEN) != 0 &&
+			(look->look == LOOK_ZERO || look->look == LOOK_GIVEN))
+			continue;
 		if (look->cold)
 		{
 			look->rebuild = true;

@@ -71,6 +71,22 @@ omen_page_init(Page page, OmenPageKind kind, int group_offset)
 }
 
 /* See table.h */
+bool
+omen_page_is_zero(Page page)
+{
+	const uint64 *words = (const uint64 *) page;
+
+	if (!PageIsNew(page))
+		return false;
+	for (int i = 0; i < BLCKSZ / sizeof(uint64); i++)
+	{
+		if (words[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+/* See table.h */
 void
 omen_page_set_marker(Page page, const OmenRowGroupId *id, uint32 rows_crc,
 					 int header_offset, uint32 header_rows_crc)
@@ -121,7 +137,8 @@ omen_page_is_sound(Page page, BlockNumber blk)
 	return cold->version == OMEN_PAGE_VERSION &&
 		((cold->kind == OMEN_PAGE_HEADER &&
 		  (off == 0 || (late && off == OMEN_LATE_HEADER))) ||
-		 (cold->kind == OMEN_PAGE_MARKER && (off != 0 || late))) &&
+		 ((cold->kind == OMEN_PAGE_MARKER || cold->kind == OMEN_PAGE_GIVEN) &&
+		  (off != 0 || late))) &&
 		cold->group_offset == off &&
 		cold->nlines <= MaxHeapTuplesPerPage &&
 		omen_page_data_length(page) <= BLCKSZ - SizeOfPageHeaderData &&

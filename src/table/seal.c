@@ -339,7 +339,8 @@ fill_group_header(GroupSeal *gs, OmenGroupHeader header)
 	header->id = gs->new_id;
 	header->file_rows = gs->file_rows;
 	header->nblocks = omen_row_group_blocks;
-	header->flags = 0;
+	/* what was cold before may still read as zeros */
+	header->flags &= OMEN_GROUP_GIVEN;
 	header->zone_length = 0;
 	header->file_size = gs->file_size;
 	header->sealed_at = GetCurrentTimestamp();
@@ -602,7 +603,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 
 	FreeSpaceMapVacuumRange(gs->rel, gs->first, gs->first + gs->nblocks);
 	seal_charge(gs, SEAL_TURN);
-	if (omen_reclaim_space == OMEN_RECLAIM_HALF)
+	if (omen_reclaim_space != OMEN_RECLAIM_OFF)
 		omen_reclaim_half(gs->rel, gs->first, gs->nblocks);
 	seal_charge(gs, SEAL_RECLAIM);
 	return true;
@@ -663,6 +664,12 @@ seal_groups(void *arg)
 	}
 }
 
+static void
+reclaim(void *arg)
+{
+	omen_reclaim_full((Relation) arg);
+}
+
 /* See table.h */
 void
 omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
@@ -710,6 +717,15 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 		pass.first = OmenNextGroup(pass.first);
 	}
 
+	if (omen_reclaim_space == OMEN_RECLAIM_FULL)
+	{
+		ErrorData  *error;
+
+		if (!(options & OMEN_SEAL_FORGIVE))
+			reclaim(rel);
+		else if (!omen_guarded(reclaim, rel, &error))
+			omen_warn_unreadable(rel, InvalidBlockNumber, error, &warned);
+	}
 	omen_seal_clock_report(&pass.scratch.clock, rel, stats);
 	MemoryContextDelete(pass.scratch.mcxt);
 }

@@ -36,14 +36,17 @@
  * ------------------------------------------------------------------------
  */
 #define OMEN_PAGE_MAGIC		0x4F4D454E	/* "OMEN" */
-#define OMEN_PAGE_VERSION	2
+#define OMEN_PAGE_VERSION	3
 
 typedef enum OmenPageKind
 {
 	OMEN_PAGE_MARKER = 1,		/* rows live in the store: OmenMarkerData */
 	OMEN_PAGE_HEADER = 2,		/* one in a row group: OmenGroupHeaderData */
-	OMEN_PAGE_LOST = 3			/* in the place of one that is lost (lost.c):
+	OMEN_PAGE_LOST = 3,			/* in the place of one that is lost (lost.c):
 								 * never sound, says nothing */
+	OMEN_PAGE_GIVEN = 4			/* in the place of a marker whose block was
+								 * given back (reclaim.c): cold, no line
+								 * pointer map */
 } OmenPageKind;
 
 /*
@@ -98,7 +101,7 @@ typedef OmenMarkerData *OmenMarker;
 /* flags of a row group */
 #define OMEN_GROUP_DRAINING		0x0001	/* being unsealed as a whole */
 #define OMEN_GROUP_RESERVED		0x0002	/* empty header page, nothing sealed */
-#define OMEN_GROUP_PUNCHED		0x0004	/* second halves were given back */
+#define OMEN_GROUP_GIVEN		0x0004	/* cold blocks may read as zeros */
 
 /* In a header page, after OmenColdPageData */
 typedef struct OmenGroupHeaderData
@@ -155,6 +158,17 @@ omen_page_is_lost(Page page)
 	return omen_page_is_cold(page) &&
 		OmenPageGetColdPage(page)->kind == OMEN_PAGE_LOST;
 }
+
+/* Does it stand for a marker page whose block was given back? */
+static inline bool
+omen_page_is_given(Page page)
+{
+	return omen_page_is_cold(page) &&
+		OmenPageGetColdPage(page)->kind == OMEN_PAGE_GIVEN;
+}
+
+/* Does it hold nothing but zeros, like a hole, or a block never written? */
+extern bool omen_page_is_zero(Page page);
 
 /*
  * Has a hot page, which is locked, no rows, dead ones included?
@@ -604,6 +618,22 @@ extern void omen_log_unseal(Buffer page_buf);
 extern void omen_log_header(Buffer header_buf);
 extern void omen_log_lost_page(Buffer buf);
 extern void omen_log_repair(Buffer buf);
+
+/*
+ * Blocks of a row group that have been given back; main data of GIVE_BACK, up to
+ * the bitmap's bytes that are needed.
+ */
+typedef struct OmenGivenBlocks
+{
+	RelFileLocator locator;
+	BlockNumber first;
+	BlockNumber header;			/* block of the header page */
+	XLogRecPtr	redo;			/* a checkpoint from here on has seen markers */
+	uint16		nblocks;		/* bits that follow */
+	uint8		blocks[OMEN_BITMAP_BYTES];
+} OmenGivenBlocks;
+
+extern void omen_log_give_back(const OmenGivenBlocks *given);
 
 extern void omen_table_redo(XLogReaderState *record);
 extern void omen_table_desc(StringInfo buf, XLogReaderState *record);

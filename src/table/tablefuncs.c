@@ -20,6 +20,7 @@
 #include "storage/lmgr.h"
 #include "storage/shmem.h"
 #include "table/gc.h"
+#include "table/reclaim.h"
 #include "table/repair.h"
 #include "table/sealmemory.h"
 #include "table/settle.h"
@@ -55,6 +56,7 @@ omen_table_shmem_size(void)
 	size = add_size(size, omen_worker_shmem_size());
 	size = add_size(size, omen_gc_shmem_size());
 	size = add_size(size, omen_sealmemory_shmem_size());
+	size = add_size(size, omen_reclaim_shmem_size());
 	return size;
 }
 
@@ -72,6 +74,7 @@ omen_table_shmem_init(void)
 	omen_worker_shmem_init();
 	omen_gc_shmem_init();
 	omen_sealmemory_shmem_init();
+	omen_reclaim_shmem_init();
 	scan_counters = ShmemInitStruct("omendb scan counters",
 									sizeof(ScanCounters), &found);
 	if (!found)

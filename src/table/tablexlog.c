@@ -14,6 +14,9 @@
  *				a standby: changed only if it is not sound (no image)
  * REPAIR		block 0: a lost cold page is there again, header or marker
  *				(initialised from the record)
+ * GIVE_BACK	up to 32 markers that are given back to the file system, before
+ *				that is done, for pg_rewind (nothing to redo); or no block: it
+ *				was done, and those of a standby may be given back, too
  *
  * The header bit and the page change in one record (invariant 5).  Redo of
  * SEAL_PAGE takes the page's cleanup lock before any other content lock: a
@@ -31,6 +34,7 @@
 #include "access/xloginsert.h"
 #include "access/xlogutils.h"
 #include "storage/freespace.h"
+#include "table/reclaim.h"
 #include "wal/wal.h"
 
 /* main data of SEAL_PAGE */
@@ -187,6 +191,56 @@ omen_log_lost_page(Buffer buf)
 	XLogRegisterBuffer(0, buf, REGBUF_STANDARD | REGBUF_NO_IMAGE);
 	recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_LOST_PAGE);
 	PageSetLSN(BufferGetPage(buf), recptr);
+}
+
+/* See reclaim.h */
+void
+omen_log_given_blocks(Relation rel, BlockNumber first, int nblocks,
+					  const uint8 *blocks)
+{
+	PGAlignedBlock zeros;
+	XLogRecPtr	recptr = InvalidXLogRecPtr;
+	bool		check = wal_consistency_checking[RM_OMENDB_ID];
+
+	memset(&zeros, 0, sizeof(zeros));
+	for (int off = 0; off < nblocks;)
+	{
+		int			n = 0;
+
+		XLogEnsureRecordSpace(XLR_MAX_BLOCK_ID, 0);
+		START_CRIT_SECTION();
+		XLogBeginInsert();
+		for (; off < nblocks && n <= XLR_MAX_BLOCK_ID; off++)
+		{
+			if (OmenBitmapIsSet(blocks, off))
+				XLogRegisterBlock(n++, &rel->rd_locator, MAIN_FORKNUM,
+								  first + off, (char *) zeros.data,
+								  REGBUF_NO_IMAGE | REGBUF_STANDARD);
+		}
+		if (n == 0)
+			XLogResetInsertion();
+		else
+		{
+			/* another server may have a marker there, or zeros: both are right */
+			wal_consistency_checking[RM_OMENDB_ID] = false;
+			recptr = XLogInsert(RM_OMENDB_ID, XLOG_OMEN_GIVE_BACK);
+			wal_consistency_checking[RM_OMENDB_ID] = check;
+		}
+		END_CRIT_SECTION();
+	}
+	if (!XLogRecPtrIsInvalid(recptr))
+		XLogFlush(recptr);
+}
+
+/* Log that blocks of a row group have been given back */
+void
+omen_log_give_back(const OmenGivenBlocks *given)
+{
+	XLogBeginInsert();
+	XLogRegisterData((char *) given,
+					 offsetof(OmenGivenBlocks, blocks) +
+					 (given->nblocks + 7) / 8);
+	(void) XLogInsert(RM_OMENDB_ID, XLOG_OMEN_GIVE_BACK);
 }
 
 /* Fill a cold page from the data of its block reference */
@@ -444,9 +498,16 @@ omen_table_redo(XLogReaderState *record)
 		case XLOG_OMEN_REPAIR:
 			redo_repair(record);
 			break;
+		case XLOG_OMEN_GIVE_BACK:
+			/* those that only name blocks are for pg_rewind */
+			if (XLogRecGetDataLen(record) > 0)
+				omen_redo_give_back((OmenGivenBlocks *)
+									XLogRecGetData(record));
+			break;
 		default:
 			elog(PANIC, "omendb: unknown op code %u", info);
 	}
+	omen_redo_give_back_rest();
 }
 
 /* Describe table records */
@@ -472,6 +533,17 @@ omen_table_desc(StringInfo buf, XLogReaderState *record)
 
 				appendStringInfo(buf, "offset %u rows %u",
 								 xlrec->group_offset, xlrec->nrows);
+				break;
+			}
+		case XLOG_OMEN_GIVE_BACK:
+			{
+				OmenGivenBlocks *xlrec = (OmenGivenBlocks *) rec;
+
+				if (XLogRecGetDataLen(record) == 0)
+					break;
+				appendStringInfo(buf, "rel %u/%u/%u first %u",
+								 xlrec->locator.spcOid, xlrec->locator.dbOid,
+								 xlrec->locator.relNumber, xlrec->first);
 				break;
 			}
 		default:

@@ -77,11 +77,12 @@ note_free_space(Relation rel, BlockNumber blk, Page image)
 
 /*
  * Thaw the block of a pinned buffer, not the header page of its row group, whose
- * row group copy says it is cold.
+ * row group copy says it is cold.  beside: so many blocks on either side have had
+ * omen_stand_beside().
  */
 static ThawResult
 thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
-			  Page image)
+			  OmenColdReader *reader, Page image, int beside[2])
 {
 	BlockNumber blk = BufferGetBlockNumber(buffer);
 	int			off = OmenGroupOffset(blk);
@@ -90,6 +91,7 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	Page		page = BufferGetPage(buffer);
 	OmenGroupHeader header;
 	uint16		nrows;
+	bool		witness = false;
 
 	header_buf = ReadBuffer(rel, copy->header_block);
 	if (copy->header_block < blk)
@@ -113,6 +115,47 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 		return THAW_RETRY;
 	}
 
+	/*
+	 * VACUUM would come to the given blocks beside this one: while it runs, it
+	 * relies on us.  If it begins later, it will see our bit.
+	 */
+	if ((header->flags & OMEN_GROUP_GIVEN) != 0 && omen_vacuum_runs())
+	{
+		int			runs[2];
+
+		omen_short_runs(header->cold, off, runs);
+		if (runs[0] > beside[0] || runs[1] > beside[1])
+		{
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			UnlockReleaseBuffer(header_buf);
+			omen_stand_beside(rel, copy->header_block, blk, runs);
+			beside[0] = runs[0];
+			beside[1] = runs[1];
+			return THAW_RETRY;
+		}
+	}
+
+	if ((header->flags & OMEN_GROUP_GIVEN) != 0 &&
+		(omen_page_is_zero(page) || omen_page_is_given(page)))
+	{
+		/*
+		 * Should the end of WAL be lost after this, a header page on disk may say
+		 * that the block is hot, and the heap page not be there: then the marker
+		 * must be, or nobody would know what it held.
+		 */
+		omen_allocate_block(rel, blk);
+		omen_page_init_marker(page, blk, &copy->id, copy->header_block,
+							  OmenPageGetColdPage(header_page)->rows_crc,
+							  image);
+		MarkBufferDirty(buffer);
+		FlushOneBuffer(buffer);
+	}
+	else if (omen_page_is_cold(page))
+	{
+		witness = (header->flags & OMEN_GROUP_GIVEN) != 0;
+		omen_allocate_block(rel, blk);
+	}
+
 	if (!omen_page_is_cold(page))
 	{
 		bool		lost = omen_page_is_doubtful(page, 0);
@@ -127,7 +170,6 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 						blk, RelationGetRelationName(rel))));
 	}
 	nrows = count_rows(image);
-	omen_allocate_half(rel, blk);
 
 	OMEN_STOP_EVENT("thaw-before-page");
 
@@ -149,6 +191,8 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	UnlockReleaseBuffer(header_buf);
 	note_free_space(rel, blk, image);
+	if (witness)
+		omen_keep_witness(rel, copy->first_block, reader);
 	return THAW_DONE;
 }
 
@@ -302,6 +346,7 @@ omen_unseal_group(Relation rel, Buffer header_buf, MemoryContext mcxt)
 		for (int off = 0; off < omen_row_group_blocks; off++)
 		{
 			Buffer		buf;
+			int			beside[2] = {0, 0};
 
 			if (!OmenBitmapIsSet(copy.cold, off) ||
 				first + off == header_block)
@@ -310,7 +355,11 @@ omen_unseal_group(Relation rel, Buffer header_buf, MemoryContext mcxt)
 			omen_cold_reader_page(reader, &copy, first + off,
 								  (Page) image.data);
 			buf = ReadBuffer(rel, first + off);
-			result = thaw_one_page(rel, buf, &copy, (Page) image.data);
+			result = thaw_one_page(rel, buf, &copy, reader,
+								   (Page) image.data, beside);
+			if (result == THAW_RETRY)
+				result = thaw_one_page(rel, buf, &copy, reader,
+									   (Page) image.data, beside);
 			ReleaseBuffer(buf);
 			if (result == THAW_DONE)
 				thawed++;
@@ -376,6 +425,7 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 	MemoryContext oldcxt;
 	bool		cold;
 	bool		is_header;
+	int			beside[2] = {0, 0};
 
 	cold = omen_lock_page(rel, buffer, off);
 	is_header = omen_page_is_header(BufferGetPage(buffer));
@@ -422,8 +472,8 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 				continue;
 			}
 			omen_cold_reader_page(reader, &copy, blk, (Page) image.data);
-			if (thaw_one_page(rel, buffer, &copy,
-							  (Page) image.data) == THAW_DONE)
+			if (thaw_one_page(rel, buffer, &copy, reader, (Page) image.data,
+							  beside) == THAW_DONE)
 				break;
 		}
 		omen_cold_reader_close(reader);

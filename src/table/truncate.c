@@ -46,6 +46,7 @@ typedef enum EndPage
 {
 	END_PAGE_EMPTY,
 	END_PAGE_RESERVED,			/* a reserved header page */
+	END_PAGE_GIVEN,				/* a cold block that was given back */
 	END_PAGE_NEEDED
 } EndPage;
 
@@ -60,7 +61,13 @@ examine_page(Relation rel, BlockNumber blk, BufferAccessStrategy bstrategy)
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buf);
 	if (PageIsNew(page))
-		result = END_PAGE_EMPTY;
+	{
+		UnlockReleaseBuffer(buf);
+		return omen_ask_header(rel, blk, false) == OMEN_BLOCK_GIVEN ?
+			END_PAGE_GIVEN : END_PAGE_EMPTY;
+	}
+	if (omen_page_is_given(page))
+		result = END_PAGE_GIVEN;
 	else if (omen_page_is_header(page))
 		result = (OmenPageGetGroupHeader(page)->flags & OMEN_GROUP_RESERVED) ?
 			END_PAGE_RESERVED : END_PAGE_NEEDED;
@@ -108,7 +115,10 @@ count_needed(Relation rel, BlockNumber nblocks, BufferAccessStrategy bstrategy,
 			}
 		}
 		what = examine_page(rel, blk - 1, bstrategy);
-		if (what == END_PAGE_NEEDED)
+		/* insertion may try the last block: not one that was given back */
+		if (what == END_PAGE_GIVEN && blk < nblocks)
+			blk++;
+		if (what == END_PAGE_NEEDED || what == END_PAGE_GIVEN)
 			break;
 		reserved_behind = what == END_PAGE_RESERVED;
 		blk--;

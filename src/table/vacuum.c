@@ -32,6 +32,7 @@
 #include "postmaster/autovacuum.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "table/reclaim.h"
 #include "utils/fmgroids.h"
 #include "utils/pgstat_internal.h"
 
@@ -339,11 +340,12 @@ shrink(void *arg)
 }
 
 /*
- * relation_vacuum callback.  Holds ShareUpdateExclusiveLock, as heapam's.
+ * *running: omen_vacuum_ends() is to be called; reset here when heapam's part is
+ * done.
  */
-void
-omen_relation_vacuum(Relation rel, struct VacuumParams *params,
-					 BufferAccessStrategy bstrategy)
+static void
+vacuum_relation(Relation rel, struct VacuumParams *params,
+				BufferAccessStrategy bstrategy, volatile bool *running)
 {
 	VacuumParams my_params = *params;
 	SealedSummary sum;
@@ -357,6 +359,7 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 	inspection.strategy = bstrategy;
 	warned = false;
 	summarize_sealed(rel, &sum, bstrategy, &inspection, &warned);
+	OMEN_STOP_EVENT("vacuum-inspected");
 	if (inspection.lost > 0)
 	{
 		omen_warn_lost(&inspection);
@@ -376,6 +379,8 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 		my_params.index_cleanup = VACOPTVALUE_ENABLED;
 
 	heap_vacuum_rel(rel, &my_params, bstrategy);
+	omen_vacuum_ends();
+	*running = false;
 
 	/* pages may have been thawed meanwhile, none sealed */
 	if (my_params.truncate != params->truncate)
@@ -439,4 +444,30 @@ omen_relation_vacuum(Relation rel, struct VacuumParams *params,
 						(long long) stats.groups_sealed,
 						(long long) stats.pages_sealed,
 						(long long) stats.rows_sealed)));
+}
+
+/*
+ * relation_vacuum callback.  Holds ShareUpdateExclusiveLock, as heapam's.
+ *
+ * While heapam's part runs, who thaws sees to it that it finds no pages of zeros
+ * in row groups that have been inspected (omen_stand_beside()).
+ */
+void
+omen_relation_vacuum(Relation rel, struct VacuumParams *params,
+					 BufferAccessStrategy bstrategy)
+{
+	volatile bool running = true;
+
+	omen_vacuum_begins();
+	PG_TRY();
+	{
+		vacuum_relation(rel, params, bstrategy, &running);
+	}
+	PG_CATCH();
+	{
+		if (running)
+			omen_vacuum_ends();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }

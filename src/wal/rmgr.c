@@ -57,6 +57,8 @@ omen_rmgr_identify(uint8 info)
 			return "LOST_PAGE";
 		case XLOG_OMEN_REPAIR:
 			return "REPAIR";
+		case XLOG_OMEN_GIVE_BACK:
+			return "GIVE_BACK";
 		case XLOG_OMEN_FILE_DATA:
 			return "FILE_DATA";
 		case XLOG_OMEN_FILE_CLOSE:

@@ -18,6 +18,7 @@
 #define XLOG_OMEN_LOST_PAGE		0x40	/* keep the place of a lost page */
 #define XLOG_OMEN_REPAIR		0x50	/* a lost page is there again */
 /* store records, store/storexlog.c */
+#define XLOG_OMEN_GIVE_BACK		0x60	/* marker pages were given back */
 #define XLOG_OMEN_FILE_DATA		0x80	/* part of a row group's file */
 #define XLOG_OMEN_FILE_CLOSE	0x90	/* file complete: size and CRC */
 #define XLOG_OMEN_ADD_OWNER		0xA0

@@ -20,6 +20,7 @@ our @EXPORT = qw(
   stop_load make_twins twin_scripts server_pid crash_free no_checksums
   lose_tail_by_reset lose_tail_by_zeroes
   relation_file read_block write_block flip
+  tid_paths run_tid_paths
 );
 
 # Settings that every server of these tests starts with.
@@ -32,6 +33,8 @@ sub omen_conf
 		'omendb.stop_events' => 'on',
 		'omendb.seal' => 'off',
 		'omendb.seal_delay' => 0,
+		'omendb.reclaim_space' => $ENV{RECLAIM_SPACE} // 'half',
+		'omendb.reclaim_min_run' => $ENV{RECLAIM_MIN_RUN} // 32,
 		'max_connections' => 40,
 		'max_worker_processes' => 16,
 		'shared_buffers' => "'8MB'",
@@ -468,6 +471,138 @@ sub flip
 	my ($page, $at, $bits) = @_;
 	substr($page, $at, 1) = chr(ord(substr($page, $at, 1)) ^ $bits);
 	return $page;
+}
+
+# Every path that comes by TID to a row of table t (055, 085), as [name, statement]; those that write are
+# rolled back.  $a: a key on the damaged block, $blk: the block.
+sub tid_paths
+{
+	my ($rows, $blk, $a) = @_;
+	my $no = 'SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;';
+	return (
+		[ 'index scan', "$no SELECT count(*) FROM t WHERE a = $a", 1 ],
+		[
+			'index-only scan, not all-visible',
+			"SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT pg_truncate_visibility_map('t'); SELECT count(*) FROM t WHERE a = $a",
+			1
+		],
+		[
+			'bitmap scan',
+			"SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off; SELECT count(pad) FROM t WHERE a = $a",
+			1
+		],
+		[
+			'lossy bitmap scan',
+			"SET work_mem = '64kB'; SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off; SELECT count(pad) FROM t WHERE a > 0",
+			$rows
+		],
+		[
+			'TID scan',
+			"SELECT count(*) FROM t WHERE ctid = (SELECT tid FROM h WHERE a = $a)",
+			1
+		],
+		[
+			'TID range scan',
+			"SELECT count(*) FROM t WHERE ctid >= '($blk,0)' AND ctid < '(" . ($blk + 1) . ",0)'",
+			qr/^[1-9]\d+$/
+		],
+		[ 'sequential scan', 'SELECT count(pad) FROM t', $rows ],
+		[ 'sample', 'SELECT count(pad) FROM t TABLESAMPLE system (100)', $rows ],
+		[
+			'row sample', 'SELECT count(pad) FROM t TABLESAMPLE bernoulli (100)',
+			$rows
+		],
+		[ 'ANALYZE', 'ANALYZE t; SELECT reltuples FROM pg_class WHERE relname = \'t\'', $rows ],
+		[
+			'FOR UPDATE',
+			"BEGIN; $no SELECT count(*) FROM (SELECT 1 FROM t WHERE a = $a FOR UPDATE) x; ROLLBACK",
+			1
+		],
+		[
+			'UPDATE', "BEGIN; $no WITH u AS (UPDATE t SET b = 0 WHERE a = $a RETURNING 1) SELECT count(*) FROM u; ROLLBACK",
+			1
+		],
+		[
+			'DELETE', "BEGIN; $no WITH d AS (DELETE FROM t WHERE a = $a RETURNING 1) SELECT count(*) FROM d; ROLLBACK",
+			1
+		],
+		[
+			'UPDATE by sequential scan', "BEGIN; WITH u AS (UPDATE t SET b = b + 1 RETURNING 1) SELECT count(*) FROM u; ROLLBACK",
+			$rows
+		],
+		[ 'unique check', "INSERT INTO t VALUES ($a, 1, 'twice')", 'duplicate' ],
+		[
+			'ON CONFLICT',
+			"BEGIN; WITH i AS (INSERT INTO t VALUES ($a, 1, 'twice') ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM i; ROLLBACK",
+			0
+		],
+		[ 'index scan, alex', "$no SELECT count(*) FROM t WHERE c = $a", 1 ],
+		[ 'unique check, alex', "INSERT INTO t VALUES ($a + 100000, 1, 'twice', $a)", 'duplicate' ],
+		[
+			'ON CONFLICT, alex',
+			"BEGIN; WITH i AS (INSERT INTO t VALUES ($a + 100000, 1, 'twice', $a) ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM i; ROLLBACK",
+			0
+		],
+		[
+			'MERGE',
+			"BEGIN; $no MERGE INTO t USING (SELECT $a AS k) s ON t.c = s.k WHEN MATCHED THEN UPDATE SET b = -1 WHEN NOT MATCHED THEN INSERT VALUES (s.k + 100000, -2, 'new', NULL); SELECT b FROM t WHERE a IN ($a, $a + 100000); ROLLBACK",
+			-1
+		],
+		[
+			'CREATE INDEX CONCURRENTLY',
+			"DROP INDEX IF EXISTS nc; CREATE INDEX CONCURRENTLY nc ON t (a); SELECT reltuples FROM pg_class WHERE relname = 'nc'",
+			$rows
+		],
+		[ 'foreign key', "BEGIN; INSERT INTO child VALUES ($a); SELECT 1; ROLLBACK", 1 ],
+		[
+			'CREATE INDEX',
+			"BEGIN; SET enable_seqscan = off; CREATE INDEX n ON t (a); SELECT reltuples FROM pg_class WHERE relname = 'n'; ROLLBACK",
+			$rows
+		],
+		[
+			'CLUSTER',
+			"BEGIN; CLUSTER t USING t_b; SELECT reltuples FROM pg_class WHERE relname = 't'; ROLLBACK",
+			$rows
+		],
+		[
+			'currtid2', "SELECT currtid2('t', tid) = tid FROM h WHERE a = $a", 't'
+		]);
+}
+
+# Run all paths on a damaged node: rows or an error.  Returns how many of them
+# gave an error.
+sub run_tid_paths
+{
+	my ($node, $what, $rows, $blk, $a, $may_fail) = @_;
+	my $errors = 0;
+	foreach my $path (tid_paths($rows, $blk, $a))
+	{
+		my ($name, $sql, $want) = @$path;
+		my ($rc, $out, $err) = $node->psql('postgres', $sql);
+		$out = (split /\n/, $out)[-1] // '';
+		if ($rc != 0 && $want eq 'duplicate' && $err =~ /duplicate key value/)
+		{
+			pass("$what, $name: the key is refused");
+		}
+		elsif ($rc != 0 && $may_fail)
+		{
+			like(
+				$err,
+				qr/$may_fail/,
+				"$what, $name: an error that names it");
+			$errors++;
+		}
+		elsif (ref $want)
+		{
+			ok($rc == 0, "$what, $name: succeeds") or diag($err);
+			like($out, $want, "$what, $name: all rows");
+		}
+		else
+		{
+			is("$rc $out", "0 $want", "$what, $name: all rows") or diag($err);
+		}
+	}
+	return $errors;
 }
 
 1;

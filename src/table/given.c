@@ -1,0 +1,404 @@
+/*-------------------------------------------------------------------------
+ *
+ * given.c
+ *	  Pages in the place of markers whose blocks were given back.
+ *
+ * Such a block reads as zeros.  Who comes upon it as a reader puts a page into the
+ * buffer that stands for the marker; where PostgreSQL's own code is about to
+ * come, VACUUM, such a page is logged and stays.  Insertion is led past it.  And
+ * some markers are left where they are.  See reclaim.c for the whole.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table/reclaim.h"
+
+#include "access/hio.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "table/damage.h"
+
+typedef struct ReclaimShared
+{
+	pg_atomic_uint32 vacuums;	/* running on omendb tables */
+	pg_atomic_uint32 no_holes;	/* the file system cannot: said already */
+	pg_atomic_uint32 given;		/* may any block have been given back? */
+} ReclaimShared;
+
+static ReclaimShared *shared = NULL;
+
+/* ------------------------------------------------------------------------
+ * Pages that stand for markers
+ * ------------------------------------------------------------------------
+ */
+
+Size
+omen_reclaim_shmem_size(void)
+{
+	return MAXALIGN(sizeof(ReclaimShared));
+}
+
+void
+omen_reclaim_shmem_init(void)
+{
+	bool		found;
+
+	shared = ShmemInitStruct("omendb space", sizeof(ReclaimShared), &found);
+	if (!found)
+	{
+		pg_atomic_init_u32(&shared->vacuums, 0);
+		pg_atomic_init_u32(&shared->no_holes, 0);
+		pg_atomic_init_u32(&shared->given,
+						   omen_reclaim_space == OMEN_RECLAIM_FULL);
+	}
+}
+
+/* See reclaim.h */
+bool
+omen_no_holes(void)
+{
+	return pg_atomic_read_u32(&shared->no_holes) != 0;
+}
+
+/* See reclaim.h */
+bool
+omen_note_no_holes(void)
+{
+	return pg_atomic_exchange_u32(&shared->no_holes, 1) == 0;
+}
+
+/* See reclaim.h */
+void
+omen_note_given(void)
+{
+	if (pg_atomic_read_u32(&shared->given) == 0)
+		pg_atomic_write_u32(&shared->given, 1);
+}
+
+static void
+init_given(Page page, BlockNumber blk)
+{
+	omen_page_init(page, OMEN_PAGE_GIVEN, OmenGroupOffset(blk));
+	omen_page_set_crc(page);
+}
+
+/*
+ * See reclaim.h.  The buffer is not dirty afterwards: if it is evicted, the
+ * block reads as zeros again.  If somebody else makes it dirty and it is
+ * written, it says nothing that is not so.
+ *
+ * The header said that the block is cold before we have the lock.  If it was
+ * thawed since, the page is not zero any more, and never again.
+ */
+bool
+omen_stand_in(Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+	bool		done;
+
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	if (omen_page_is_zero(page))
+	{
+		init_given(page, BufferGetBlockNumber(buf));
+		omen_note_given();
+	}
+	done = omen_page_has_cold_rows(page);
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	return done;
+}
+
+/* See reclaim.h */
+bool
+omen_page_is_unlogged(Page page)
+{
+	return omen_page_is_zero(page) ||
+		(omen_page_is_given(page) && XLogRecPtrIsInvalid(PageGetLSN(page)));
+}
+
+/* See reclaim.h */
+void
+omen_log_stand_in(Relation rel, Buffer buf)
+{
+	omen_allocate_block(rel, BufferGetBlockNumber(buf));
+	START_CRIT_SECTION();
+	init_given(BufferGetPage(buf), BufferGetBlockNumber(buf));
+	MarkBufferDirty(buf);
+	if (RelationNeedsWAL(rel))
+		omen_log_repair(buf);
+	END_CRIT_SECTION();
+}
+
+/*
+ * Let a page stand for the marker of blk, if its block was given back, and it
+ * is cold by its header.  No content lock is held.
+ */
+static void
+stand_for(Relation rel, BlockNumber header_block, BlockNumber blk)
+{
+	Buffer		header_buf = ReadBuffer(rel, header_block);
+	Buffer		buf = ReadBuffer(rel, blk);
+	Page		header_page = BufferGetPage(header_buf);
+	OmenGroupHeader header = OmenPageGetGroupHeader(header_page);
+
+	if (header_block < blk)
+	{
+		LockBuffer(header_buf, BUFFER_LOCK_SHARE);
+		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	}
+	else
+	{
+		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+		LockBuffer(header_buf, BUFFER_LOCK_SHARE);
+	}
+	if (omen_page_is_header(header_page) &&
+		(header->flags & OMEN_GROUP_GIVEN) != 0 &&
+		OmenBitmapIsSet(header->cold, OmenGroupOffset(blk)) &&
+		omen_page_is_unlogged(BufferGetPage(buf)))
+		omen_log_stand_in(rel, buf);
+	UnlockReleaseBuffer(header_buf);
+	UnlockReleaseBuffer(buf);
+}
+
+/* See reclaim.h */
+void
+omen_short_runs(const uint8 *cold, int off, int runs[2])
+{
+	for (int side = 0; side < 2; side++)
+	{
+		int			step = side == 0 ? -1 : 1;
+		int			run = 0;
+
+		while (off + step * (run + 1) >= 0 &&
+			   off + step * (run + 1) < omen_row_group_blocks &&
+			   run < OMEN_SKIP_PAGES_THRESHOLD &&
+			   OmenBitmapIsSet(cold, off + step * (run + 1)))
+			run++;
+		runs[side] = run < OMEN_SKIP_PAGES_THRESHOLD ? run : 0;
+	}
+}
+
+/* See reclaim.h */
+void
+omen_stand_beside(Relation rel, BlockNumber header_block, BlockNumber blk,
+				  const int runs[2])
+{
+	for (int side = 0; side < 2; side++)
+	{
+		for (int i = 1; i <= runs[side]; i++)
+		{
+			BlockNumber other = side == 0 ? blk - i : blk + i;
+
+			CHECK_FOR_INTERRUPTS();
+			if (other != header_block)
+				stand_for(rel, header_block, other);
+		}
+	}
+}
+
+/* See reclaim.h */
+bool
+omen_vacuum_runs(void)
+{
+	return pg_atomic_read_u32(&shared->vacuums) > 0;
+}
+
+/* VACUUMs of this process; more than one only in theory */
+static int	my_vacuums = 0;
+
+static void
+vacuum_exit(int code, Datum arg)
+{
+	while (my_vacuums > 0)
+		omen_vacuum_ends();
+}
+
+/* See reclaim.h */
+void
+omen_vacuum_begins(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(vacuum_exit, (Datum) 0);
+	registered = true;
+	my_vacuums++;
+	pg_atomic_fetch_add_u32(&shared->vacuums, 1);
+	/* before any header page is looked at; pairs with the thaw's lock on it */
+	pg_memory_barrier();
+}
+
+/* See reclaim.h */
+void
+omen_vacuum_ends(void)
+{
+	my_vacuums--;
+	pg_atomic_fetch_sub_u32(&shared->vacuums, 1);
+}
+
+/*
+ * See reclaim.h.  heap_insert() takes a page of zeros for a new one, and does not
+ * ask us.  What the free space map has of given blocks was set to nothing; but
+ * nothing is certain about a map that is not logged.
+ */
+void
+omen_vet_target(Relation rel, Size len)
+{
+	if (pg_atomic_read_u32(&shared->given) == 0 ||
+		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
+		rel->rd_createSubid != InvalidSubTransactionId)
+		return;
+	len = Min(MAXALIGN(len), MaxHeapTupleSize) +
+		RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
+	for (;;)
+	{
+		BlockNumber blk = GetPageWithFreeSpace(rel, len);
+		Buffer		buf;
+		bool		zero;
+
+		CHECK_FOR_INTERRUPTS();
+		if (blk == InvalidBlockNumber || blk >= RelationGetNumberOfBlocks(rel))
+			return;
+		buf = ReadBuffer(rel, blk);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		zero = omen_page_is_unlogged(BufferGetPage(buf));
+		UnlockReleaseBuffer(buf);
+		if (!zero || omen_ask_header(rel, blk, false) != OMEN_BLOCK_GIVEN)
+		{
+			/* the first that heapam will try */
+			RelationSetTargetBlock(rel, blk);
+			return;
+		}
+		RecordPageWithFreeSpace(rel, blk, 0);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Markers that are left
+ *
+ * A row group whose header page is lost is known by its markers (damage.c): as
+ * long as a block is cold, a marker shall be somewhere.
+ * ------------------------------------------------------------------------
+ */
+
+/* See reclaim.h */
+bool
+omen_is_witness(int off)
+{
+	int			step = Max(2, omen_row_group_blocks / 2);
+
+	return off % step == step - 1;
+}
+
+/* Is the page of a block a sound marker? */
+static bool
+is_marker(Relation rel, BlockNumber blk)
+{
+	Buffer		buf = ReadBuffer(rel, blk);
+	Page		page = BufferGetPage(buf);
+	bool		result;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	result = omen_page_is_cold(page) && omen_page_is_sound(page, blk) &&
+		OmenPageGetColdPage(page)->kind == OMEN_PAGE_MARKER;
+	UnlockReleaseBuffer(buf);
+	return result;
+}
+
+/* See reclaim.h */
+void
+omen_page_init_marker(Page page, BlockNumber blk, const OmenRowGroupId *id,
+					  BlockNumber header_block, uint32 header_rows_crc,
+					  Page image)
+{
+	omen_page_init(page, OMEN_PAGE_MARKER, OmenGroupOffset(blk));
+	omen_page_set_marker(page, id, omen_page_rows_crc(image),
+						 OmenGroupOffset(header_block), header_rows_crc);
+	omen_page_set_line_map(page, image);
+	omen_page_set_crc(page);
+}
+
+/*
+ * Write the marker of a cold block.  False if it is not cold (any more), or
+ * what was read of it may not be what it holds now.
+ */
+static bool
+write_marker(Relation rel, const OmenGroupCopy *copy, BlockNumber blk,
+			 Page image)
+{
+	Buffer		header_buf = ReadBuffer(rel, copy->header_block);
+	Buffer		buf = ReadBuffer(rel, blk);
+	Page		header_page = BufferGetPage(header_buf);
+	OmenGroupHeader header = OmenPageGetGroupHeader(header_page);
+	bool		done;
+
+	if (copy->header_block < blk)
+	{
+		LockBuffer(header_buf, BUFFER_LOCK_SHARE);
+		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	}
+	else
+	{
+		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+		LockBuffer(header_buf, BUFFER_LOCK_SHARE);
+	}
+	done = omen_page_is_header(header_page) &&
+		OmenRowGroupIdEquals(&header->id, &copy->id) &&
+		OmenBitmapIsSet(header->cold, OmenGroupOffset(blk)) &&
+		(omen_page_is_zero(BufferGetPage(buf)) ||
+		 omen_page_is_given(BufferGetPage(buf)));
+	if (done)
+	{
+		omen_allocate_block(rel, blk);
+		START_CRIT_SECTION();
+		omen_page_init_marker(BufferGetPage(buf), blk, &copy->id,
+							  copy->header_block,
+							  OmenPageGetColdPage(header_page)->rows_crc,
+							  image);
+		MarkBufferDirty(buf);
+		if (RelationNeedsWAL(rel))
+			omen_log_repair(buf);
+		END_CRIT_SECTION();
+	}
+	UnlockReleaseBuffer(header_buf);
+	UnlockReleaseBuffer(buf);
+	return done;
+}
+
+/* See reclaim.h */
+void
+omen_keep_witness(Relation rel, BlockNumber first, OmenColdReader *reader)
+{
+	OmenGroupCopy copy;
+	PGAlignedBlock image;
+	bool		found = false;
+
+	omen_group_copy_init(&copy);
+	omen_group_copy_load(&copy, rel, first, NULL);
+	for (int pass = 0; pass < 2 && copy.sealed && !found; pass++)
+	{
+		for (int off = 0; off < omen_row_group_blocks && !found; off++)
+		{
+			if (OmenBitmapIsSet(copy.cold, off) &&
+				first + off != copy.header_block &&
+				omen_is_witness(off) == (pass == 0))
+				found = is_marker(rel, first + off);
+		}
+	}
+	for (int off = omen_row_group_blocks - 1;
+		 off >= 0 && copy.sealed && !found; off--)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!OmenBitmapIsSet(copy.cold, off) ||
+			first + off == copy.header_block)
+			continue;
+		omen_cold_reader_page(reader, &copy, first + off, (Page) image.data);
+		found = write_marker(rel, &copy, first + off, (Page) image.data);
+	}
+	omen_group_copy_release(&copy);
+}

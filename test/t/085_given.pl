@@ -1,0 +1,268 @@
+# omendb.reclaim_space = full: marker pages whose blocks were given back to the
+# file system.  Every way to rows leads there; VACUUM, insertion, thaw, sealing
+# anew, truncation and the copy of a table, kills before, in and after a punch.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use OmenTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $rows = 12000;
+my $group = 128;
+my $node = omen_node(
+	'main',
+	'autovacuum' => 'off',
+	'omendb.row_group_blocks' => $group,
+	'omendb.reclaim_space' => 'full',
+	'wal_consistency_checking' => "'all'",
+	'shared_buffers' => "'800kB'");
+$node->safe_psql(
+	'postgres', qq{
+CREATE EXTENSION pg_visibility;
+CREATE EXTENSION pg_freespacemap;
+CREATE TABLE t (a int PRIMARY KEY, b int, pad text, c int) USING omendb;
+CREATE INDEX t_b ON t (b);
+SET client_min_messages = error;
+CREATE UNIQUE INDEX t_c ON t USING alex (c);
+CREATE TABLE child (a int REFERENCES t);
+INSERT INTO t SELECT g, g % 100, repeat('x', 200), g FROM generate_series(1, $rows) g;
+CREATE TABLE h AS SELECT ctid AS tid, a, b, pad, c FROM t;
+CREATE INDEX ON h (tid);
+});
+
+sub value
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+# Where t is; to be asked again when it was copied
+my $file = relation_file($node, 't');
+
+sub is_zero { return read_block($file, $_[0]) eq "\0" x 8192 }
+
+# Blocks of t that read as zeros
+sub zeros
+{
+	$file = relation_file($node, 't');
+	return grep { is_zero($_) } 0 .. (-s $file) / 8192 - 1;
+}
+
+# Seal everything and give back what can be
+sub punch
+{
+	value('VACUUM (INDEX_CLEANUP on) t');
+	seal_all($node, 't');
+	value('CHECKPOINT');
+	value('VACUUM t');
+	return;
+}
+
+sub same
+{
+	my ($what) = @_;
+	foreach my $set ('SET enable_indexscan = off; SET enable_bitmapscan = off',
+		'SET enable_seqscan = off; SET enable_bitmapscan = off',
+		'SET enable_seqscan = off; SET enable_indexscan = off')
+	{
+		is( value(
+				"$set; SELECT count(*), (SELECT count(*) FROM (SELECT ctid, * FROM t WHERE a > 0 EXCEPT SELECT * FROM h) x),
+				(SELECT count(*) FROM (SELECT * FROM h EXCEPT SELECT ctid, * FROM t WHERE a > 0) x) FROM t WHERE a > 0"),
+			value('SELECT count(*) FROM h') . '|0|0',
+			"$what: the rows are those of the heap twin ($set)");
+	}
+	return;
+}
+
+# Free space in the map for cold blocks, that insertion would believe
+sub offered
+{
+	return value("SELECT count(*) FROM pg_freespace('t') WHERE avail > 0 AND blkno IN (" .
+		join(',', zeros(), -1) . ')');
+}
+
+my $holes = 1;
+{
+	my $probe = $node->data_dir . '/probe';
+	open(my $fh, '>:raw', $probe) or die;
+	print $fh 'x' x 1048576;
+	close $fh;
+	$holes = system("fallocate -p -o 0 -l 524288 '$probe' 2>/dev/null") == 0;
+	unlink $probe;
+}
+plan(skip_all => 'the file system has no holes') unless $holes;
+
+# -- not before a checkpoint has seen the markers
+seal_all($node, 't');
+value('VACUUM t');
+is(scalar(zeros()), 0, 'nothing is given back before a checkpoint');
+my $half = value(q{SELECT marker_bytes FROM omendb.table_size('t')});
+value('CHECKPOINT');
+value('VACUUM t');
+my $nblocks = value(q{SELECT pg_relation_size('t') / 8192});
+my $given = zeros();
+cmp_ok($given, '>', $nblocks * 0.9, "most of the $nblocks blocks are given back ($given)");
+cmp_ok(value(q{SELECT marker_bytes FROM omendb.table_size('t')}), '<', $half / 4, 'omendb.table_size() shows it');
+ok(!is_zero($nblocks - 1), 'not the last block');
+is(scalar(grep { is_zero($_) } split /\n/, value(q{SELECT first_block FROM omendb.row_groups('t') OFFSET 1})), 0, 'nor header pages');
+is(offered(), 0, 'the free space map offers none of them');
+$node->restart;
+same('after a restart');
+
+# -- every path that comes by TID, each to a block that nobody has read yet
+my $at = $group + 5;
+foreach my $path (tid_paths($rows, $at, 0))
+{
+	my $name = $path->[0];
+	next if $name =~ /CLUSTER|UPDATE by sequential scan/;
+	do { $at++ } until is_zero($at);
+	my $a = value("SELECT a FROM h WHERE tid = '($at,3)'");
+	$node->restart('immediate') if $at % 8 == 0;
+	my ($same) = grep { $_->[0] eq $name } tid_paths($rows, $at, $a);
+	my ($rc, $out, $err) = $node->psql('postgres', $same->[1]);
+	$out = (split /\n/, $out)[-1] // '';
+	my $want = $same->[2];
+	if ($want eq 'duplicate')
+	{
+		like($err, qr/duplicate key value/, "$name: the key is refused");
+	}
+	elsif (ref $want)
+	{
+		like($out, $want, "$name: all rows");
+	}
+	else
+	{
+		is("$rc $out", "0 $want", "$name: all rows") or diag($err);
+	}
+}
+same('after all paths');
+
+# -- VACUUM: whatever it visits, it finds no pages of zeros
+punch();
+cmp_ok(scalar(zeros()), '>', $nblocks * 0.8, 'given back again');
+my $k = value(q{SELECT a FROM h WHERE tid = '(} . ($group + 40) . q{,2)'});
+my $k2 = value(q{SELECT a FROM h WHERE tid = '(} . ($group + 55) . q{,2)'});
+value("UPDATE t SET b = b WHERE a IN ($k, $k2)");
+ok(is_zero($group + 47), 'between two thawed pages there are given blocks');
+value('VACUUM t');
+ok(!is_zero($group + 47), 'VACUUM has put pages there that stand for the markers');
+ok(is_zero($group + 100), 'and left longer runs alone');
+is(offered(), 0, 'it offers none of them to insertions');
+value('CREATE OR REPLACE PROCEDURE twin() LANGUAGE sql AS $$ TRUNCATE h; INSERT INTO h SELECT ctid, a, b, pad, c FROM t $$; CALL twin()');
+punch();
+
+# VACUUM has inspected the row group; then two writers make short runs of it
+my ($n1, $n2) = (60, 75);
+$k = value("SELECT a FROM h WHERE tid = '(" . ($group + $n1) . ",2)'");
+$k2 = value("SELECT a FROM h WHERE tid = '(" . ($group + $n2) . ",2)'");
+value(q{SELECT omendb.stop_event_set('vacuum-inspected', 'wait')});
+my $vacuum = $node->background_psql('postgres', on_error_stop => 0);
+$vacuum->query_until(qr/start/, "\\echo start\nVACUUM t;\n");
+ok($node->poll_query_until('postgres', q{SELECT omendb.stop_event_waiting('vacuum-inspected') = 1}), 'VACUUM has looked at all headers');
+value("UPDATE t SET b = b + 1 WHERE a = $k");
+value("UPDATE t SET b = b + 1 WHERE a = $k2");
+value(q{SELECT omendb.stop_event_clear('vacuum-inspected')});
+$vacuum->quit;
+ok(!is_zero($group + 67) || offered() == 0, 'writers have put pages between theirs');
+is(offered(), 0, 'VACUUM offers no given block to insertions');
+value('CALL twin()');
+
+# -- insertion: the free space map is wrong
+punch();
+my ($target) = grep { is_zero($_) } $group + 20 .. $group + 60;
+value("SELECT omendb.test_free_space('t', $target, 8000)");
+value(q{INSERT INTO t SELECT g, 1, 'new', g FROM generate_series(20001, 20010) g});
+is(value("SELECT count(*) FROM t WHERE a > 20000 AND ctid >= '($target,0)' AND ctid < '(" . ($target + 1) . ",0)'"), 0, 'insertion does not land on a given block');
+is(value(qq{SELECT avail FROM pg_freespace('t', $target) AS avail}), 0, 'and has corrected the free space map');
+same('after insertions') if value('CALL twin(); SELECT 1');
+
+# in the midst of a transaction heapam asks the map, and we cannot
+my ($rc, $out, $err) = $node->psql('postgres', qq{
+BEGIN;
+INSERT INTO t VALUES (30000, 1, 'x', 30000);
+SELECT omendb.test_free_space('t', $target, 8000);
+INSERT INTO t SELECT g, 1, repeat('y', 1000), g FROM generate_series(30001, 30100) g;
+COMMIT}, on_error_stop => 0);
+like($err, qr/could not insert into block $target of relation "t"/, 'a row that lands on a given block fails');
+like($err, qr/might succeed if retried/, 'with a hint');
+is(value("SELECT count(*) FROM t WHERE a > 29999"), 0, 'nothing of it is there');
+same('after an insertion that failed');
+value('REINDEX TABLE t');
+same('and after REINDEX');
+
+# -- a table's end: a given block must not become the last one
+value(q{DELETE FROM t WHERE a > 11000 OR a > 20000});
+value('CALL twin()');
+value('VACUUM t');
+my $last = value(q{SELECT pg_relation_size('t') / 8192 - 1});
+ok(!is_zero($last) || value("SELECT omendb.row_groups('t') IS NULL") eq 't', 'the last block is none that was given back');
+same('after truncation');
+
+# -- copies
+punch();
+my $dir = $node->basedir . '/space';
+mkdir $dir;
+value("CREATE TABLESPACE other LOCATION '$dir'");
+value('ALTER TABLE t SET TABLESPACE other');
+same('in another tablespace');
+value('ALTER TABLE t SET TABLESPACE pg_default');
+punch();
+cmp_ok(scalar(zeros()), '>', $nblocks * 0.6, 'a copy is given back, too');
+value('VACUUM (DISABLE_PAGE_SKIPPING) t');
+same('after VACUUM (DISABLE_PAGE_SKIPPING)');
+punch();
+value(q{SELECT pg_truncate_visibility_map('t')});
+value('VACUUM t');
+is(offered(), 0, 'without visibility map VACUUM offers no given block');
+same('without visibility map');
+value('CLUSTER t USING t_b; SELECT 1');
+value('CALL twin()');
+value('VACUUM FREEZE t');
+
+# -- kills before, in and after a punch
+foreach my $event ('punch-declared', 'punch-before', 'punch-run', 'punch-after')
+{
+	value(q{SELECT omendb.unseal('t')});
+	seal_all($node, 't');
+	value('CHECKPOINT');
+	value("SELECT omendb.stop_event_set('$event', 'kill', 0)");
+	$node->psql('postgres', 'VACUUM t');
+	$node->stop('immediate', fail_ok => 1);
+	$node->_update_pid(0);
+	$node->start;
+	same("killed at $event");
+	value('VACUUM t');
+	same("killed at $event, and vacuumed");
+	punch();
+	cmp_ok(scalar(zeros()), '>', $nblocks * 0.6, "killed at $event: given back in the end");
+}
+
+# -- a lost header page is noticed, whatever was given back
+$node->safe_psql('postgres', 'CHECKPOINT');
+$file = relation_file($node, 't');
+my $header = value(q{SELECT first_block FROM omendb.row_groups('t') WHERE state = 'sealed' OFFSET 1 LIMIT 1});
+$node->stop;
+my $good = read_block($file, $header);
+write_block($file, $header, "\0" x 8192);
+$node->start;
+($rc, $out, $err) = $node->psql('postgres', 'SET enable_indexscan = off; SELECT count(pad) FROM t');
+like($err, qr/has lost its header page/, 'a lost header page is noticed');
+($rc, $out, $err) = $node->psql('postgres', "SELECT omendb.repair_row_group('t', $header)");
+like($err, qr/trust_file/, 'it is not repaired without consent');
+value("SELECT omendb.repair_row_group('t', $header, true)");
+same('repaired');
+
+# -- unseal
+value(q{SELECT omendb.unseal('t')});
+is(value(q{SELECT coalesce(sum(cold_pages), 0) FROM omendb.row_groups('t')}), 0, 'unsealed');
+same('unsealed');
+is(value(q{SELECT omendb.alex_check('t_c', true) IS NOT NULL}), 't', 'the alex index is whole');
+crash_free($node, 'all of it');
+$node->stop;
+
+done_testing();
