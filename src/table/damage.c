@@ -27,6 +27,14 @@
 
 #include "miscadmin.h"
 #include "table/reclaim.h"
+#include "utils/builtins.h"
+
+/* See damage.h */
+const char *
+omen_quoted_name(Relation rel)
+{
+	return quote_literal_cstr(quote_identifier(RelationGetRelationName(rel)));
+}
 
 /* See damage.h */
 void

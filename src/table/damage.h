@@ -110,8 +110,14 @@ extern OmenBlockVerdict omen_ask_header(Relation rel, BlockNumber blk,
 
 /* For messages: what to do about it; blk is any block of the row group */
 #define omen_repair_hint(rel, blk) \
-	errhint("Call omendb.repair_row_group('%s', %u), or put the page back from a backup.", \
-			RelationGetRelationName(rel), OmenGroupFirstBlock(blk))
+	errhint("Call omendb.repair_row_group(%s, %u), or put the page back from a backup.", \
+			omen_quoted_name(rel), OmenGroupFirstBlock(blk))
+
+/*
+ * The relation's name as SQL takes it for a regclass.  Asks no catalog, since
+ * that may be what is damaged, so without a schema.
+ */
+extern const char *omen_quoted_name(Relation rel);
 
 /* ------------------------------------------------------------------------
  * Places of lost pages (lost.c)

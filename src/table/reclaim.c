@@ -544,7 +544,7 @@ omen_allocate_block(Relation rel, BlockNumber blk)
 				(errcode_for_file_access(),
 				 errmsg("could not allocate space for block %u of file \"%s\": %m",
 						blk, path),
-				 errdetail("The block is sealed; to change its rows, it needs the space that sealing has given back."),
+				 errdetail("The block is sealed; to change it, it needs the space that sealing has given back."),
 				 errhint("Check free disk space.")));
 	CloseTransientFile(fd);
 	pfree(path);

@@ -29,12 +29,14 @@
  */
 #include "table/repair.h"
 
+#include "access/visibilitymap.h"
 #include "access/xloginsert.h"
 #include "datatype/timestamp.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/freespace.h"
 #include "table/damage.h"
+#include "table/reclaim.h"
 #include "utils/memutils.h"
 
 /* What the page of a block is, by the look of it */
@@ -63,6 +65,8 @@ typedef struct BlockLook
 								 * user says so */
 	bool		rebuild;		/* its marker is to be written */
 	bool		unproven;		/* no CRC stands for what the file says */
+	bool		rows_left;		/* LOOK_EMPTY, but there are such rows */
+	XLogRecPtr	lsn;
 	bool		in_file;		/* the file that was chosen has rows of it */
 	uint32		file_crc;		/* CRC of these */
 } BlockLook;
@@ -143,9 +147,14 @@ look_at_page(Repair *rep, int off, Page page)
 				  phdr->pd_upper > phdr->pd_special ||
 				  phdr->pd_special != BLCKSZ))
 			look->look = LOOK_UNREADABLE;
-		else if (omen_page_is_doubtful(page, 0) ||
-				 omen_page_is_unsettled(page))
+		else if (omen_page_is_doubtful(page, 0))
 			look->look = LOOK_EMPTY;
+		else if (omen_page_is_unsettled(page))
+		{
+			look->look = LOOK_EMPTY;
+			look->rows_left = true;
+			look->lsn = PageGetLSN(page);
+		}
 		else
 		{
 			look->look = LOOK_ROWS;
@@ -209,6 +218,36 @@ look_at_pages(void *arg)
 
 		look_at_page(rep, rep->at, (Page) copy.data);
 	}
+}
+
+/*
+ * A page that is cold according to its header page, but has rows of failed
+ * transactions, was lost before they came; unless the header page is an old one, and
+ * the page was thawed and emptied since: what the file has of it are then rows
+ * that have been deleted.  Whoever thaws a page changes the header page in the
+ * same record, so such a page is younger.  But so is one that was lost.  What
+ * tells them apart is the visibility map: heapam clears the bits of a page that
+ * says that it is all-visible, as cold and thawed pages do and pages of zeroes do
+ * not.
+ */
+static void
+check_emptied(Repair *rep, int off)
+{
+	BlockLook  *look = &rep->blocks[off];
+	Buffer		vmbuffer = InvalidBuffer;
+	bool		frozen;
+
+	if (!look->rows_left ||
+		look->lsn <= PageGetLSN((Page) rep->header_page.data))
+		return;
+	frozen = VM_ALL_FROZEN(rep->rel, rep->first + off, &vmbuffer);
+	if (BufferIsValid(vmbuffer))
+		ReleaseBuffer(vmbuffer);
+	if (!frozen)
+		refuse(rep,
+			   psprintf("Block %u, which is cold according to the header page in block %u, was changed after that page: the header page may be an old one.",
+						rep->first + off, rep->first + rep->header_off),
+			   FROM_BACKUP);
 }
 
 /*
@@ -276,7 +315,11 @@ find_losses(Repair *rep)
 			continue;
 		}
 		if (rep->have_header)
+		{
 			look->cold = OmenBitmapIsSet(rep->header.cold, off);
+			if (look->cold)
+				check_emptied(rep, off);
+		}
 		else
 		{
 			/* only one that was logged stays when it is not in a buffer */
@@ -538,6 +581,8 @@ write_cold_page(Repair *rep, int off, Page new_page)
 	BlockNumber blk = rep->first + off;
 	Buffer		buf;
 
+	/* no sealer punches it again: see at the head of this file */
+	omen_allocate_half(rep->rel, blk);
 	/* does not read it, since it may be unreadable */
 	buf = ReadBufferExtended(rep->rel, MAIN_FORKNUM, blk, RBM_ZERO_AND_LOCK,
 							 NULL);
@@ -663,6 +708,7 @@ free_kept_places(Repair *rep)
 		buf = ReadBuffer(rep->rel, blk);
 		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
 		page = BufferGetPage(buf);
+		omen_allocate_half(rep->rel, blk);
 		START_CRIT_SECTION();
 		PageInit(page, BLCKSZ, 0);
 		PageSetAllVisible(page);
