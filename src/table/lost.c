@@ -118,7 +118,7 @@ keep_place(Relation rel, Buffer buf)
 
 	if (!wants_keeper(page))
 		return;
-	omen_allocate_half(rel, BufferGetBlockNumber(buf));
+	omen_allocate_block(rel, BufferGetBlockNumber(buf));
 	START_CRIT_SECTION();
 	omen_page_init_lost(page, OmenGroupOffset(BufferGetBlockNumber(buf)));
 	MarkBufferDirty(buf);
@@ -347,7 +347,7 @@ inspect_cold(OmenInspection *insp, BlockNumber blk)
 		/* if it was thawed just now, heapam may have cleared the bits */
 		if (omen_page_is_cold(page))
 		{
-			omen_allocate_half(rel, blk);
+			omen_allocate_block(rel, blk);
 			/* may be logged as a whole: not with an older LSN than it has */
 			MarkBufferDirty(buf);
 			visibilitymap_set(rel, blk, buf, InvalidXLogRecPtr,

@@ -582,7 +582,7 @@ write_cold_page(Repair *rep, int off, Page new_page)
 	Buffer		buf;
 
 	/* no sealer punches it again: see at the head of this file */
-	omen_allocate_half(rep->rel, blk);
+	omen_allocate_block(rep->rel, blk);
 	/* does not read it, since it may be unreadable */
 	buf = ReadBufferExtended(rep->rel, MAIN_FORKNUM, blk, RBM_ZERO_AND_LOCK,
 							 NULL);
@@ -708,7 +708,7 @@ free_kept_places(Repair *rep)
 		buf = ReadBuffer(rep->rel, blk);
 		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
 		page = BufferGetPage(buf);
-		omen_allocate_half(rep->rel, blk);
+		omen_allocate_block(rep->rel, blk);
 		START_CRIT_SECTION();
 		PageInit(page, BLCKSZ, 0);
 		PageSetAllVisible(page);
