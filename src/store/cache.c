@@ -691,7 +691,7 @@ omen_cache_allowance(bool begin, Size *bytes, int *chunks)
 
 	if (begin)
 		evictions = now;
-	share = now == evictions ? 2 : 16;
+	share = now == evictions ? 4 : 16;
 	*bytes = Max(omen_cache_area_size() / share, 256 * 1024);
 	*chunks = Min(Max(omen_cache_nentries / share, 64), LOCAL_PINS / 2);
 }
