@@ -40,6 +40,7 @@
  * TID store		17	inside heap_vacuum_rel() and ambulkdelete's callback
  * wait events		17	extensions may name theirs: omen_wait_event_new() (here)
  * BufferUsage		17	reads of shared and local blocks are timed apart (here)
+ * minimal tuples	18	with room before them for callers (here)
  * bitmap scans		18	the access method walks the bitmap, block by block:
  *						compat_tableam.c
  * TID range scans	18	the range is in a union (here)
@@ -356,6 +357,18 @@ extern void omen_install_executor_run(OmenExecutorRunFunction function);
 #else
 #define omen_set_is_current_xact_tuple(ops, function) ((void) (function))
 #define omen_buffer_slot_is_current_xact_tuple(slot) ((void) (slot), false)
+#endif
+
+/*
+ * 18 lets callers have room before a minimal tuple: OMEN_EXTRA_PARAM at the end of
+ * the parameters, OMEN_EXTRA of the arguments.
+ */
+#if PG_VERSION_NUM >= 180000
+#define OMEN_EXTRA_PARAM	, Size extra
+#define OMEN_EXTRA			, extra
+#else
+#define OMEN_EXTRA_PARAM
+#define OMEN_EXTRA
 #endif
 
 #endif							/* OMENDB_COMPAT_H */

@@ -320,19 +320,19 @@ tts_omen_copy_heap_tuple(TupleTableSlot *slot)
 }
 
 static MinimalTuple
-tts_omen_copy_minimal_tuple(TupleTableSlot *slot)
+tts_omen_copy_minimal_tuple(TupleTableSlot *slot OMEN_EXTRA_PARAM)
 {
 	OmenSlot   *oslot = (OmenSlot *) slot;
 
 	if (oslot->has_row && oslot->base.base.tuple == NULL)
 	{
 		HeapTuple	tuple = form_tuple(oslot);
-		MinimalTuple copy = minimal_tuple_from_heap_tuple(tuple);
+		MinimalTuple copy = minimal_tuple_from_heap_tuple(tuple OMEN_EXTRA);
 
 		heap_freetuple(tuple);
 		return copy;
 	}
-	return TTSOpsBufferHeapTuple.copy_minimal_tuple(slot);
+	return TTSOpsBufferHeapTuple.copy_minimal_tuple(slot OMEN_EXTRA);
 }
 
 static bool
