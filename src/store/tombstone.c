@@ -157,7 +157,7 @@ read_checkpoint(Checkpoint *checkpoint, bool starting)
 XLogRecPtr
 omen_checkpoint_redo(void)
 {
-	Checkpoint	checkpoint;
+	Checkpoint	checkpoint = {0};
 
 	return read_checkpoint(&checkpoint, false) ? checkpoint.redo :
 		InvalidXLogRecPtr;

@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "utils/memutils.h"
 
 /*
@@ -51,6 +52,7 @@ typedef struct OpenSegment
 	OmenSegmentReader *columns;
 	struct OpenSegment *chain;	/* in the table */
 	OmenColdReader *reader;		/* whose it is, if not shared */
+	Oid			relid;			/* for statistics */
 	OmenOwner	owner;			/* for messages */
 	dlist_node	node;
 	MemoryContext mcxt;			/* this struct is in it, too */
@@ -330,14 +332,45 @@ omen_cold_unpin(OmenColdPin *pin)
 		close_segment(seg);
 }
 
+/*
+ * A chunk was fetched, and before it the usage of the cache was as told: count in
+ * the relation's statistics what pgBufferUsage has counted.  A shared segment may
+ * outlive the reader that opened it, and what that one had of the relation.
+ */
+static void
+count_blocks(OpenSegment *seg, const OmenCacheUsage *before)
+{
+	uint64		read = OMEN_LOAD_BLOCKS(omen_cache_usage.load_bytes -
+										before->load_bytes);
+	Relation	rel = seg->shared ? RelationIdGetRelation(seg->relid) :
+		seg->reader->rel;
+
+	if (!RelationIsValid(rel))
+		return;
+	if (omen_cache_usage.loads > before->loads)
+	{
+		while (read-- > 0)
+			pgstat_count_buffer_read(rel);
+	}
+	else
+	{
+		pgstat_count_buffer_read(rel);
+		pgstat_count_buffer_hit(rel);
+	}
+	if (seg->shared)
+		RelationClose(rel);
+}
+
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
 static const char *
 fetch_chunk(void *arg, int attno, Size *len)
 {
 	OpenSegment *seg = (OpenSegment *) arg;
 	ResourceOwner owner = CurrentResourceOwner;
+	OmenCacheUsage before = omen_cache_usage;
 	MemoryContext old;
 	OmenChunk  *chunk;
+	const char *data;
 	bool		found;
 
 	/* before, since beyond the limit of pins chunks are copied */
@@ -392,7 +425,9 @@ fetch_chunk(void *arg, int attno, Size *len)
 	MemoryContextSwitchTo(old);
 	count_memory(seg);
 	*len = chunk->len;
-	return chunk->data;
+	data = chunk->data;
+	count_blocks(seg, &before);
+	return data;
 }
 
 /* Does a segment hold a block that is cold in the copy? */
@@ -422,6 +457,7 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 	seg->id = copy->id;
 	seg->owner = omen_group_owner(reader->rel, blk);
 	seg->segment = segno;
+	seg->relid = RelationGetRelid(reader->rel);
 	seg->for_scan = reader->for_scan;
 	seg->used = true;
 	dlist_init(&seg->pins);

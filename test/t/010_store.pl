@@ -175,7 +175,7 @@ for my $i (1 .. 20)
 }
 ok( $node->poll_query_until(
 		'postgres',
-		"SELECT count(*) = 20 FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query ~ 'test_file_read'"
+		"SELECT count(*) = 20 FROM pg_stat_activity WHERE wait_event IN ('OmendbChunkLoad', 'DataFileRead') AND query ~ 'test_file_read'"
 	),
 	'20 sessions wait');
 
