@@ -127,6 +127,11 @@ SELECT vk('SELECT k, sum(big), avg(big), sum(n), avg(n), sum(n * 2) FROM vk GROU
 SELECT vk('SELECT t, sum(big * 1000000000), sum(big * big), sum(n + 0.5) FROM vk GROUP BY t');
 SELECT sum(big), avg(n) FROM vk;
 
+-- keys that are all constant: no row without input
+SELECT k, count(*) FROM vk WHERE k = -1 GROUP BY k;
+SELECT 'x' AS c, count(*), sum(id) FROM vk WHERE id < -100000 GROUP BY c;
+SELECT k, count(*) FROM vk WHERE k = 1 GROUP BY k HAVING count(*) < 0;
+
 DROP TABLE vk;
 DROP PROCEDURE vk_keys;
 DROP FUNCTION vk, vk_run;

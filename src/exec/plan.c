@@ -401,6 +401,7 @@ find_topn(PlannerInfo *root, RelOptInfo *rel)
 	Var		   *var;
 	bool		is_float;
 	bool		descending;
+	ListCell   *lc;
 
 	/* limit_tuples may be a guess, and is not set below a grouping and such */
 	if (root->limit_tuples < 1 || root->limit_tuples > OMEN_TOPN_MAX ||
@@ -410,6 +411,16 @@ find_topn(PlannerInfo *root, RelOptInfo *rel)
 		bms_membership(root->all_baserels) != BMS_SINGLETON ||
 		rel->reloptkind != RELOPT_BASEREL)
 		return NIL;
+
+	/* those are evaluated for all rows */
+	foreach(lc, parse->sortClause)
+	{
+		clause = lfirst_node(SortGroupClause, lc);
+		if (contain_volatile_functions((Node *)
+									   get_sortgroupclause_expr(clause,
+																root->processed_tlist)))
+			return NIL;
+	}
 
 	clause = linitial_node(SortGroupClause, parse->sortClause);
 	var = (Var *) get_sortgroupclause_expr(clause, root->processed_tlist);
@@ -621,6 +632,13 @@ analyze_agg(PlannerInfo *root, RelOptInfo *output_rel,
 	ListCell   *lc;
 
 	memset(plan, 0, sizeof(*plan));
+
+	/*
+	 * From 16 on keys that are constant are left out.  If none is left, there
+	 * is still no row without input, other than without GROUP BY.
+	 */
+	if (root->parse->groupClause != NIL && omen_group_clause(root) == NIL)
+		return false;
 	foreach(lc, omen_group_clause(root))
 	{
 		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);

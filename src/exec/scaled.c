@@ -38,6 +38,7 @@ typedef struct OmenScaledColumn
 
 	/* the dictionary's entries, one of them after the other as rows need them */
 	uint64		segment_number;
+	uint64		scan_number;	/* each scan numbers its segments anew */
 	int			entries_scale;	/* of all that have been seen; -1 = none */
 	int64	   *entries;		/* by code, or SCALED_UNKNOWN */
 	int			max_entries;
@@ -205,7 +206,8 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 	n = omen_segment_dictionary(batch->segment, attno);
 	if (n == 0)
 		return false;
-	if (column->segment_number != batch->segment_number)
+	if (column->segment_number != batch->segment_number ||
+		column->scan_number != program->scan_number)
 	{
 		if (n > column->max_entries)
 		{
@@ -219,6 +221,7 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 			column->entries[i] = SCALED_UNKNOWN;
 		column->entries_scale = -1;
 		column->segment_number = batch->segment_number;
+		column->scan_number = program->scan_number;
 	}
 
 	omen_segment_codes(batch->segment, attno, batch->vector, &codes);

@@ -289,11 +289,16 @@ find_groups(VectorAggState *state, const uint16 **sel, int nsel,
 	/* rows of one group go to one file by what their values are */
 	if (any_interned)
 	{
+		MemoryContext old;
+
 		for (int c = 0; c < state->nkeys; c++)
 			keys[c] = omen_expr_eval(state->keys[c], state->program,
 									 &state->batch, *sel, nsel);
+		/* which the next look-up resets */
+		old = MemoryContextSwitchTo(groups->scratch);
 		omen_keys_hash(state->key_types, state->nkeys, keys, *sel, nsel,
 					   groups->hashes);
+		MemoryContextSwitchTo(old);
 	}
 	if (state->spill == NULL)
 		state->spill = omen_spill_create(state->program->tupdesc,
