@@ -213,6 +213,14 @@ SELECT same('SELECT ctid, id FROM @t WHERE a = 33 AND id < 1000 ORDER BY id');
 SELECT same('SELECT ctid, id FROM @t WHERE id + a = 66 AND upper(b) = ''ROW 33!'' ORDER BY id');
 SELECT same('SELECT ctid, id FROM @t WHERE b = ''row 33!''');
 SELECT same('SELECT ctid, id FROM @t ORDER BY c <-> point(777.2, 777.2) LIMIT 20');
+-- rows put aside by such a scan lose their headers: another plan is found if they are asked for
+BEGIN;
+SET LOCAL enable_seqscan = on;
+EXPLAIN (COSTS OFF) SELECT id FROM o ORDER BY c <-> point(777.2, 777.2) LIMIT 20;
+EXPLAIN (COSTS OFF) SELECT xmin, id FROM o ORDER BY c <-> point(777.2, 777.2) LIMIT 20;
+COMMIT;
+SELECT count(*), count(*) FILTER (WHERE k.xmin <> o.xmin OR k.xmax <> o.xmax OR k.cmin::text <> o.cmin::text OR k.cmax::text <> o.cmax::text) AS wrong
+	FROM (SELECT xmin, xmax, cmin, cmax, id FROM o ORDER BY c <-> point(777.2, 777.2) LIMIT 20) k JOIN o USING (id);
 SELECT same('SELECT ctid, id FROM @t WHERE id BETWEEN 2000 AND 2100 ORDER BY id');
 SELECT same('SELECT ctid, id FROM @t WHERE d = 42 AND b > ''row 59'' ORDER BY d, b');
 SET enable_indexscan = off;

@@ -452,9 +452,13 @@ count_time(const instr_time *start)
 	INSTR_TIME_ADD(pgBufferUsage.omen_blk_read_time, now);
 }
 
-/* Wait until the load of an entry that we have pinned has ended. */
+/*
+ * Wait until the load of an entry that we have pinned has ended; slot is the note
+ * of the pin, which is given back on errors: its owner may be the top
+ * transaction's, which goes on if a subtransaction fails.
+ */
 static void
-wait_for_load(OmenCacheEntry *e)
+wait_for_load(OmenCacheEntry *e, int32 slot)
 {
 	OmenStoreWait wait;
 	instr_time	start;
@@ -462,13 +466,24 @@ wait_for_load(OmenCacheEntry *e)
 	if (track_io_timing)
 		INSTR_TIME_SET_CURRENT(start);
 	omen_store_wait_init(&wait);
-	ConditionVariablePrepareToSleep(&e->cv);
-	while (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_LOADING)
+	PG_TRY();
 	{
-		if (ConditionVariableTimedSleep(&e->cv, OMEN_WAIT_SLICE,
-										omen_wait_event[OMEN_WAIT_CHUNK_LOAD]))
-			omen_store_wait_check(&wait);
+		ConditionVariablePrepareToSleep(&e->cv);
+		while (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_LOADING)
+		{
+			if (ConditionVariableTimedSleep(&e->cv, OMEN_WAIT_SLICE,
+											omen_wait_event[OMEN_WAIT_CHUNK_LOAD]))
+				omen_store_wait_check(&wait);
+		}
 	}
+	PG_CATCH();
+	{
+		ConditionVariableCancelSleep();
+		if (--local_pins[slot].count == 0)
+			local_drop(slot);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	ConditionVariableCancelSleep();
 	pg_read_barrier();
 	if (track_io_timing)
@@ -605,7 +620,7 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 		if (pg_atomic_read_u32(&e->state) == OMEN_ENTRY_LOADING)
 		{
 			missed = true;
-			wait_for_load(e);
+			wait_for_load(e, slot);
 		}
 		else
 			pg_read_barrier();

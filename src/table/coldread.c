@@ -233,6 +233,19 @@ omen_cold_reader_create(Relation rel, bool for_scan, MemoryContext mcxt)
 	return reader;
 }
 
+/* Is more open than there may be? */
+static bool
+over_budget(void)
+{
+	Size		max_pinned;
+	int			max_chunks;
+
+	omen_cache_allowance(nopen_segments <= 1, &max_pinned, &max_chunks);
+	return nopen_segments > MAX_OPEN_SEGMENTS || nopen_chunks > max_chunks ||
+		open_memory > Max((Size) work_mem * 1024, MIN_OPEN_MEMORY) ||
+		open_pinned > max_pinned;
+}
+
 /*
  * Close segments, until the budget is kept or nothing more can be done.  A
  * single segment may exceed it.
@@ -240,16 +253,9 @@ omen_cold_reader_create(Relation rel, bool for_scan, MemoryContext mcxt)
 static void
 make_room(OpenSegment *needed)
 {
-	Size		max_memory = Max((Size) work_mem * 1024, MIN_OPEN_MEMORY);
-	Size		max_pinned;
-	int			max_chunks;
 	int			looks = 2 * nopen_segments;
 
-	omen_cache_allowance(nopen_segments <= 1, &max_pinned, &max_chunks);
-	while ((nopen_segments > MAX_OPEN_SEGMENTS ||
-			nopen_chunks > max_chunks ||
-			open_memory > max_memory || open_pinned > max_pinned) &&
-		   looks-- > 0)
+	while (over_budget() && looks-- > 0)
 	{
 		OpenSegment *seg = dlist_tail_element(OpenSegment, node,
 											  &open_segments);
@@ -301,17 +307,41 @@ omen_cold_reader_release(OmenColdReader *reader)
 	reader->held = NULL;
 }
 
-/* See table.h */
-void
-omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin)
+/* The segment that the reader was asked for last */
+static inline OpenSegment *
+current_segment(OmenColdReader *reader)
 {
 	OpenSegment *seg = reader->for_scan ? reader->open : recent_shared;
 
-	Assert(seg != NULL && pin->open == NULL);
+	Assert(seg != NULL);
+	return seg;
+}
+
+/* See table.h */
+OmenSegmentReader *
+omen_cold_reader_current(OmenColdReader *reader)
+{
+	return current_segment(reader)->columns;
+}
+
+/* See table.h */
+bool
+omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin)
+{
+	OpenSegment *seg = current_segment(reader);
+
+	Assert(pin->open == NULL);
+	if (seg->shared && seg->held == 0 && unlikely(over_budget()))
+	{
+		make_room(seg);
+		if (nopen_segments > 1 && over_budget())
+			return false;
+	}
 	seg->held++;
 	dlist_push_head(&seg->pins, &pin->node);
 	pin->open = seg;
 	pin->columns = seg->columns;
+	return true;
 }
 
 /* See table.h */

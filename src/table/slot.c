@@ -38,13 +38,18 @@ typedef struct OmenSlot
 /*
  * After an error, slots vanish with their memory, and nobody clears them.
  * Callbacks cannot be taken back, so they are not in the slot, which can be freed
- * by itself.
+ * by itself; the next slot in the same memory context takes the guard over, since
+ * there are statements that make a slot for each row.
  */
 typedef struct SlotGuard
 {
 	MemoryContextCallback callback;
+	MemoryContext mcxt;
 	OmenSlot   *slot;			/* NULL: has been released */
+	dlist_node	node;			/* in spare_guards while slot is NULL */
 } SlotGuard;
+
+static dlist_head spare_guards = DLIST_STATIC_INIT(spare_guards);
 
 TupleTableSlotOps omen_slot_ops;
 
@@ -55,6 +60,35 @@ slot_vanishes(void *arg)
 
 	if (guard->slot != NULL)
 		omen_cold_unpin(&guard->slot->pin);
+	else
+		dlist_delete(&guard->node);
+}
+
+/* Have the slot's pin given back when its memory goes */
+static void
+guard_slot(OmenSlot *oslot)
+{
+	MemoryContext mcxt = oslot->base.base.base.tts_mcxt;
+	SlotGuard  *guard = NULL;
+
+	if (!dlist_is_empty(&spare_guards))
+	{
+		guard = dlist_head_element(SlotGuard, node, &spare_guards);
+		if (guard->mcxt == mcxt)
+			dlist_delete(&guard->node);
+		else
+			guard = NULL;
+	}
+	if (guard == NULL)
+	{
+		guard = MemoryContextAlloc(mcxt, sizeof(SlotGuard));
+		guard->mcxt = mcxt;
+		guard->callback.func = slot_vanishes;
+		guard->callback.arg = guard;
+		MemoryContextRegisterResetCallback(mcxt, &guard->callback);
+	}
+	guard->slot = oslot;
+	oslot->guard = guard;
 }
 
 /* The segment, which is closed under us only at the end of a transaction */
@@ -200,8 +234,11 @@ tts_omen_release(TupleTableSlot *slot)
 
 	drop_row(oslot);
 	if (oslot->guard != NULL)
+	{
 		oslot->guard->slot = NULL;
-	oslot->guard = NULL;
+		dlist_push_head(&spare_guards, &oslot->guard->node);
+		oslot->guard = NULL;
+	}
 	if (oslot->scratch != NULL)
 		pfree(oslot->scratch);
 	oslot->scratch = NULL;
@@ -269,8 +306,20 @@ tts_omen_getsomeattrs(TupleTableSlot *slot, int natts)
 static Datum
 tts_omen_getsysattr(TupleTableSlot *slot, int attnum, bool *isnull)
 {
+	HeapTuple	tuple;
+
 	if (((OmenSlot *) slot)->has_row)
 		form_in_slot((OmenSlot *) slot);
+
+	/*
+	 * A tuple that was formed of values has no such columns.  The executor does
+	 * so with rows that an ordered index scan has put aside: see syscolumns.c.
+	 */
+	tuple = ((BufferHeapTupleTableSlot *) slot)->base.tuple;
+	if (tuple != NULL && !ItemPointerIsValid(&tuple->t_self))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot retrieve a system column in this context")));
 	return TTSOpsBufferHeapTuple.getsysattr(slot, attnum, isnull);
 }
 
@@ -457,19 +506,20 @@ omen_slot_store_row(TupleTableSlot *slot, OmenColdReader *reader, int block,
 
 	check_slot(slot);
 	if (unlikely(oslot->guard == NULL))
-	{
-		SlotGuard  *guard = MemoryContextAlloc(slot->tts_mcxt,
-											   sizeof(SlotGuard));
-
-		guard->slot = oslot;
-		guard->callback.func = slot_vanishes;
-		guard->callback.arg = guard;
-		MemoryContextRegisterResetCallback(slot->tts_mcxt, &guard->callback);
-		oslot->guard = guard;
-	}
+		guard_slot(oslot);
 
 	ExecClearTuple(slot);
-	omen_cold_pin(reader, &oslot->pin);
+	if (unlikely(!omen_cold_pin(reader, &oslot->pin)))
+	{
+		MemoryContext oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
+		HeapTuple	tuple;
+
+		tuple = omen_segment_form_tuple(omen_cold_reader_current(reader),
+										block, blk, off, tableoid);
+		MemoryContextSwitchTo(oldcxt);
+		omen_slot_store_owned(slot, tuple);
+		return;
+	}
 	oslot->has_row = true;
 	oslot->deform = false;
 	oslot->block = block;

@@ -343,7 +343,8 @@ extern void omen_cold_reader_release(OmenColdReader *reader);
  * pin: what a slot has on the segment that the reader was asked for last.  That
  * stays open, and what points into it good, until unpin; but only a segment of
  * single rows' readers (not for_scan) does so when its reader moves on.  At the end
- * of the transaction, columns becomes NULL.
+ * of the transaction, columns becomes NULL.  false, and nothing is pinned, if slots
+ * hold all that may be open: then the caller copies the row.
  */
 typedef struct OmenColdPin
 {
@@ -352,8 +353,10 @@ typedef struct OmenColdPin
 	OmenSegmentReader *columns;
 } OmenColdPin;
 
-extern void omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin);
+extern bool omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin);
 extern void omen_cold_unpin(OmenColdPin *pin);
+/* That segment, which stays open until any reader is asked for another */
+extern OmenSegmentReader *omen_cold_reader_current(OmenColdReader *reader);
 /* Does the version hold blk? */
 extern bool omen_cold_reader_holds(OmenColdReader *reader,
 								   const OmenGroupCopy *copy, BlockNumber blk);
@@ -602,6 +605,8 @@ extern void omen_table_shmem_request(void);
 extern void omen_table_shmem_init(void);
 extern void omen_table_register_workers(void);
 extern void omen_table_install_hooks(void);
+/* syscolumns.c: from _PG_init */
+extern void omen_syscolumns_install_hooks(void);
 
 /* Less room than this on a thawed page is not worth an entry in the FSM */
 #define OMEN_NOTED_SPACE	(BLCKSZ / 32)

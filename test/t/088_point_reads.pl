@@ -184,6 +184,65 @@ $session->query_safe('DECLARE c CURSOR FOR SELECT id, c7 FROM keys JOIN wide ON 
 $session->query_safe('MOVE 1000 FROM c');
 $session->query_safe('COMMIT');
 is($session->query_safe($open), 0, 'and at the end of the transaction');
+
+# -- a load that nobody waited for to the end pins nothing, though the transaction goes on
+my $probe = $node->background_psql('postgres', on_error_stop => 0);
+$node->safe_psql('postgres', q{SELECT omendb.cache_reset(); SELECT omendb.stop_event_set('cache-before-load', 'wait')});
+$probe->query("$probing BEGIN; SAVEPOINT s; SET LOCAL statement_timeout = '300ms'");
+$probe->query('SELECT c7 FROM wide WHERE id = 5');
+$probe->query('ROLLBACK TO s');
+is($probe->query('SELECT txid_current_if_assigned() IS NULL'), 't', 'the transaction goes on');
+$node->safe_psql('postgres', q{SELECT omendb.stop_event_clear('cache-before-load')});
+$node->poll_query_until('postgres', 'SELECT used_bytes > 0 FROM omendb.cache_stats()')
+  or die 'the load does not end';
+$node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
+is(stat_of('used_bytes'), 0, 'nothing is pinned');
+$probe->query('COMMIT');
+like($probe->{stderr}, qr/statement timeout/, 'which was given up');
+$probe->quit;
+
+# -- a slot for each row leaves nothing behind for each
+$node->safe_psql('postgres', q{
+CREATE FUNCTION executor_memory() RETURNS text LANGUAGE plpgsql AS
+$$ BEGIN RAISE NOTICE 'memory %', (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'ExecutorState'); RETURN ''; END $$;
+CREATE TABLE taken (id int PRIMARY KEY, t text) USING omendb;
+INSERT INTO taken SELECT g, 'x' FROM generate_series(1, 30000) g});
+seal_all($node, 'taken');
+my ($rc, $out, $err) = $node->psql('postgres', q{
+INSERT INTO taken SELECT g, CASE WHEN g IN (200, 30000) THEN executor_memory() ELSE '' END
+	FROM generate_series(1, 30000) g ON CONFLICT DO NOTHING});
+my ($first, $last) = $err =~ /memory (\d+)/g;
+ok(defined $last && $last - $first < 500_000, 'memory of ON CONFLICT does not grow by rows')
+  or diag($err);
+is($node->safe_psql('postgres', "SELECT sum(cold_rows) > 29000, count(*) FROM omendb.row_groups('taken')"), 't|1', 'which are cold');
+
+# -- many cursors on rows of many segments do not pin them all
+$node->safe_psql('postgres', q{
+CREATE TABLE fat (id int PRIMARY KEY, a text, b text) USING omendb;
+ALTER TABLE fat ALTER a SET STORAGE PLAIN, ALTER b SET STORAGE PLAIN;
+INSERT INTO fat SELECT g, (SELECT string_agg(md5((g * 100 + x)::text), '') FROM generate_series(1, 12) x), g
+	FROM generate_series(1, 60000) g});
+seal_all($node, 'fat');
+my $row = 'SELECT id, length(a), b FROM fat WHERE id';
+$session->query_safe("$probing BEGIN");
+for my $i (1 .. 60)
+{
+	my $id = $i * 960;
+	$session->query_safe("DECLARE f$i CURSOR FOR $row >= $id ORDER BY id");
+	$session->query_safe("FETCH 1 FROM f$i");
+}
+$node->safe_psql('postgres', 'SELECT omendb.cache_reset()');
+my ($size, $used) = split /\|/, stat_of('size_bytes, used_bytes');
+cmp_ok($used, '<', $size / 3, 'cursors pin a part of the cache');
+cmp_ok($used, '>', 1_000_000, 'but do');
+my $bad = 0;
+for my $i (1 .. 60)
+{
+	my $id = $i * 960 + 1;
+	$bad++ if $session->query_safe("FETCH 1 FROM f$i") ne "$id|384|$id";
+}
+is($bad, 0, 'and go on');
+$session->query_safe('COMMIT');
 $session->quit;
 unlike(slurp_file($node->logfile), qr/leaked/, 'nothing was leaked');
 
