@@ -222,6 +222,8 @@ COMMIT;
 SELECT count(*), count(*) FILTER (WHERE k.xmin <> o.xmin OR k.xmax <> o.xmax OR k.cmin::text <> o.cmin::text OR k.cmax::text <> o.cmax::text) AS wrong
 	FROM (SELECT xmin, xmax, cmin, cmax, id FROM o ORDER BY c <-> point(777.2, 777.2) LIMIT 20) k JOIN o USING (id);
 SELECT same('SELECT ctid, id FROM @t WHERE id BETWEEN 2000 AND 2100 ORDER BY id');
+-- a sort copies rows into memory of its own kind
+SELECT same('SELECT id, b, d FROM @t WHERE id BETWEEN 2000 AND 2100 ORDER BY b');
 SELECT same('SELECT ctid, id FROM @t WHERE d = 42 AND b > ''row 59'' ORDER BY d, b');
 SET enable_indexscan = off;
 SELECT same('SELECT ctid, id FROM @t WHERE c <@ box(point(10, 10), point(300, 300))');

@@ -375,9 +375,13 @@ tts_omen_copy_minimal_tuple(TupleTableSlot *slot OMEN_EXTRA_PARAM)
 
 	if (oslot->has_row && oslot->base.base.tuple == NULL)
 	{
+		MemoryContext oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
 		HeapTuple	tuple = form_tuple(oslot);
-		MinimalTuple copy = minimal_tuple_from_heap_tuple(tuple OMEN_EXTRA);
+		MinimalTuple copy;
 
+		/* a sort's context may be one in which nothing can be freed */
+		MemoryContextSwitchTo(oldcxt);
+		copy = minimal_tuple_from_heap_tuple(tuple OMEN_EXTRA);
 		heap_freetuple(tuple);
 		return copy;
 	}
