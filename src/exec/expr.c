@@ -196,6 +196,34 @@ eval_constant(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
  * ------------------------------------------------------------------------
  */
 
+/*
+ * What calls whose results are passed by reference may leave in a batch's memory
+ * before the rest of them have their results copied there, and nothing else.  (A
+ * copy costs more than most of them leave behind; but one that detoasts its
+ * argument leaves that, too.)
+ */
+#define LEFT_BEHIND_MAX (1024 * 1024)
+
+/* Is it time for that?  before: memory of the batch when the calls began */
+static inline bool
+leaves_too_much(OmenProgram *program, Size before)
+{
+	return MemoryContextMemAllocated(program->econtext->ecxt_per_tuple_memory,
+									 false) > before + LEFT_BEHIND_MAX;
+}
+
+/* A copy of a row's value that lasts as long as the batch */
+static Datum
+keep_for_batch(OmenExpr *expr, OmenProgram *program, Datum value)
+{
+	MemoryContext old =
+		MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
+
+	value = datumCopy(value, false, expr->typlen);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
 static OmenVec *
 eval_function(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			  const uint16 *sel, int nsel)
@@ -203,21 +231,24 @@ eval_function(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	OmenVec    *vec = omen_expr_result(expr, program, true);
 	FunctionCallInfo fcinfo = expr->fcinfo;
 	OmenVec    *args[FUNC_MAX_ARGS];
-	MemoryContext scratch = NULL;
+	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
+	MemoryContext batch_mcxt = program->econtext->ecxt_per_tuple_memory;
+	Size		before;
+	bool		by_row = expr->typbyval;
 	MemoryContext old;
 
 	for (int a = 0; a < expr->nargs; a++)
 		args[a] = omen_expr_eval(expr->args[a], program, batch, sel, nsel);
 
 	/* what is left behind by a call must not wait for the end of the batch */
-	if (expr->typbyval)
-		scratch = program->row_econtext->ecxt_per_tuple_memory;
-	old = MemoryContextSwitchTo(scratch ? scratch :
-								program->econtext->ecxt_per_tuple_memory);
+	before = MemoryContextMemAllocated(batch_mcxt, false);
+	old = MemoryContextSwitchTo(by_row ? scratch : batch_mcxt);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
 		bool		has_null = false;
+
+		CHECK_FOR_INTERRUPTS();
 
 		for (int a = 0; a < expr->nargs; a++)
 		{
@@ -235,10 +266,18 @@ eval_function(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		fcinfo->isnull = false;
 		vec->values[i] = FunctionCallInvoke(fcinfo);
 		vec->isnull[i] = fcinfo->isnull;
-		if (scratch)
+		if (by_row)
 		{
-			vec->values[i] = normalize(vec->values[i], expr->typlen);
+			if (expr->typbyval)
+				vec->values[i] = normalize(vec->values[i], expr->typlen);
+			else if (!fcinfo->isnull)
+				vec->values[i] = keep_for_batch(expr, program, vec->values[i]);
 			MemoryContextReset(scratch);
+		}
+		else if (leaves_too_much(program, before))
+		{
+			by_row = true;
+			MemoryContextSwitchTo(scratch);
 		}
 	}
 	MemoryContextSwitchTo(old);
@@ -254,13 +293,16 @@ eval_rows(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 {
 	OmenVec    *vec = omen_expr_result(expr, program, true);
 	TupleTableSlot *slot = program->slot;
-	ExprContext *econtext = expr->typbyval ? program->row_econtext :
-		program->econtext;
+	Size		before =
+		MemoryContextMemAllocated(program->econtext->ecxt_per_tuple_memory,
+								  false);
+	bool		by_row = expr->typbyval;
 	int			attno = -1;
 
 	while ((attno = bms_next_member(expr->attrs, attno)) >= 0)
 		(void) omen_batch_column(batch, attno);
-	econtext->ecxt_scantuple = slot;
+	program->econtext->ecxt_scantuple = slot;
+	program->row_econtext->ecxt_scantuple = slot;
 
 	for (int k = 0; k < nsel; k++)
 	{
@@ -277,13 +319,21 @@ eval_rows(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			slot->tts_values[attno - 1] = isnull ? (Datum) 0 :
 				column->values[i];
 		}
-		vec->values[i] = ExecEvalExprSwitchContext(expr->state, econtext,
+		vec->values[i] = ExecEvalExprSwitchContext(expr->state,
+												   by_row ?
+												   program->row_econtext :
+												   program->econtext,
 												   &vec->isnull[i]);
-		if (expr->typbyval)
+		if (by_row)
 		{
-			vec->values[i] = normalize(vec->values[i], expr->typlen);
-			ResetExprContext(econtext);
+			if (expr->typbyval)
+				vec->values[i] = normalize(vec->values[i], expr->typlen);
+			else if (!vec->isnull[i])
+				vec->values[i] = keep_for_batch(expr, program, vec->values[i]);
+			ResetExprContext(program->row_econtext);
 		}
+		else
+			by_row = leaves_too_much(program, before);
 	}
 	return vec;
 }
@@ -619,6 +669,24 @@ compile_rows(OmenProgram *program, Expr *node)
 	return expr;
 }
 
+/*
+ * Does it make values of any size?  (A numeric may have many digits, but that it
+ * hardly ever has.)
+ */
+static bool
+makes_values(const OmenExpr *expr)
+{
+	if (expr->typlen != -1 || expr->type == NUMERICOID || expr->is_constant ||
+		expr->attno > 0)
+		return false;
+	if (expr->flinfo != NULL || expr->state != NULL)
+		return true;
+	for (int a = 0; a < expr->nargs; a++)
+		if (makes_values(expr->args[a]))
+			return true;
+	return false;
+}
+
 static OmenExpr *
 compile_args(OmenProgram *program, Expr *node, OmenEval eval, List *args)
 {
@@ -651,6 +719,14 @@ compile_function(OmenProgram *program, Expr *node, Oid funcid, Oid collation,
 	omen_check_function_privilege(funcid);
 	fmgr_info_set_expr((Node *) node, flinfo);
 	expr = compile_args(program, node, eval_function, args);
+
+	/*
+	 * Of what is computed only to be an argument, a batch's rows are not kept
+	 * at the same time: of long texts they would take gigabytes.
+	 */
+	for (int a = 0; a < expr->nargs; a++)
+		if (makes_values(expr->args[a]))
+			return compile_rows(program, node);
 	expr->flinfo = flinfo;
 	expr->strict = flinfo->fn_strict;
 	expr->fcinfo = palloc0(SizeForFunctionCallInfo(expr->nargs));

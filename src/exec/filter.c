@@ -109,6 +109,30 @@ is_safe_like(Node *node)
 	return escapes % 2 == 0;
 }
 
+/*
+ * Functions of texts refuse to work without a collation, which is known only when
+ * they are called: see check_collation_set() of varlena.c.
+ */
+static bool
+lacks_collation(Node *node)
+{
+	List	   *args;
+	ListCell   *lc;
+
+	if (OidIsValid(exprInputCollation(node)))
+		return false;
+	if (IsA(node, FuncExpr))
+		args = ((FuncExpr *) node)->args;
+	else if (IsA(node, OpExpr))
+		args = ((OpExpr *) node)->args;
+	else
+		args = ((ScalarArrayOpExpr *) node)->args;
+	foreach(lc, args)
+		if (type_is_collatable(exprType((Node *) lfirst(lc))))
+			return true;
+	return false;
+}
+
 static bool
 unsafe_walker(Node *node, void *context)
 {
@@ -138,7 +162,8 @@ unsafe_walker(Node *node, void *context)
 			if (is_safe_like(node))
 				return unsafe_walker(linitial(((OpExpr *) node)->args),
 									 context);
-			if (check_functions_in_node(node, is_safe_function, NULL))
+			if (lacks_collation(node) ||
+				check_functions_in_node(node, is_safe_function, NULL))
 				return true;
 			break;
 		default:

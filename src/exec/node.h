@@ -30,7 +30,7 @@ extern int	omen_vectorized_agg;
  * vecscan.c: "OmendbVectorScan".  scanrelid is the table's, the scan tuple its
  * row type, of which only columns that somebody needs are set.  custom_exprs:
  * the conditions that are evaluated on vectors; all others are in plan.qual.
- * custom_private: OMEN_TOPN_* below.
+ * custom_private: OMEN_SCAN_* below.
  */
 extern const CustomPathMethods omen_vecscan_path_methods;
 extern const CustomScanMethods omen_vecscan_plan_methods;
@@ -47,7 +47,13 @@ extern const CustomScanMethods omen_vecscan_plan_methods;
 extern const CustomPathMethods omen_vecagg_path_methods;
 extern const CustomScanMethods omen_vecagg_plan_methods;
 
-/* Of a scan below ORDER BY ... LIMIT (topn.h), else NIL: Integers */
+enum
+{
+	OMEN_SCAN_TOPN,				/* list of OMEN_TOPN_*, or NIL */
+	OMEN_SCAN_HIDES				/* Integer: do not tell what was removed */
+};
+
+/* Of a scan below ORDER BY ... LIMIT (topn.h): Integers */
 enum
 {
 	OMEN_TOPN_ATTNO,
@@ -61,7 +67,8 @@ enum
 {
 	OMEN_AGG_NKEYS,				/* Integer */
 	OMEN_AGG_NAGGS,				/* Integer */
-	OMEN_AGG_EQOPS				/* OID list, of the keys */
+	OMEN_AGG_EQOPS,				/* OID list, of the keys */
+	OMEN_AGG_HIDES				/* as OMEN_SCAN_HIDES */
 };
 
 /* plan.c */

@@ -96,8 +96,12 @@ is_candidate(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, int mode)
 		root->rowMarks != NIL)
 		return false;
 
-	/* it has no full row group, which is what gets sealed by itself */
-	if (mode == OMEN_VECTORIZE_ON && rel->pages < omen_row_group_blocks)
+	/*
+	 * It has no full row group, which is what gets sealed by itself.  And whoever
+	 * does not want sequential scans does not want ours, which are such.
+	 */
+	if (mode == OMEN_VECTORIZE_ON &&
+		(rel->pages < omen_row_group_blocks || !enable_seqscan))
 		return false;
 
 	/* the planner holds a lock */
@@ -330,6 +334,23 @@ order_quals(PlannerInfo *root, List *clauses)
 	return result;
 }
 
+/*
+ * Are there conditions of the user's above those of a policy or of a view with a
+ * security barrier?  Then EXPLAIN ANALYZE must not tell how many rows which of them
+ * removed: the user's own may have seen rows that are hidden from him.
+ */
+static bool
+hides_rows(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->baserestrictinfo)
+		if (lfirst_node(RestrictInfo, lc)->security_level >
+			rel->baserestrict_min_security)
+			return true;
+	return false;
+}
+
 /* Number of columns that expressions need */
 static int
 count_columns(Node *node, Index relid)
@@ -354,7 +375,8 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	split_quals(clauses, &scan->custom_exprs, &scan->scan.plan.qual);
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.scanrelid = rel->relid;
-	scan->custom_private = path->custom_private;
+	scan->custom_private = list_make2(path->custom_private,
+									  makeInteger(hides_rows(rel)));
 	scan->flags = path->flags;
 	scan->methods = &omen_vecscan_plan_methods;
 	return &scan->scan.plan;
@@ -730,9 +752,9 @@ plan_agg(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	scan->flags = path->flags;
 	scan->custom_scan_tlist = scan_tlist;
 	(void) collect_params_walker((Node *) scan_tlist, &scan->custom_exprs);
-	scan->custom_private = list_make3(makeInteger(list_length(keys)),
+	scan->custom_private = list_make4(makeInteger(list_length(keys)),
 									  makeInteger(list_length(aggrefs)),
-									  eqops);
+									  eqops, makeInteger(hides_rows(table)));
 	scan->methods = &omen_vecagg_plan_methods;
 	return &scan->scan.plan;
 }
@@ -926,6 +948,8 @@ add_agg_path(PlannerInfo *root, UpperRelationKind stage,
 	plan.ncolumns = count_columns((Node *) plan.keys, input_rel->relid) +
 		count_columns((Node *) plan.aggrefs, input_rel->relid) +
 		count_columns((Node *) plan.quals, input_rel->relid);
+	if (plan.keys != NIL && !force && !enable_hashagg)
+		return;
 	/* batches without columns are of any size: groups need arrays */
 	if (plan.keys != NIL && plan.ncolumns == 0)
 		return;

@@ -720,7 +720,8 @@ explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
 										counters->disk_kb, es);
 			}
 		}
-		omen_explain_counters(&counters->source, es);
+		if (!intVal(list_nth(cscan->custom_private, OMEN_AGG_HIDES)))
+			omen_explain_counters(&counters->source, es);
 	}
 }
 

@@ -51,6 +51,7 @@ typedef struct VectorScanState
 	int64		next;			/* the next of them */
 	bool		done;
 	OmenTopN   *topn;			/* or NULL */
+	bool		hides;			/* EXPLAIN tells no numbers of its own */
 
 	VectorScanShared *shared;	/* with parallel workers, or NULL */
 	OmenSourceCounters counters;
@@ -102,6 +103,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	TupleDesc	tupdesc = RelationGetDescr(rel);
 	Index		relid = cscan->scan.scanrelid;
 	Bitmapset  *output;
+	List	   *topn;
 	int			attno = -1;
 
 	output = bms_union(needed_attributes((Node *) cscan->scan.plan.targetlist,
@@ -120,10 +122,10 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	if (cscan->custom_exprs != NIL)
 		state->filter = omen_filter_create(state->program,
 										   cscan->custom_exprs);
-	if (cscan->custom_private != NIL)
+	state->hides = intVal(list_nth(cscan->custom_private, OMEN_SCAN_HIDES));
+	topn = (List *) list_nth(cscan->custom_private, OMEN_SCAN_TOPN);
+	if (topn != NIL)
 	{
-		List	   *topn = cscan->custom_private;
-
 		state->topn = omen_topn_create(intVal(list_nth(topn, OMEN_TOPN_ATTNO)),
 									   intVal(list_nth(topn, OMEN_TOPN_FLOAT)),
 									   intVal(list_nth(topn, OMEN_TOPN_DESC)),
@@ -168,7 +170,11 @@ next_batch(VectorScanState *state)
 		{
 			state->nsel = omen_filter_run(state->filter, state->program,
 										  &state->batch, &state->sel);
-			state->filtered += state->batch.nrows - state->nsel;
+			if (state->hides && state->css.ss.ps.plan->qual != NIL)
+				InstrCountFiltered1(&state->css,
+									state->batch.nrows - state->nsel);
+			else
+				state->filtered += state->batch.nrows - state->nsel;
 		}
 		if (state->topn && state->nsel > 0)
 		{
@@ -371,15 +377,18 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	{
 		omen_explain_quals("Vector Filter", cscan->custom_exprs, node,
 						   ancestors, es);
-		if (es->analyze)
+		/* or they are among those that the filter removed */
+		if (es->analyze && !(state->hides && cscan->scan.plan.qual != NIL))
 			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
 									state->filtered, es);
 	}
 	if (state->topn)
 	{
+		List	   *topn = (List *) list_nth(cscan->custom_private,
+											 OMEN_SCAN_TOPN);
+
 		ExplainPropertyInteger("Rows Needed", NULL,
-							   intVal(list_nth(cscan->custom_private,
-											   OMEN_TOPN_LIMIT)), es);
+							   intVal(list_nth(topn, OMEN_TOPN_LIMIT)), es);
 		if (es->analyze)
 			ExplainPropertyUInteger("Rows Removed by Limit", NULL,
 									state->not_winning, es);
@@ -388,7 +397,8 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	if (es->analyze)
 	{
 		take_counters(state);
-		omen_explain_counters(&state->counters, es);
+		if (!state->hides)
+			omen_explain_counters(&state->counters, es);
 	}
 }
 

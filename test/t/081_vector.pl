@@ -88,7 +88,7 @@ write_block($file, $block, flip($page, 200, 1));
 $node->start;
 
 my $rows = 'SELECT count(*), sum(v) FROM t WHERE id <= 3000';
-my $on = 'SET omendb.enable_vectorized_scan = on; SET omendb.enable_vectorized_agg = on; SET enable_seqscan = off; SET enable_bitmapscan = off; SET random_page_cost = 10;';
+my $on = 'SET omendb.enable_vectorized_scan = on; SET omendb.enable_vectorized_agg = on; SET enable_bitmapscan = off; SET random_page_cost = 10;';
 is(sql("$on $rows"), sql($rows), 'rows of another row group are there');
 my ($rc, $out, $err) = $node->psql('postgres', "$on SELECT sum(v) FROM t");
 isnt($rc, 0, 'a scan of all rows fails');

@@ -158,6 +158,8 @@ DECLARE
 BEGIN
 	PERFORM set_config('enable_indexscan', CASE WHEN in_order THEN 'off' ELSE 'on' END, true),
 		set_config('enable_indexonlyscan', CASE WHEN in_order THEN 'off' ELSE 'on' END, true),
+		-- which gives a HOT chain's row at the chain's place
+		set_config('enable_bitmapscan', CASE WHEN in_order THEN 'off' ELSE 'on' END, true),
 		set_config('plan_cache_mode', CASE WHEN how = 'prepared' THEN 'force_generic_plan' ELSE 'auto' END, true);
 	FOR turn IN 1..2 LOOP
 		side := CASE WHEN (turn = 1) = (first = 'off') THEN 'off' ELSE 'force' END;
