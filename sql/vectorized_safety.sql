@@ -63,7 +63,7 @@ SELECT id FROM vs WHERE 1 / (a - 20) > 5 AND (s = u OR s < u OR s > u OR s >= u)
 CREATE ROLE regress_vs_user;
 GRANT SELECT ON vs TO regress_vs_user;
 ALTER TABLE vs ENABLE ROW LEVEL SECURITY;
-CREATE FUNCTION vs_visible(int) RETURNS bool LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RETURN $1 < 1500; END $$;
+CREATE FUNCTION vs_visible(int) RETURNS bool LANGUAGE plpgsql STABLE COST 0.0001 AS $$ BEGIN RETURN $1 < 1500; END $$;
 GRANT EXECUTE ON FUNCTION vs_visible TO regress_vs_user;
 CREATE POLICY vs_policy ON vs USING (vs_visible(id));
 CREATE FUNCTION vs_leaks(int) RETURNS bool LANGUAGE plpgsql COST 0.00001 AS
