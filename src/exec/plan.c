@@ -97,11 +97,14 @@ is_candidate(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, int mode)
 		return false;
 
 	/*
-	 * It has no full row group, which is what gets sealed by itself.  And whoever
-	 * does not want sequential scans does not want ours, which are such.
+	 * Whoever does not want sequential scans does not want ours, which are such:
+	 * serializable transactions lock the whole table for them.
 	 */
-	if (mode == OMEN_VECTORIZE_ON &&
-		(rel->pages < omen_row_group_blocks || !enable_seqscan))
+	if (!enable_seqscan)
+		return false;
+
+	/* it has no full row group, which is what gets sealed by itself */
+	if (mode == OMEN_VECTORIZE_ON && rel->pages < omen_row_group_blocks)
 		return false;
 
 	/* the planner holds a lock */
