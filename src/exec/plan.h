@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.h
+ *	  Planning of the custom scan nodes: for plan.c, planscan.c, planagg.c.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef OMENDB_PLAN_H
+#define OMENDB_PLAN_H
+
+#include "exec/node.h"
+
+/* planscan.c, planagg.c: add paths, if there are any, to what a hook is called for */
+extern void omen_plan_add_scan(PlannerInfo *root, RelOptInfo *rel, Index rti,
+							   RangeTblEntry *rte);
+extern void omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
+							  RelOptInfo *output_rel,
+							  GroupPathExtraData *extra);
+
+/* plan.c */
+
+/*
+ * Can the relation be read by our nodes in this query, and is it worth a look?
+ * mode: a setting.
+ */
+extern bool omen_plan_is_candidate(PlannerInfo *root, RelOptInfo *rel,
+								   RangeTblEntry *rte, int mode);
+/*
+ * Share of the table's pages that are cold, from a sample of row groups; 0 if one
+ * of the pages cannot be read.
+ */
+extern double omen_plan_cold_share(Oid relid);
+/* Cost of reading columns of a table, and of conditions on vectors */
+extern Cost omen_plan_read_cost(PlannerInfo *root, RelOptInfo *rel,
+								int ncolumns, List *quals, double cold);
+/* Can an expression over a table's columns be evaluated on vectors? */
+extern bool omen_plan_is_usable(Node *node);
+/*
+ * The order in which the planner has conditions evaluated.  clauses may be
+ * RestrictInfos; bare conditions are returned.
+ */
+extern List *omen_plan_order_quals(PlannerInfo *root, List *clauses);
+/* Must EXPLAIN keep to itself which conditions removed how many rows? */
+extern bool omen_plan_hides_rows(RelOptInfo *rel);
+/* Number of the table's columns that expressions need */
+extern int	omen_plan_count_columns(Node *node, Index relid);
+/* As get_parallel_divisor() of costsize.c */
+extern double omen_plan_parallel_divisor(int workers);
+/* A path of one of the nodes; with workers, a partial one */
+extern Path *omen_plan_make_path(const CustomPathMethods *methods,
+								 RelOptInfo *rel, double rows, Cost startup,
+								 Cost total, int workers,
+								 List *custom_private);
+
+#endif							/* OMENDB_PLAN_H */
