@@ -5,35 +5,11 @@ SET omendb.enable_vectorized_agg = force;
 SET datestyle = ISO, YMD;
 SET max_parallel_workers_per_gather = 0;
 
-CREATE FUNCTION pg_temp.freeze_and_seal(t regclass) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-	-- other databases' transactions may hold freezing back for a moment
-	FOR i IN 1 .. 500 LOOP
-		PERFORM omendb.seal(t, true);
-		EXIT WHEN (SELECT sum(cold_pages) > 0 FROM omendb.row_groups(t));
-		PERFORM pg_sleep(0.02);
-	END LOOP;
-END $$;
--- Both ways; says so if they differ
-CREATE FUNCTION pg_temp.both(q text) RETURNS SETOF text
-LANGUAGE plpgsql AS $$
-DECLARE
-	vector text[];
-	plain text[];
-	n bigint;
-BEGIN
-	PERFORM set_config('omendb.enable_vectorized_scan', 'force', true),
-		set_config('omendb.enable_vectorized_agg', 'force', true);
-	EXECUTE format('SELECT array_agg(q::text) FROM (%s) q', q) INTO vector;
-	PERFORM set_config('omendb.enable_vectorized_scan', 'off', true),
-		set_config('omendb.enable_vectorized_agg', 'off', true);
-	EXECUTE format('SELECT array_agg(q::text) FROM (%s) q', q) INTO plain;
-	IF vector IS DISTINCT FROM plain THEN
-		RETURN NEXT 'DIFFERENT: ' || plain::text;
-	END IF;
-	RETURN QUERY SELECT unnest(vector);
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
 
 CREATE TABLE vec (id int PRIMARY KEY, a int, b bigint, f float8, n numeric(12,2),
 	s text, d date, flag bool, arr int[], dropped text) USING omendb;
@@ -43,7 +19,7 @@ INSERT INTO vec SELECT i, i % 10, nullif(i % 100, 7) * 10000000000, i / 8.0, i /
 	FROM generate_series(1, 3000) i;
 ALTER TABLE vec DROP COLUMN dropped;
 ALTER TABLE vec ADD COLUMN added int DEFAULT 42;
-SELECT pg_temp.freeze_and_seal('vec');
+CALL pg_temp.vec_seal('vec');
 SELECT sum(cold_rows) FROM omendb.row_groups('vec');
 -- some rows hot, with other values in the new column
 UPDATE vec SET added = id WHERE id BETWEEN 2000 AND 2100;
@@ -142,7 +118,7 @@ CREATE TABLE vecpart2 (v int, extra text, k int) USING omendb;
 ALTER TABLE vecpart2 DROP COLUMN extra;
 ALTER TABLE vecpart ATTACH PARTITION vecpart2 FOR VALUES FROM (1000) TO (2000);
 INSERT INTO vecpart SELECT i, i % 7 FROM generate_series(1, 1999) i;
-SELECT pg_temp.freeze_and_seal('vecpart2');
+CALL pg_temp.vec_seal('vecpart2');
 SET enable_partitionwise_aggregate = on;
 EXPLAIN (COSTS OFF) SELECT k, sum(v) FROM vecpart WHERE v > 5 GROUP BY k;
 SELECT * FROM pg_temp.both('SELECT sum(k), count(*), sum(v) FROM vecpart WHERE v > 5');
@@ -161,7 +137,7 @@ CREATE CAST (vecmood AS text) WITH INOUT AS IMPLICIT;
 CREATE TABLE vectype (id int, d vecfloat, f float8, m vecmood) USING omendb;
 INSERT INTO vectype SELECT i, i - 2000, i - 2000, CASE WHEN i % 3 = 0 THEN 'sad' ELSE 'glad' END::vecmood
 	FROM generate_series(1, 3000) i;
-SELECT pg_temp.freeze_and_seal('vectype');
+CALL pg_temp.vec_seal('vectype');
 SELECT * FROM pg_temp.both('SELECT count(*) FILTER (WHERE true), min(id), max(id) FROM vectype WHERE d < -1500');
 SELECT * FROM pg_temp.both('SELECT id FROM vectype WHERE d = -7');
 SELECT * FROM pg_temp.both('SELECT count(*), min(d), max(d) FROM vectype WHERE d > -3.5 AND d <= 700');

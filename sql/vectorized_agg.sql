@@ -8,6 +8,12 @@ SET max_parallel_workers_per_gather = 0;
 SET enable_sort = off;
 SET extra_float_digits = 1;
 
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
+
 -- Run a query on vectors and row by row (in both the result as text, sorted),
 -- and tell what came out, and whether the aggregate node was in the plan.
 CREATE FUNCTION va_run(q text) RETURNS text LANGUAGE plpgsql AS
@@ -21,54 +27,11 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE || ': ' || SQLERRM;
 END
 $$;
-CREATE FUNCTION va(q text) RETURNS text LANGUAGE plpgsql AS
+CREATE FUNCTION va(q text) RETURNS text LANGUAGE sql AS
 $$
-DECLARE
-	row_path text;
-	vectors text;
-	line text;
-	node text := 'row path';
-BEGIN
-	vectors := va_run(q);
-	BEGIN
-		FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || q LOOP
-			IF line LIKE '%(OmendbVectorAgg)%' THEN
-				node := 'vectors';
-			END IF;
-		END LOOP;
-	EXCEPTION WHEN division_by_zero THEN
-		node := 'not planned';
-	END;
-	SET LOCAL omendb.enable_vectorized_scan = off;
-	SET LOCAL omendb.enable_vectorized_agg = off;
-	row_path := va_run(q);
-	SET LOCAL omendb.enable_vectorized_scan = force;
-	SET LOCAL omendb.enable_vectorized_agg = force;
-	IF vectors IS DISTINCT FROM row_path THEN
-		RETURN format('DIFFERENT: on vectors %s, row by row %s', vectors, row_path);
-	END IF;
-	RETURN format('%s [%s]', CASE WHEN length(vectors) > 300 THEN md5(vectors) ELSE vectors END, node);
-END
-$$;
-CREATE PROCEDURE va_seal(t regclass) LANGUAGE plpgsql AS
-$$
-DECLARE
-	total bigint;
-	cold bigint;
-BEGIN
-	FOR attempt IN 1..400 LOOP
-		PERFORM omendb.seal(t, true);
-		EXECUTE format('SELECT count(*) FROM %s', t) INTO total;
-		SELECT sum(cold_rows) INTO cold FROM omendb.row_groups(t);
-		EXIT WHEN cold = total;
-		COMMIT;
-		PERFORM pg_sleep(0.025);
-		COMMIT;
-	END LOOP;
-	IF cold IS DISTINCT FROM total THEN
-		RAISE EXCEPTION '% of % rows of % are sealed', cold, total, t;
-	END IF;
-END
+	SELECT CASE WHEN vectors IS DISTINCT FROM row_path THEN format('DIFFERENT: on vectors %s, row by row %s', vectors, row_path)
+		ELSE format('%s [%s]', CASE WHEN length(vectors) > 300 THEN md5(vectors) ELSE vectors END, node) END
+	FROM pg_temp.vec_pair('va_run', q)
 $$;
 
 -- ---- the plan ----
@@ -82,7 +45,7 @@ INSERT INTO va_t SELECT g, g % 7, g % 300 - 150, g * 1000000007::int8, g / 8.0, 
 		md5((g % 20)::text)::uuid
 	FROM generate_series(1, 5000) g;
 VACUUM (FREEZE, ANALYZE) va_t;
-CALL va_seal('va_t');
+CALL pg_temp.vec_seal('va_t');
 
 EXPLAIN (COSTS OFF) SELECT count(*), sum(big) FROM va_t WHERE k = 3;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT k, s, count(*), avg(f) FROM va_t WHERE d < '2024-01-20' GROUP BY k, s HAVING count(*) > 1 ORDER BY k, s LIMIT 3;
@@ -137,7 +100,7 @@ INSERT INTO va_f VALUES (1, 1, 1e16, '-0'), (2, 1, 1, '-0'), (3, 1, 1, '-0'), (4
 	(5, 2, '-0', 0), (6, 2, '-0', '-0'), (7, 3, 'NaN', 1), (8, 3, 1, 'NaN'), (9, 4, 'Infinity', 1), (10, 4, '-Infinity', 2),
 	(11, 5, 1e308, 3e38), (12, 5, 1e308, 3e38), (13, 6, NULL, NULL), (14, 7, 0, '-0'), (15, 7, '-0', 0), (16, 8, 1e200, 1), (17, 8, -1e200, 2);
 VACUUM (FREEZE) va_f;
-CALL va_seal('va_f');
+CALL pg_temp.vec_seal('va_f');
 SELECT va('SELECT k, sum(x), sum(y) FROM va_f WHERE k <> 5 GROUP BY k');
 SELECT va('SELECT sum(x) FROM va_f WHERE k = 1');
 SELECT va('SELECT sum(x), sum(y) FROM va_f WHERE k = 2');
@@ -161,7 +124,7 @@ INSERT INTO va_n VALUES (1, 1.0, 1, 1), (1, 1.000, 2.50, 1), (2, 1.00, 999999999
 	(3, 9223372036854775807, 1, NULL), (3, 9223372036854775807, 1, NULL), (3, 0.00000000000000000001, 1, NULL), (4, 'NaN', NULL, 0), (4, 2, NULL, 0),
 	(5, 'Infinity', 0, 0), (5, '-Infinity', 0, 0), (6, 'Infinity', -1, -1), (6, 3, 0.01, 0), (7, 1e-30, 0, 0), (7, 1e30, 0, 0), (8, -0.00, -0.00, 0), (8, 0, 0, 0);
 VACUUM (FREEZE) va_n;
-CALL va_seal('va_n');
+CALL pg_temp.vec_seal('va_n');
 SELECT va('SELECT k, sum(n), avg(n), min(n), max(n) FROM va_n GROUP BY k');
 SELECT va('SELECT k, sum(m), avg(m), sum(w), avg(w) FROM va_n GROUP BY k');
 SELECT va('SELECT sum(n), sum(m), sum(w) FROM va_n WHERE k < 4');
@@ -226,7 +189,7 @@ UPDATE va_t SET n1 = id % 3, n3 = 1.5 WHERE id % 10 = 0;
 SELECT va('SELECT n1, n2, n3, count(*), sum(n1), sum(n3) FROM va_t WHERE n1 > 0 GROUP BY n1, n2, n3');
 SELECT va('SELECT sum(n1), count(n3), min(n2) FROM va_t WHERE n1 = 42 AND k = 2');
 VACUUM (FREEZE) va_t;
-CALL va_seal('va_t');
+CALL pg_temp.vec_seal('va_t');
 SELECT va('SELECT n1, n2, n3, count(*), sum(n1), sum(n3), sum(f) FROM va_t GROUP BY n1, n2, n3');
 -- hot, thawed and cold rows together; what this transaction has changed
 BEGIN;
@@ -244,7 +207,7 @@ ALTER TABLE va_toast ALTER s SET STORAGE EXTERNAL;
 INSERT INTO va_toast SELECT g, repeat('long' || g % 5, 700), repeat('packed' || g % 4, 3000), CASE WHEN g % 10 = 0 THEN ('1' || repeat('3', 9000))::numeric ELSE g END
 	FROM generate_series(1, 300) g;
 VACUUM (FREEZE) va_toast;
-CALL va_seal('va_toast');
+CALL pg_temp.vec_seal('va_toast');
 SELECT va('SELECT md5(s), count(*), max(id) FROM va_toast GROUP BY s');
 SELECT va('SELECT md5(c), count(*), min(id) FROM va_toast GROUP BY c');
 SELECT va('SELECT count(*), sum(length(s)), count(DISTINCT s), count(DISTINCT c), max(md5(c)) FROM va_toast WHERE s LIKE ''%ng3l%'' OR c LIKE ''packed1%''');
@@ -259,7 +222,7 @@ RESET work_mem;
 CREATE TABLE va_many (id int, k int8, s text, n numeric(10,2)) USING omendb;
 INSERT INTO va_many SELECT g, (g * 7919::int8) % 40000, repeat('k', g % 30) || g % 20000, g / 100.0 FROM generate_series(1, 60000) g;
 VACUUM (FREEZE, ANALYZE) va_many;
-CALL va_seal('va_many');
+CALL pg_temp.vec_seal('va_many');
 SET work_mem = '64kB';
 SELECT va('SELECT k, count(*), sum(n), min(s) FROM va_many GROUP BY k');
 SELECT va('SELECT s, count(*), avg(n), max(id) FROM va_many GROUP BY s');
@@ -286,7 +249,7 @@ SELECT * FROM va_memory('SELECT k, count(*), sum(n), min(s) FROM va_many GROUP B
 CREATE TABLE va_long (k int, w numeric, s text) USING omendb;
 INSERT INTO va_long SELECT g, 1e20 + g, CASE WHEN g <= 200 THEN repeat(g || 'long', 20000) END FROM generate_series(1, 60000) g;
 VACUUM (FREEZE, ANALYZE) va_long;
-CALL va_seal('va_long');
+CALL pg_temp.vec_seal('va_long');
 SELECT va('SELECT k % 3, sum(w), avg(w), sum(w - 1e20), sum(-w) FROM va_long GROUP BY 1');
 SELECT * FROM va_memory('SELECT k % 3, sum(w) FROM va_long GROUP BY 1');
 SELECT va('SELECT md5(s), count(*), min(k) FROM va_long GROUP BY s');
@@ -357,5 +320,4 @@ RESET ROLE;
 
 DROP TABLE va_t, va_f, va_n, va_toast, va_many, va_long;
 DROP FUNCTION va(text), va_run(text), va_memory(text), va_plus(int), va_secret(int), va_leak(int);
-DROP PROCEDURE va_seal(regclass);
 DROP ROLE regress_va_user;

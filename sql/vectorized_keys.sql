@@ -10,6 +10,12 @@ SET extra_float_digits = 1;
 SET datestyle = 'ISO, MDY';
 SET timezone = 'UTC';
 
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
+
 CREATE FUNCTION vk_run(q text) RETURNS text LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -22,26 +28,11 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 -- 'same' if it is, on vectors
-CREATE FUNCTION vk(q text) RETURNS text LANGUAGE plpgsql AS
+CREATE FUNCTION vk(q text) RETURNS text LANGUAGE sql AS
 $$
-DECLARE
-	node text := 'row path';
-	vectors text;
-	row_path text;
-	line text;
-BEGIN
-	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || q LOOP
-		IF line LIKE '%(OmendbVectorAgg)%' THEN node := 'vectors'; END IF;
-	END LOOP;
-	vectors := vk_run(q);
-	SET LOCAL omendb.enable_vectorized_scan = off;
-	SET LOCAL omendb.enable_vectorized_agg = off;
-	row_path := vk_run(q);
-	SET LOCAL omendb.enable_vectorized_scan = force;
-	SET LOCAL omendb.enable_vectorized_agg = force;
-	RETURN CASE WHEN vectors = row_path THEN 'same, ' || node ELSE format('DIFFERENT: on vectors %s, row by row %s', vectors, row_path) END ||
-		', ' || regexp_replace(row_path, ' rows.*', ' rows');
-END
+	SELECT CASE WHEN vectors = row_path THEN 'same, ' || node ELSE format('DIFFERENT: on vectors %s, row by row %s', vectors, row_path) END ||
+		', ' || regexp_replace(row_path, ' rows.*', ' rows')
+	FROM pg_temp.vec_pair('vk_run', q)
 $$;
 
 CREATE TABLE vk (id int, t text, u text COLLATE "C", c char(5), bc bpchar, n numeric, uu uuid, k int, unit text, ts timestamp, none text, big numeric) USING omendb;
@@ -52,15 +43,7 @@ INSERT INTO vk SELECT g, CASE WHEN g % 7 > 0 THEN 't' || g % 50 END, CASE WHEN g
 		NULL, CASE g % 3 WHEN 0 THEN 9223372036854775807 WHEN 1 THEN -9223372036854775807 ELSE 9000000000000000000 END + CASE WHEN g > 3000 THEN 0 ELSE 0.0 END
 	FROM generate_series(1, 4000) g;
 INSERT INTO vk (id, ts) VALUES (4001, '4713-11-24 00:00:00 BC'), (4002, '294276-12-31 23:59:59.999999'), (4003, '1999-12-31 23:59:59.999999'), (4004, '2000-01-01');
-DO $$
-BEGIN
-	FOR attempt IN 1..400 LOOP
-		PERFORM omendb.seal('vk', true);
-		EXIT WHEN (SELECT sum(cold_rows) FROM omendb.row_groups('vk')) = 4004;
-		PERFORM pg_sleep(0.05);
-	END LOOP;
-END
-$$;
+CALL pg_temp.vec_seal('vk');
 ANALYZE vk;
 SELECT sum(cold_rows) FROM omendb.row_groups('vk');
 

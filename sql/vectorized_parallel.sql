@@ -12,6 +12,12 @@ SET enable_sort = off;
 SET extra_float_digits = 1;
 SET datestyle = 'ISO, MDY';
 
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
+
 CREATE TABLE vp (id bigint, k int, i2 smallint, i4 int, i8 bigint, n numeric(12,2), any_n numeric, f4 real, f8 float8, t text, b bool, d date) USING omendb;
 INSERT INTO vp SELECT g, g % 7, g % 100 - 50, g * 1000 - 3000000, g * 922337203685477,
 	CASE WHEN g % 5 <> 0 THEN g * 1.25 - 4000 END,
@@ -20,15 +26,7 @@ INSERT INTO vp SELECT g, g % 7, g % 100 - 50, g * 1000 - 3000000, g * 9223372036
 	g % 64 * 0.5, g % 1000 * 0.25, CASE WHEN g % 11 <> 0 THEN 't' || g % 300 END,
 	CASE WHEN g % 3 <> 0 THEN g % 7 <> 6 END, date '2026-01-01' + g % 400
 	FROM generate_series(1, 6000) g;
-DO $$
-BEGIN
-	FOR attempt IN 1..400 LOOP
-		PERFORM omendb.seal('vp', true);
-		EXIT WHEN (SELECT sum(cold_pages) FROM omendb.row_groups('vp')) >= pg_relation_size('vp') / current_setting('block_size')::bigint - 8;
-		PERFORM pg_sleep(0.05);
-	END LOOP;
-END
-$$;
+CALL pg_temp.vec_seal('vp');
 ANALYZE vp;
 -- hot rows among them
 UPDATE vp SET i4 = i4 + 1 WHERE id % 1000 = 0;

@@ -7,6 +7,12 @@ SET omendb.enable_vectorized_scan = force;
 SET omendb.enable_vectorized_agg = force;
 SET max_parallel_workers_per_gather = 0;
 
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
+
 -- A plan, in the words of any version
 CREATE FUNCTION vs_explain(options text, q text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
@@ -22,16 +28,7 @@ END $$;
 CREATE TABLE vs (id int, a int, s text COLLATE "C", u text COLLATE "POSIX", doc text) USING omendb;
 INSERT INTO vs SELECT g, g % 10, 's' || g % 20, 's' || g % 3, CASE WHEN g <= 200 THEN repeat(chr(65 + g % 20), 400000) END
 	FROM generate_series(1, 3000) g;
-DO $$
-BEGIN
-	-- other databases' transactions may hold freezing back for a moment
-	FOR attempt IN 1..400 LOOP
-		PERFORM omendb.seal('vs', true);
-		EXIT WHEN (SELECT sum(cold_rows) FROM omendb.row_groups('vs')) = 3000;
-		PERFORM pg_sleep(0.05);
-	END LOOP;
-END
-$$;
+CALL pg_temp.vec_seal('vs');
 ANALYZE vs;
 
 --
@@ -209,15 +206,7 @@ SELECT a, grouping(a), count(*) FROM vs WHERE a < 2 GROUP BY a ORDER BY a;
 --
 CREATE TABLE vs_oid (id int, o oid) USING omendb;
 INSERT INTO vs_oid SELECT g, (CASE WHEN g % 2 = 0 THEN 4000000000 ELSE 0 END + g)::oid FROM generate_series(1, 4000) g;
-DO $$
-BEGIN
-	FOR attempt IN 1..400 LOOP
-		PERFORM omendb.seal('vs_oid', true);
-		EXIT WHEN (SELECT sum(cold_rows) FROM omendb.row_groups('vs_oid')) = 4000;
-		PERFORM pg_sleep(0.05);
-	END LOOP;
-END
-$$;
+CALL pg_temp.vec_seal('vs_oid');
 SELECT min(o), max(o), count(*) FILTER (WHERE o > 4000000000), count(*) FILTER (WHERE o::int4 < 0) FROM vs_oid;
 SELECT count(*) FROM vs_oid WHERE o > 4000000000;
 SELECT count(*) FROM vs_oid WHERE o::int4 < 0;

@@ -7,22 +7,11 @@ SET intervalstyle = postgres;
 SET timezone = 'UTC';
 SET max_parallel_workers_per_gather = 0;
 
--- Both ways; says so if they differ
-CREATE FUNCTION pg_temp.both(q text) RETURNS SETOF text
-LANGUAGE plpgsql AS $$
-DECLARE
-	vector text[];
-	plain text[];
-BEGIN
-	PERFORM set_config('omendb.enable_vectorized_scan', 'force', true);
-	EXECUTE format('SELECT array_agg(q::text) FROM (%s) q', q) INTO vector;
-	PERFORM set_config('omendb.enable_vectorized_scan', 'off', true);
-	EXECUTE format('SELECT array_agg(q::text) FROM (%s) q', q) INTO plain;
-	IF vector IS DISTINCT FROM plain THEN
-		RETURN NEXT 'DIFFERENT: ' || plain::text;
-	END IF;
-	RETURN QUERY SELECT unnest(vector);
-END $$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
 -- How many of 9000 rows a scan has looked at for nothing
 CREATE FUNCTION pg_temp.removed(q text) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -48,15 +37,7 @@ INSERT INTO topn SELECT g, g * 7919 % 10007 - 5000,
 		g / 16.0 - 300, 'row ' || g
 	FROM generate_series(1, 9000) g;
 ALTER TABLE topn ADD COLUMN late int DEFAULT 77;
-DO $$
-BEGIN
-	-- other databases' transactions may hold freezing back for a moment
-	FOR i IN 1 .. 500 LOOP
-		PERFORM omendb.seal('topn', true);
-		EXIT WHEN (SELECT sum(cold_pages) > 0 FROM omendb.row_groups('topn'));
-		PERFORM pg_sleep(0.02);
-	END LOOP;
-END $$;
+CALL pg_temp.vec_seal('topn');
 SELECT sum(cold_rows) FROM omendb.row_groups('topn');
 ANALYZE topn;
 
