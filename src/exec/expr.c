@@ -89,6 +89,23 @@ omen_expr_result(OmenExpr *expr, OmenProgram *program, bool nulls)
 	return vec;
 }
 
+/* See expr.h */
+OmenVec *
+omen_expr_strict(OmenExpr *expr, int n, OmenProgram *program, OmenBatch *batch,
+				 const uint16 *sel, int nsel, OmenVec **arg)
+{
+	OmenVec    *vec = omen_expr_result(expr, program, true);
+
+	*arg = omen_expr_eval(expr->args[n], program, batch, sel, nsel);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		vec->isnull[i] = (*arg)->isnull && (*arg)->isnull[i];
+	}
+	return vec;
+}
+
 static OmenExpr *
 make_expr(OmenProgram *program, Expr *node, OmenEval eval, int nargs)
 {

@@ -142,6 +142,14 @@ extern int	omen_select_true(const OmenVec *vec, const uint16 *sel, int nsel,
 extern OmenVec *omen_expr_result(OmenExpr *expr, OmenProgram *program,
 								 bool nulls);
 
+/*
+ * For a strict function of argument n alone: evaluate that into *arg, and make
+ * expr->result's arrays with its nulls.
+ */
+extern OmenVec *omen_expr_strict(OmenExpr *expr, int n, OmenProgram *program,
+								 OmenBatch *batch, const uint16 *sel, int nsel,
+								 OmenVec **arg);
+
 /* arrays.c: column = ANY (constant array); NULL if it is none of that kind */
 extern OmenExpr *omen_array_compile(OmenProgram *program,
 									ScalarArrayOpExpr *node);

@@ -214,15 +214,12 @@ eval_time(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 											 sizeof(DayResult) * DAYS);
 		forget_days(state);
 	}
-	arg = omen_expr_eval(expr->args[1], program, batch, sel, nsel);
-	vec = omen_expr_result(expr, program, true);
-
+	vec = omen_expr_strict(expr, 1, program, batch, sel, nsel, &arg);
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
 		int64		value = DatumGetInt64(arg->values[i]);
 
-		vec->isnull[i] = arg->isnull && arg->isnull[i];
 		if (vec->isnull[i])
 			continue;
 		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
@@ -270,8 +267,9 @@ static OmenVec *
 eval_length(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			const uint16 *sel, int nsel)
 {
-	OmenVec    *arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
-	OmenVec    *vec = omen_expr_result(expr, program, true);
+	OmenVec    *arg;
+	OmenVec    *vec = omen_expr_strict(expr, 0, program, batch, sel, nsel,
+									   &arg);
 	bool		bytes = pg_database_encoding_max_length() == 1;
 
 	for (int k = 0; k < nsel; k++)
@@ -279,7 +277,6 @@ eval_length(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		int			i = sel ? sel[k] : k;
 		struct varlena *value;
 
-		vec->isnull[i] = arg->isnull && arg->isnull[i];
 		if (vec->isnull[i])
 			continue;
 		value = (struct varlena *) DatumGetPointer(arg->values[i]);

@@ -186,8 +186,7 @@ eval_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 
 	if (!get_state(expr, program))
 		return expr->slow(expr, program, batch, sel, nsel);
-	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
-	vec = omen_expr_result(expr, program, true);
+	vec = omen_expr_strict(expr, 0, program, batch, sel, nsel, &arg);
 	old = MemoryContextSwitchTo(scratch);
 	for (int k = 0; k < nsel; k++)
 	{
@@ -195,7 +194,6 @@ eval_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		const char *data;
 		int			length;
 
-		vec->isnull[i] = arg->isnull && arg->isnull[i];
 		if (vec->isnull[i])
 			continue;
 		data = get_text(arg->values[i], &length);
