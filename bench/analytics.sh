@@ -107,7 +107,7 @@ load() {
 		sql bench -q -d heap -c "COPY flights FROM '$WORK/data/flights.csv' (FORMAT csv)" || exit 1
 	else
 		sql bench -q -d heap -v "rows=$([ "$set" = wide ] && echo "$HITS" || echo "$ROWS")" \
-			-v "scale=$TPCH" -f "$data" >/dev/null || exit 1
+			-v "scale=$TPCH" -v "bench=$TOP/bench" -f "$data" >/dev/null || exit 1
 	fi
 	for table in $(tables_of "$ddl"); do
 		rm -f "$WORK/data/$table.csv"

@@ -15,27 +15,20 @@
 # RESULTS: where to write (bench/results).  Linux only (/proc).
 #
 set -u
-. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 LINEITEM=${LINEITEM:-1200000}
 ROWS=${ROWS:-1000000}
 LOG=${LOG:-300000}
 ROUNDS=${ROUNDS:-3}
-RESULTS=${RESULTS:-$TOP/bench/results}
-mkdir -p "$RESULTS"
 
-copy_sources "$WORK/src"
-build_and_install "$WORK/src" "$WORK/build.log" || exit 1
-
-new_server bench "shared_buffers = 2GB" "max_wal_size = 16GB" \
-	"checkpoint_timeout = 60min" "autovacuum = off" "omendb.seal = off" || exit 1
-start_server bench || exit 1
-sql bench -q -d postgres -c "CREATE EXTENSION omendb" || exit 1
+bench_server "shared_buffers = 2GB" "max_wal_size = 16GB" \
+	"checkpoint_timeout = 60min" "autovacuum = off" "omendb.seal = off"
 
 ask() { sql bench -qAt -d postgres -c "$1"; }
 note() { echo "$*" >>"$WORK/times"; }
 
-sql bench -qAt -d postgres -v lineitem="$LINEITEM" -v rows="$ROWS" -v log="$LOG" \
+sql bench -qAt -d postgres -v lineitem="$LINEITEM" -v rows="$ROWS" -v log="$LOG" -v bench="$TOP/bench" \
 	-f "$TOP/bench/fill/data.sql" >/dev/null || exit 1
 mkdir -p "$WORK/data"
 chmod 777 "$WORK/data"

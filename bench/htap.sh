@@ -11,22 +11,16 @@
 # Environment: ROWS (10000000), DURATION (600), RATE (1000), RESULTS
 #
 set -u
-. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 ROWS=${ROWS:-10000000}
 DURATION=${DURATION:-600}
 RATE=${RATE:-1000}
-RESULTS=${RESULTS:-$TOP/bench/results}
-mkdir -p "$RESULTS"
 
-copy_sources "$WORK/src"
-build_and_install "$WORK/src" "$WORK/build.log" || exit 1
-new_server bench "shared_buffers = 4GB" "omendb.cache_size = 1GB" "work_mem = 64MB" \
+bench_server "shared_buffers = 4GB" "omendb.cache_size = 1GB" "work_mem = 64MB" \
 	"max_wal_size = 16GB" "checkpoint_timeout = 60min" "synchronous_commit = off" "jit = off" \
 	"max_parallel_workers_per_gather = 0" \
-	"omendb.enable_vectorized_scan = on" "omendb.enable_vectorized_agg = on" || exit 1
-start_server bench || exit 1
-sql bench -q -d postgres -c "CREATE EXTENSION omendb"
+	"omendb.enable_vectorized_scan = on" "omendb.enable_vectorized_agg = on"
 as_user mkdir -p "$WORK/data"
 cat >"$WORK/data/update.sql" <<-'E'
 	\set id random(1, :rows)

@@ -11,22 +11,17 @@
 # Environment: ROWS (10000000), WORK_MEM in MB (16), MARGIN in MB (8), RESULTS
 #
 set -u
-. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 ROWS=${ROWS:-10000000}
 WORK_MEM=${WORK_MEM:-16}
 MARGIN=${MARGIN:-8}
-RESULTS=${RESULTS:-$TOP/bench/results}
-mkdir -p "$RESULTS"
 
-copy_sources "$WORK/src"
-build_and_install "$WORK/src" "$WORK/build.log" || exit 1
-new_server bench "shared_buffers = 512MB" "omendb.cache_size = 256MB" "work_mem = ${WORK_MEM}MB" \
+bench_server "shared_buffers = 512MB" "omendb.cache_size = 256MB" "work_mem = ${WORK_MEM}MB" \
 	"max_wal_size = 16GB" "checkpoint_timeout = 60min" "autovacuum = off" "fsync = off" "jit = off" \
 	"omendb.seal = off" "max_parallel_workers_per_gather = 0" \
-	"omendb.enable_vectorized_scan = force" "omendb.enable_vectorized_agg = force" || exit 1
-start_server bench || exit 1
-sql bench -q -d postgres -c "CREATE EXTENSION omendb" \
+	"omendb.enable_vectorized_scan = force" "omendb.enable_vectorized_agg = force"
+sql bench -q -d postgres \
 	-c "CREATE TABLE r (id bigint, a integer, v double precision, s text) USING omendb" \
 	-c "INSERT INTO r SELECT g, g % 1000, g * 0.5, 'string number ' || g % 5000 FROM generate_series(1, $ROWS) g" \
 	-c "VACUUM (FREEZE, ANALYZE) r" || exit 1

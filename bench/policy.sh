@@ -11,24 +11,17 @@
 # after each round).  Printed, and written to bench/results/policy.md.
 #
 set -u
-. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 TABLES=${TABLES:-2000}
 ROWS=${ROWS:-200000}
 ROUNDS=${ROUNDS:-10}
 PAUSE=${PAUSE:-30}
-RESULTS=$TOP/bench/results
-mkdir -p "$RESULTS"
 
-copy_sources "$WORK/src"
-build_and_install "$WORK/src" "$WORK/build.log" || exit 1
-
-new_server bench "shared_buffers = 512MB" "max_wal_size = 8GB" \
+bench_server "shared_buffers = 512MB" "max_wal_size = 8GB" \
 	"checkpoint_timeout = 30min" "fsync = off" "autovacuum_naptime = 5s" \
 	"omendb.cache_size = 256MB" "omendb.seal = off" "omendb.seal_naptime = 1" \
-	"omendb.seal_delay = 2" "max_locks_per_transaction = 1024" || exit 1
-start_server bench || exit 1
-sql bench -q -d postgres -c "CREATE EXTENSION omendb" || exit 1
+	"omendb.seal_delay = 2" "max_locks_per_transaction = 1024"
 
 ask() { sql bench -qAt -d postgres -c "$1"; }
 

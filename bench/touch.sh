@@ -9,27 +9,21 @@
 # Environment: ROWS (10000000), PROBES (1000000), ROUNDS (3)
 #
 set -u
-. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 ROWS=${ROWS:-10000000}
 PROBES=${PROBES:-1000000}
 ROUNDS=${ROUNDS:-3}
-RESULTS=$TOP/bench/results
-mkdir -p "$RESULTS"
 
-copy_sources "$WORK/src"
-build_and_install "$WORK/src" "$WORK/build.log" || exit 1
-
-new_server bench "shared_buffers = 3GB" "max_wal_size = 16GB" \
+bench_server "shared_buffers = 3GB" "max_wal_size = 16GB" \
 	"checkpoint_timeout = 60min" "autovacuum = off" "fsync = off" \
 	"omendb.cache_size = 512MB" "omendb.seal = off" "jit = off" \
-	"max_parallel_workers_per_gather = 0" || exit 1
-start_server bench || exit 1
+	"max_parallel_workers_per_gather = 0"
 
 run() { sql bench -q -At -v ON_ERROR_STOP=1 -d postgres "$@"; }
 
 say "loading"
-run -c "CREATE EXTENSION omendb" -c "CREATE TABLE keys (n int, k bigint);
+run -c "CREATE TABLE keys (n int, k bigint);
 	INSERT INTO keys SELECT n, 1 + (random() * ($ROWS - 1))::bigint FROM generate_series(1, $PROBES) n;
 	VACUUM ANALYZE keys" || exit 1
 for am in heap omendb; do
