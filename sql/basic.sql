@@ -102,6 +102,9 @@ SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 0;
 SET LOCAL min_parallel_table_scan_size = 0;
 SET LOCAL max_parallel_workers_per_gather = 2;
+-- here it is the row path's parallel scan
+SET LOCAL omendb.enable_vectorized_agg = off;
+SET LOCAL omendb.enable_vectorized_scan = off;
 EXPLAIN (COSTS OFF) SELECT count(*), sum(amount) FROM orders;
 SELECT count(*), sum(amount) FROM orders;
 COMMIT;

@@ -121,6 +121,8 @@ server_for() {
 			;;
 	esac
 	case $2 in
+		# what is tested there is reading sealed pages row by row
+		stress*) lines+=("omendb.enable_vectorized_scan = off" "omendb.enable_vectorized_agg = off") ;;
 		vector*)
 			lines+=("omendb.enable_vectorized_scan = force"
 				"omendb.enable_vectorized_agg = force")

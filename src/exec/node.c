@@ -16,8 +16,8 @@
 #include "utils/guc.h"
 #include "utils/ruleutils.h"
 
-int			omen_vectorized_scan = OMEN_VECTORIZE_OFF;
-int			omen_vectorized_agg = OMEN_VECTORIZE_OFF;
+int			omen_vectorized_scan = OMEN_VECTORIZE_ON;
+int			omen_vectorized_agg = OMEN_VECTORIZE_ON;
 
 /* Booleans as PostgreSQL's other enable_* settings, and what tests need */
 static const struct config_enum_entry vectorize_options[] = {
@@ -40,14 +40,14 @@ omen_exec_define_settings(void)
 	DefineCustomEnumVariable("omendb.enable_vectorized_scan",
 							 "Enables the planner's use of vectorized scans of omendb tables.",
 							 "force uses them wherever they are possible (for tests).",
-							 &omen_vectorized_scan, OMEN_VECTORIZE_OFF,
+							 &omen_vectorized_scan, OMEN_VECTORIZE_ON,
 							 vectorize_options,
 							 PGC_USERSET, GUC_EXPLAIN,
 							 NULL, NULL, NULL);
 	DefineCustomEnumVariable("omendb.enable_vectorized_agg",
 							 "Enables the planner's use of vectorized aggregation of omendb tables.",
 							 "force uses it wherever it is possible (for tests).",
-							 &omen_vectorized_agg, OMEN_VECTORIZE_OFF,
+							 &omen_vectorized_agg, OMEN_VECTORIZE_ON,
 							 vectorize_options,
 							 PGC_USERSET, GUC_EXPLAIN,
 							 NULL, NULL, NULL);
