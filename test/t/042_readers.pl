@@ -37,7 +37,7 @@ END \$\$;
 $node->safe_psql('postgres', join("\n", map { "CALL seal_all('part$_');" } 1 .. $tables));
 
 my $session = $node->background_psql('postgres', on_error_die => 1);
-$session->query_safe("SET work_mem = '64kB'; SET enable_bitmapscan = off; SET omendb.enable_vectorized_scan = off; BEGIN");
+$session->query_safe("SET work_mem = '64kB'; SET enable_bitmapscan = off; SET omendb.enable_vectorized_scan = off; SET omendb.enable_vectorized_agg = off; BEGIN");
 my $row = 'id, v, ' . join(' + ', map { "c$_" } 1 .. 12);
 my $first = '';
 for my $t (1 .. $tables)
@@ -79,7 +79,7 @@ BEGIN
 			CONTINUE;
 		END IF;
 		-- others take all there is
-		PERFORM set_config('omendb.enable_vectorized_scan', 'off', true);
+		PERFORM set_config('omendb.enable_vectorized_scan', 'off', true), set_config('omendb.enable_vectorized_agg', 'off', true);
 		FOR i IN 41 .. $tables LOOP
 			EXECUTE format('DECLARE c%s CURSOR FOR SELECT $row FROM part%s WHERE id > 0', i, i);
 			EXECUTE format('MOVE 10 FROM c%s', i);

@@ -62,6 +62,8 @@ DECLARE
 	sum text := $q$count(*) || ' ' || coalesce(sum(hashtext(x.a || ' ' || x.b || x.pad)::bigint), 0)$q$;
 BEGIN
 	SET LOCAL max_parallel_workers_per_gather = 0;
+	-- each path is one that returns rows
+	SET LOCAL omendb.enable_vectorized_agg = off;
 	EXECUTE format('SELECT %s FROM %s_heap x', sum, t) INTO expected;
 	FOREACH path IN ARRAY ARRAY['seqscan', 'vector', 'indexscan', 'bitmapscan', 'tidscan', 'tidrange'] LOOP
 		PERFORM set_config('enable_' || p, CASE WHEN p = path THEN 'on' ELSE 'off' END, true)

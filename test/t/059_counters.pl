@@ -31,7 +31,7 @@ my $size = 0;
 $size += -s $_ for @files;
 my $blocks = $size / 8192;
 
-my $plain = 'SET omendb.enable_vectorized_scan = off; SET max_parallel_workers_per_gather = 0; SET enable_bitmapscan = off;';
+my $plain = 'SET omendb.enable_vectorized_scan = off; SET omendb.enable_vectorized_agg = off; SET max_parallel_workers_per_gather = 0; SET enable_bitmapscan = off;';
 my %scan = (
 	seq => "$plain SET enable_indexscan = off;",
 	index => "$plain SET enable_seqscan = off;");
