@@ -42,7 +42,11 @@ SELECT max(vs_memory(lower(doc))) < 60000000 FROM vs;
 SELECT max(vs_memory(CASE WHEN id > 0 THEN doc || 'x' END)) < 60000000 FROM vs;
 SELECT left(doc, 2), count(*), max(vs_memory(id)) < 60000000 FROM vs WHERE doc < 'D' GROUP BY left(doc, 2) ORDER BY 1;
 SELECT min(substr(doc, 399999)), max(md5(doc || id)), max(length(upper(doc))), max(vs_memory(a)) < 60000000 FROM vs;
+SELECT count(doc || id), min(lower(doc) || 'x') < 'b', count(DISTINCT upper(doc)), max(vs_memory(id)) < 60000000 FROM vs WHERE (doc || 'x') IS NOT NULL;
+SELECT a, max(length(doc || id)), count(lower(doc)), min(doc || id) < 'K', max(vs_memory(id)) < 60000000 FROM vs GROUP BY a HAVING a < 3 ORDER BY a;
 SET omendb.enable_vectorized_agg = off;
+SELECT count(doc || id), min(lower(doc) || 'x') < 'b', count(DISTINCT upper(doc)) FROM vs WHERE (doc || 'x') IS NOT NULL;
+SELECT a, max(length(doc || id)), count(lower(doc)), min(doc || id) < 'K' FROM vs GROUP BY a HAVING a < 3 ORDER BY a;
 SELECT min(substr(doc, 399999)), max(md5(doc || id)), max(length(upper(doc))) FROM vs;
 SET omendb.enable_vectorized_agg = force;
 

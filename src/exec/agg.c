@@ -34,6 +34,9 @@ typedef enum AggKind
 	AGG_EXTREME_OTHER, AGG_BOOL
 } AggKind;
 
+/* Rows for which values of any size are computed at a time */
+#define PART_ROWS	32
+
 typedef struct AggEntry
 {
 	Oid			aggfnoid;
@@ -224,6 +227,12 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 	if (aggref->args != NIL && !counts_rows(aggref))
 		agg->arg = omen_expr_compile(program,
 									 linitial_node(TargetEntry, aggref->args)->expr);
+	if (agg->arg && omen_expr_makes_values(agg->arg))
+	{
+		agg->parts = palloc(sizeof(uint16) * OMEN_BATCH_ROWS);
+		for (int i = 0; i < OMEN_BATCH_ROWS; i++)
+			agg->parts[i] = i;
+	}
 	if (aggref->aggfilter)
 	{
 		agg->filter = omen_expr_compile(program, aggref->aggfilter);
@@ -324,6 +333,24 @@ omen_agg_share(OmenAgg *agg, const Aggref *aggref, const OmenAgg *other,
 	return true;
 }
 
+/*
+ * Advance part by part, so that values of any size are there for a few rows only.
+ * What else has been computed for the batch has been used by now: keys and the
+ * filter.
+ */
+static void
+advance_parts(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
+			  const uint16 *sel, int nsel, char **groups, char *single)
+{
+	for (int start = 0; start < nsel; start += PART_ROWS)
+	{
+		agg->advance(agg, program, batch, (sel ? sel : agg->parts) + start,
+					 Min(nsel - start, PART_ROWS),
+					 groups ? groups + start : NULL, single);
+		ResetExprContext(program->econtext);
+	}
+}
+
 /* See agg.h */
 void
 omen_agg_advance(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
@@ -352,7 +379,9 @@ omen_agg_advance(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 		sel = agg->rows;
 		nsel = n;
 	}
-	if (nsel > 0)
+	if (agg->parts)
+		advance_parts(agg, program, batch, sel, nsel, groups, single);
+	else if (nsel > 0)
 		agg->advance(agg, program, batch, sel, nsel, groups, single);
 }
 

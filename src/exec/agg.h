@@ -37,6 +37,7 @@ struct OmenAgg
 	Size		offset;			/* of the state in a group */
 	Size		size;			/* of the state */
 	OmenExpr   *arg;			/* or NULL */
+	uint16	   *parts;			/* all rows, if arg is computed in parts, or NULL */
 	OmenExpr   *filter;			/* or NULL */
 	uint16	   *rows;			/* for filter */
 	char	  **filtered;		/* groups of rows */

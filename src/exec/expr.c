@@ -686,12 +686,9 @@ compile_rows(OmenProgram *program, Expr *node)
 	return expr;
 }
 
-/*
- * Does it make values of any size?  (A numeric may have many digits, but that it
- * hardly ever has.)
- */
-static bool
-makes_values(const OmenExpr *expr)
+/* See expr.h */
+bool
+omen_expr_makes_values(const OmenExpr *expr)
 {
 	if (expr->typlen != -1 || expr->type == NUMERICOID || expr->is_constant ||
 		expr->attno > 0)
@@ -699,7 +696,7 @@ makes_values(const OmenExpr *expr)
 	if (expr->flinfo != NULL || expr->state != NULL)
 		return true;
 	for (int a = 0; a < expr->nargs; a++)
-		if (makes_values(expr->args[a]))
+		if (omen_expr_makes_values(expr->args[a]))
 			return true;
 	return false;
 }
@@ -742,7 +739,7 @@ compile_function(OmenProgram *program, Expr *node, Oid funcid, Oid collation,
 	 * at the same time: of long texts they would take gigabytes.
 	 */
 	for (int a = 0; a < expr->nargs; a++)
-		if (makes_values(expr->args[a]))
+		if (omen_expr_makes_values(expr->args[a]))
 			return compile_rows(program, node);
 	expr->flinfo = flinfo;
 	expr->strict = flinfo->fn_strict;
@@ -915,6 +912,8 @@ omen_expr_compile(OmenProgram *program, Expr *node)
 					break;
 				expr = compile_args(program, node, eval_test,
 									list_make1(test->arg));
+				if (omen_expr_makes_values(expr->args[0]))
+					break;		/* as compile_function() */
 				expr->op = test->nulltesttype == IS_NULL ? IS_UNKNOWN :
 					IS_NOT_UNKNOWN;
 				return expr;

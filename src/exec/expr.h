@@ -114,6 +114,11 @@ extern void omen_program_next_batch(OmenProgram *program);
  */
 extern OmenExpr *omen_expr_compile(OmenProgram *program, Expr *node);
 extern void omen_check_function_privilege(Oid funcid);
+/*
+ * Does it make values of any size, so that a batch of them may take gigabytes?
+ * (A numeric may have many digits, but hardly ever has.)
+ */
+extern bool omen_expr_makes_values(const OmenExpr *expr);
 
 static inline OmenVec *
 omen_expr_eval(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
