@@ -228,6 +228,9 @@ sub query
 my @planner = (
 	[],
 	[],
+	# sealed rows one by one
+	[ 'omendb.enable_vectorized_scan = off', 'omendb.enable_vectorized_agg = off' ],
+	[ 'omendb.enable_vectorized_scan = off', 'omendb.enable_vectorized_agg = off' ],
 	['enable_seqscan = off'],
 	[ 'enable_seqscan = off', 'enable_indexscan = off' ],
 	[ 'enable_bitmapscan = off', 'enable_indexscan = off', 'enable_indexonlyscan = off' ],
