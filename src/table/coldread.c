@@ -69,6 +69,8 @@ struct OmenColdReader
 	bool		for_scan;
 	MemoryContext mcxt;
 	MemoryContextCallback callback;
+	OmenCacheUsage *usage;		/* of a scan: NULL, or what its fetches are
+								 * added to */
 	OpenSegment *open;			/* of a scan */
 	OpenSegment *held;
 };
@@ -300,6 +302,13 @@ omen_cold_reader_hold(OmenColdReader *reader)
 
 /* See table.h */
 void
+omen_cold_reader_count(OmenColdReader *reader, OmenCacheUsage *usage)
+{
+	reader->usage = usage;
+}
+
+/* See table.h */
+void
 omen_cold_reader_release(OmenColdReader *reader)
 {
 	if (reader->held != NULL)
@@ -391,6 +400,18 @@ count_blocks(OpenSegment *seg, const OmenCacheUsage *before)
 		RelationClose(rel);
 }
 
+/* The same, for who has asked to be told */
+static void
+add_usage(OmenCacheUsage *total, const OmenCacheUsage *before)
+{
+	total->hits += omen_cache_usage.hits - before->hits;
+	total->misses += omen_cache_usage.misses - before->misses;
+	total->private_copies += omen_cache_usage.private_copies -
+		before->private_copies;
+	total->loads += omen_cache_usage.loads - before->loads;
+	total->load_bytes += omen_cache_usage.load_bytes - before->load_bytes;
+}
+
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
 static const char *
 fetch_chunk(void *arg, int attno, Size *len)
@@ -457,6 +478,8 @@ fetch_chunk(void *arg, int attno, Size *len)
 	*len = chunk->len;
 	data = chunk->data;
 	count_blocks(seg, &before);
+	if (!seg->shared && seg->reader->usage != NULL)
+		add_usage(seg->reader->usage, &before);
 	return data;
 }
 

@@ -317,7 +317,7 @@ omen_page_init_marker(Page page, BlockNumber blk, const OmenRowGroupId *id,
 					  Page image)
 {
 	omen_page_init(page, OMEN_PAGE_MARKER, OmenGroupOffset(blk));
-	omen_page_set_marker(page, id, omen_page_rows_crc(image),
+	omen_page_set_marker(page, id, omen_page_rows_crc(image, blk),
 						 OmenGroupOffset(header_block), header_rows_crc);
 	omen_page_set_line_map(page, image);
 	omen_page_set_crc(page);

@@ -158,7 +158,7 @@ look_at_page(Repair *rep, int off, Page page)
 		else
 		{
 			look->look = LOOK_ROWS;
-			look->crc = omen_page_rows_crc(page);
+			look->crc = omen_page_rows_crc(page, blk);
 		}
 	}
 	else if (cold->kind == OMEN_PAGE_LOST)
@@ -465,7 +465,7 @@ examine_candidate(void *arg)
 			continue;
 		}
 		omen_cold_reader_page(reader, &copy, blk, (Page) image.data);
-		rep->crcs[off] = omen_page_rows_crc((Page) image.data);
+		rep->crcs[off] = omen_page_rows_crc((Page) image.data, blk);
 		if (known && rep->crcs[off] != expect)
 			rep->unfit = MemoryContextStrdup(TopTransactionContext,
 											 psprintf("the rows of block %u are not those in it", blk));
@@ -660,7 +660,7 @@ write_pages(Repair *rep, int chosen, OmenRepairResult *result)
 		if (off == rep->header_off)
 		{
 			OmenPageGetColdPage((Page) header_page.data)->rows_crc =
-				omen_page_rows_crc((Page) image.data);
+				omen_page_rows_crc((Page) image.data, rep->first + off);
 			omen_page_set_line_map((Page) header_page.data,
 								   (Page) image.data);
 			if (rep->write_header)
@@ -670,7 +670,8 @@ write_pages(Repair *rep, int chosen, OmenRepairResult *result)
 		if (!look->rebuild)
 			continue;
 		omen_page_set_marker((Page) new_page.data, &copy.id,
-							 omen_page_rows_crc((Page) image.data),
+							 omen_page_rows_crc((Page) image.data,
+												rep->first + off),
 							 rep->header_off, rep->header_rows_crc);
 		write_cold_page(rep, off, (Page) new_page.data);
 		result->markers++;

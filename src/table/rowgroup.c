@@ -12,6 +12,7 @@
 #include "port/pg_bitutils.h"
 #include "port/pg_crc32c.h"
 #include "storage/bufpage.h"
+#include "table/thawmark.h"
 #include "utils/snapmgr.h"
 
 /* Offset of the line pointer map behind the page header */
@@ -147,7 +148,7 @@ omen_page_is_sound(Page page, BlockNumber blk)
 
 /* See table.h */
 uint32
-omen_page_rows_crc(Page heap_page)
+omen_page_rows_crc(Page heap_page, BlockNumber blk)
 {
 	OffsetNumber maxoff = PageGetMaxOffsetNumber(heap_page);
 	pg_crc32c	crc;
@@ -164,7 +165,26 @@ omen_page_rows_crc(Page heap_page)
 		head[2] = ItemIdIsRedirected(lp) ? ItemIdGetRedirect(lp) : 0;
 		COMP_CRC32C(crc, head, sizeof(head));
 		if (ItemIdIsNormal(lp))
-			COMP_CRC32C(crc, PageGetItem(heap_page, lp), head[1]);
+		{
+			const char *item = (const char *) PageGetItem(heap_page, lp);
+
+			if (head[1] >= SizeofHeapTupleHeader &&
+				omen_has_any_thaw_mark((HeapTupleHeader) item))
+			{
+				/* the header is not aligned if the page is damaged */
+				char		header[SizeofHeapTupleHeader];
+				ItemPointerData self;
+
+				ItemPointerSet(&self, blk, off);
+				memcpy(header, item, SizeofHeapTupleHeader);
+				memcpy(header + offsetof(HeapTupleHeaderData, t_ctid), &self,
+					   sizeof(self));
+				COMP_CRC32C(crc, header, SizeofHeapTupleHeader);
+				item += SizeofHeapTupleHeader;
+				head[1] -= SizeofHeapTupleHeader;
+			}
+			COMP_CRC32C(crc, item, head[1]);
+		}
 	}
 	FIN_CRC32C(crc);
 	return crc;

@@ -110,6 +110,17 @@ omen_cold_row_visible(Snapshot snapshot)
  */
 extern void omen_scan_load_page(OmenScanDesc scan, BlockNumber blk);
 /*
+ * The same in page mode for who lists the visible rows himself: returns blk's page
+ * under a share lock, and rs_vistuples is not set.  Or NULL if the page is cold: then
+ * scan->cold and rs_vistuples are set.
+ */
+extern Page omen_scan_open_page(OmenScanDesc scan, BlockNumber blk);
+/*
+ * Give back that lock.  needed: tuples of the page will be looked at, on
+ * omen_scan_page(), until the scan moves on; else the pin is given back, too.
+ */
+extern void omen_scan_close_page(OmenScanDesc scan, bool needed);
+/*
  * Outside page mode: lock the current page for looking at it.  Returns the page
  * under a share lock, or, with scan->cold set, the rebuilt image of a cold one,
  * and no lock.

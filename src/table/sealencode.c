@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "table/damage.h"
+#include "table/thawmark.h"
 #include "utils/memutils.h"
 
 static const char *const phase_names[SEAL_NPHASES] = {
@@ -158,6 +159,7 @@ copy_pages(GroupSeal *gs, int base, int end, const OmenGroupCopy *copy,
 			memcpy(image, page, BLCKSZ);
 			state->lsn = BufferGetLSNAtomic(buf);
 			UnlockReleaseBuffer(buf);
+			omen_unmark_page(image, blk);
 			if (seal_is_unproven(gs, off, state->lsn))
 				continue;
 		}
@@ -180,7 +182,7 @@ split_pages(GroupSeal *gs, int base, int end)
 		if (!state->copied)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		state->rows_crc = omen_page_rows_crc(image);
+		state->rows_crc = omen_page_rows_crc(image, gs->first + off);
 		if (omen_segment_builder_add_page(gs->scratch->builder, off - base,
 										  image))
 		{

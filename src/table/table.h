@@ -236,8 +236,11 @@ extern void omen_page_set_marker(Page page, const OmenRowGroupId *id,
 extern void omen_page_set_crc(Page page);
 /* Is a cold page, which belongs at blk, one of ours, whole, and in its place? */
 extern bool omen_page_is_sound(Page page, BlockNumber blk);
-/* CRC of what a heap page holds: line pointers and tuples, as omen_page_equal() */
-extern uint32 omen_page_rows_crc(Page heap_page);
+/*
+ * CRC of what a heap page, which belongs at blk, holds: line pointers and tuples, as
+ * omen_page_equal(), and without the marks that a thaw has left
+ */
+extern uint32 omen_page_rows_crc(Page heap_page, BlockNumber blk);
 /* Fill in the line pointer map (and nlines, nrows) from a heap page */
 extern void omen_page_set_line_map(Page page, Page heap_page);
 /* Bytes from the start of our data to its end: what WAL carries */
@@ -357,6 +360,9 @@ extern bool omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin);
 extern void omen_cold_unpin(OmenColdPin *pin);
 /* That segment, which stays open until any reader is asked for another */
 extern OmenSegmentReader *omen_cold_reader_current(OmenColdReader *reader);
+/* What its fetches of chunks do with the cache is added to usage from now on */
+extern void omen_cold_reader_count(OmenColdReader *reader,
+								   OmenCacheUsage *usage);
 /* Does the version hold blk? */
 extern bool omen_cold_reader_holds(OmenColdReader *reader,
 								   const OmenGroupCopy *copy, BlockNumber blk);

@@ -242,8 +242,8 @@ collect_hot(OmenScanDesc scan, BlockNumber blk, Page page)
 }
 
 /* See scan.h */
-void
-omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
+Page
+omen_scan_open_page(OmenScanDesc scan, BlockNumber blk)
 {
 	HeapScanDesc hscan = &scan->heap;
 	Relation	rel = hscan->rs_base.rs_rd;
@@ -271,13 +271,13 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 		 omen_cold_row_stands(rel, blk)))
 	{
 		collect_cold(scan, blk);
-		return;
+		return NULL;
 	}
 
 	hscan->rs_cbuf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL,
 										hscan->rs_strategy);
 	if (!pagemode)
-		return;					/* omen_scan_lock_page() does the rest */
+		return NULL;			/* omen_scan_lock_page() does the rest */
 
 	heap_page_prune_opt(rel, hscan->rs_cbuf);
 
@@ -288,14 +288,7 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 		if (likely(!omen_lock_page(rel, hscan->rs_cbuf, 0)))
 		{
 			TestForOldSnapshot(hscan->rs_base.rs_snapshot, rel, page);
-			collect_hot(scan, blk, page);
-			if (!omen_page_is_vacant(page))
-				scan->nhot++;
-			if (unlikely(omen_reads_leave_pages()) && hscan->rs_ntuples > 0)
-				omen_scan_leave_page(scan);
-			else
-				LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
-			return;
+			return page;
 		}
 		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 
@@ -310,6 +303,40 @@ omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 	ReleaseBuffer(hscan->rs_cbuf);
 	hscan->rs_cbuf = InvalidBuffer;
 	collect_cold(scan, blk);
+	return NULL;
+}
+
+/* See scan.h */
+void
+omen_scan_close_page(OmenScanDesc scan, bool needed)
+{
+	if (!needed)
+	{
+		UnlockReleaseBuffer(scan->heap.rs_cbuf);
+		scan->heap.rs_cbuf = InvalidBuffer;
+	}
+	else if (unlikely(omen_reads_leave_pages()))
+		omen_scan_leave_page(scan);
+	else
+		LockBuffer(scan->heap.rs_cbuf, BUFFER_LOCK_UNLOCK);
+}
+
+/* See scan.h */
+void
+omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
+{
+	Page		page = omen_scan_open_page(scan, blk);
+
+	if (page != NULL)
+	{
+		collect_hot(scan, blk, page);
+		if (!omen_page_is_vacant(page))
+			scan->nhot++;
+		if (unlikely(omen_reads_leave_pages()) && scan->heap.rs_ntuples > 0)
+			omen_scan_leave_page(scan);
+		else
+			LockBuffer(scan->heap.rs_cbuf, BUFFER_LOCK_UNLOCK);
+	}
 }
 
 /* See scan.h */

@@ -5,8 +5,8 @@
  *
  * Whatever wants to modify or lock a row of a cold page thaws the page first.
  * Thawing is physical, not transactional: the page comes back byte for byte as
- * it was sealed, with its visibility map bits as they are (still all-frozen),
- * and heapam does the rest.
+ * it was sealed but for its tuples' t_ctid, which is a mark now (thawmark.h), with
+ * its visibility map bits as they are (still all-frozen), and heapam does the rest.
  *
  * Lock order: ascending block numbers, as RelationGetBufferForTuple.  Chunks are decoded before any content lock is
  * taken, since whoever holds one cannot be cancelled.
@@ -26,6 +26,7 @@
 #include "storage/freespace.h"
 #include "table/damage.h"
 #include "table/reclaim.h"
+#include "table/thawmark.h"
 #include "utils/memutils.h"
 
 /* Outcome of an attempt to thaw one block */
@@ -77,7 +78,8 @@ note_free_space(Relation rel, BlockNumber blk, Page image)
 
 /*
  * Thaw the block of a pinned buffer, not the header page of its row group, whose
- * row group copy says it is cold.  beside: so many blocks on either side have had
+ * row group copy says it is cold.  image is its page as it was sealed, and has marks
+ * afterwards if it was used.  beside: so many blocks on either side have had
  * omen_stand_beside().
  */
 static ThawResult
@@ -170,6 +172,7 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 						blk, RelationGetRelationName(rel))));
 	}
 	nrows = count_rows(image);
+	omen_mark_page(image, blk, &header->id);
 
 	OMEN_STOP_EVENT("thaw-before-page");
 
