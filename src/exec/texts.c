@@ -22,6 +22,12 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+
+#include "port/pg_bitutils.h"
+#endif
+
 typedef struct Piece
 {
 	const char *data;
@@ -134,6 +140,46 @@ piece_is_at(const Piece *piece, const char *data)
 	return memcmp(piece->data, data, piece->length) == 0;
 }
 
+/*
+ * Where is the piece in length bytes of data?  NULL: nowhere.  memmem() prepares a
+ * table in each call, which takes longer than looking through a short text does.
+ */
+static inline const char *
+find_piece(const Piece *piece, const char *data, int length)
+{
+	int			last = piece->length - 1;
+	int			places = length - last;
+	int			i = 0;
+
+#ifdef __SSE2__
+	/* sixteen places at a time: first and last byte decide about most */
+	__m128i		first_bytes = _mm_set1_epi8(piece->data[0]);
+	__m128i		last_bytes = _mm_set1_epi8(piece->data[last]);
+
+	for (; i + 16 <= places; i += 16)
+	{
+		__m128i		a = _mm_loadu_si128((const __m128i *) (data + i));
+		__m128i		b = _mm_loadu_si128((const __m128i *) (data + i + last));
+		uint32		hits = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first_bytes),
+														   _mm_cmpeq_epi8(b, last_bytes)));
+
+		while (hits != 0)
+		{
+			const char *at = data + i + pg_rightmost_one_pos32(hits);
+
+			if (piece_is_at(piece, at))
+				return at;
+			hits &= hits - 1;
+		}
+	}
+#endif
+	for (; i < places; i++)
+		if (data[i] == piece->data[0] && data[i + last] == piece->data[last] &&
+			piece_is_at(piece, data + i))
+			return data + i;
+	return NULL;
+}
+
 static inline bool
 matches(const TextState *state, const char *data, int length)
 {
@@ -165,7 +211,7 @@ matches(const TextState *state, const char *data, int length)
 	for (; first < last; first++)
 	{
 		const Piece *piece = &state->pieces[first];
-		const char *at = memmem(data, end - data, piece->data, piece->length);
+		const char *at = find_piece(piece, data, end - data);
 
 		if (at == NULL)
 			return false;
