@@ -108,7 +108,7 @@ EXECUTE vp_p(3);
 EXECUTE vp_p(4);
 RESET plan_cache_mode;
 -- there are workers
-CREATE FUNCTION vp_counters(q text, OUT launched text, OUT cold text, OUT hot text) LANGUAGE plpgsql AS
+CREATE FUNCTION vp_counters(q text, OUT launched text, OUT cold text, OUT thawed text, OUT hot text) LANGUAGE plpgsql AS
 $$
 DECLARE
 	plan jsonb;
@@ -116,10 +116,11 @@ BEGIN
 	EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) ' || q INTO plan;
 	launched := jsonb_path_query_first(plan, '$.**."Workers Launched"');
 	cold := jsonb_path_query_first(plan, '$.**."Cold Rows"');
+	thawed := jsonb_path_query_first(plan, '$.**."Thawed Rows"');
 	hot := jsonb_path_query_first(plan, '$.**."Hot Rows"');
 END
 $$;
-SELECT launched::int > 0 AS launched, cold::int + hot::int AS rows, hot::int BETWEEN 6 AND 3000 AS hot FROM vp_counters('SELECT sum(n) FROM vp');
+SELECT launched::int > 0 AS launched, cold::int + thawed::int + hot::int AS rows, thawed::int > 0 AS thawed, hot::int BETWEEN 6 AND 3000 AS hot FROM vp_counters('SELECT sum(n) FROM vp');
 -- errors of workers, or of the leader
 \set SHOW_CONTEXT never
 SELECT sum(i4 / (id - 4711)) FROM vp;

@@ -173,7 +173,7 @@ run_suite() {
 same_but_for_order() {
 	local plan='^ *(->|QUERY PLAN|(Parallel )?(Seq|Index|Bitmap|Tid|Sample|Subquery|Function|CTE|WorkTable|Values|Merge|Hash|Nested|Append|Sort|Unique|Group|Aggregate|HashAggregate|Finalize|Partial|Gather|Limit|Result|Materialize|Memoize|SetOp|LockRows|ProjectSet|Incremental|Update|Insert|Delete|Filter|Rows Removed|Join Filter|Recheck|Order By|Presorted|Cache|Output|One-Time|InitPlan|SubPlan|Heap|Workers|Cond|Left|Right|Full|Semi|Anti)\b)'
 	# what our nodes say of themselves
-	local ours='^ *(Custom Scan|Columns:|Rows: cold|Row Groups:|Vector Filter:|Relation:|Groups:)'
+	local ours='^ *(Custom Scan|Columns:|Rows: cold|Chunks: hit|Row Groups:|Vector Filter:|Relation:|Groups:)'
 	local file
 	for file in "$1" "$2"; do
 		grep -vE "$plan" "$file" | grep -vE "$ours" | grep -vE '^ *-+ *$|^\([0-9]+ rows?\)$' |

@@ -591,6 +591,35 @@ omen_segment_line_pointer(OmenSegmentReader *reader, int block,
 }
 
 /*
+ * omen_segment_block_lines: see columnar.h.
+ */
+int
+omen_segment_block_lines(OmenSegmentReader *reader, int block, uint32 *first,
+						 bool *dense, int32 *rows)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+
+	if (desc == NULL)
+		elog(ERROR, "block %d is not in the segment", block);
+	*first = desc->first_row;
+	*dense = (desc->flags & OMEN_BLOCK_MAPPED) == 0;
+	if (*dense ? desc->nlines != desc->nrows :
+		desc->nlines > MaxHeapTuplesPerPage)
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A line pointer points nowhere.");
+	for (int i = 0; !*dense && i < desc->nlines; i++)
+	{
+		int			row;
+
+		if (omen_reader_line(reader, block, i + 1, &row) == LP_NORMAL)
+			rows[i] = desc->first_row + row;
+		else
+			rows[i] = -1;
+	}
+	return desc->nlines;
+}
+
+/*
  * omen_segment_row_natts, omen_segment_min_natts: see columnar.h.
  */
 int

@@ -16,6 +16,7 @@
 #include "columnar/columnar.h"
 #include "nodes/bitmapset.h"
 #include "port/atomics.h"
+#include "store/store.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
 
@@ -54,8 +55,11 @@ typedef struct OmenBatch
 	const uint16 *sel;
 	int			nsel;
 
+	/* Its rows are some of a segment and some of heap pages */
+	bool		put_together;
+
 	/* Rows of one segment, unchanged: columns come from there when asked for */
-	OmenSegmentReader *segment; /* NULL: all columns have been made */
+	OmenSegmentReader *segment; /* NULL otherwise */
 	int			natts;			/* its attributes that are the table's */
 	int			vector;
 	bool		has_short_rows; /* some rows may have missing values */
@@ -103,7 +107,9 @@ typedef struct OmenSourceCounters
 	uint64		vectors;
 	uint64		vectors_skipped;
 	uint64		rows_cold;		/* from chunks */
+	uint64		rows_thawed;	/* from chunks, but seen by their pages */
 	uint64		rows_hot;		/* from heap pages */
+	OmenCacheUsage chunks;		/* chunks fetched */
 } OmenSourceCounters;
 
 typedef struct OmenSource
@@ -154,8 +160,22 @@ extern void omen_batch_init(OmenBatch *batch, OmenSource *source);
 extern void omen_batch_load(OmenBatch *batch, int attno);
 
 /*
- * Values of the dictionary of a column of batch->segment: as
- * omen_segment_dictionary_entries(), but aligned.  They last as long as the batch.
+ * Number of entries of the dictionary that the batch's segment has of a column; 0 if
+ * it has none, or if it does not say all of the column (rows may be too short to
+ * have it).  Dictionaries are the same in all batches of a segment_number.
+ */
+extern int	omen_batch_dictionary(OmenBatch *batch, int attno);
+/*
+ * The column, which has such a dictionary of n entries, as codes: see
+ * omen_segment_codes().  Rows that are not in the segment have codes of their own:
+ * n and on, up to n + the number returned (of at most OMEN_BATCH_ROWS), which are
+ * good for this batch only, and only for rows that are left of it.  The arrays last
+ * until the next call for any column.
+ */
+extern int	omen_batch_codes(OmenBatch *batch, int attno, OmenVector *codes);
+/*
+ * Values of codes start .. start + n - 1, those of this batch included once
+ * omen_batch_codes() has been called.  They last as long as the batch.
  */
 extern void omen_batch_dictionary_entries(OmenBatch *batch, int attno,
 										  int start, int n, Datum *values);

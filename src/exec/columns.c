@@ -14,9 +14,6 @@
 #include "utils/float.h"
 #include "utils/memutils.h"
 
-/* Below this share of a vector's rows, values are fetched one by one */
-#define SPARSE_SHARE	12
-
 /* Eight flags at once: 1 where the bit is 0 */
 static inline uint64
 flags_of_zero_bits(uint8 bits)
@@ -157,6 +154,11 @@ omen_batch_load(OmenBatch *batch, int attno)
 	bool		sparse;
 	bool		short_rows;
 
+	if (batch->put_together)
+	{
+		omen_rows_load(batch, attno);
+		return;
+	}
 	if (batch->segment == NULL)
 		elog(ERROR, "attribute %d is not in the batch", attno);
 
@@ -201,6 +203,31 @@ omen_batch_load(OmenBatch *batch, int attno)
 }
 
 /*
+ * omen_batch_dictionary: see batch.h.
+ */
+int
+omen_batch_dictionary(OmenBatch *batch, int attno)
+{
+	if (batch->put_together)
+		return omen_rows_dictionary(batch, attno);
+	if (batch->segment == NULL || batch->has_short_rows || attno > batch->natts)
+		return 0;
+	return omen_segment_dictionary(batch->segment, attno);
+}
+
+/*
+ * omen_batch_codes: see batch.h.
+ */
+int
+omen_batch_codes(OmenBatch *batch, int attno, OmenVector *codes)
+{
+	if (batch->put_together)
+		return omen_rows_codes(batch, attno, codes);
+	omen_segment_codes(batch->segment, attno, batch->vector, codes);
+	return 0;
+}
+
+/*
  * omen_batch_dictionary_entries: see batch.h.
  */
 void
@@ -210,8 +237,11 @@ omen_batch_dictionary_entries(OmenBatch *batch, int attno, int start, int n,
 	OmenSource *source = batch->source;
 	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
 
-	omen_segment_dictionary_entries(batch->segment, attno, start, n,
-									(const char **) values);
+	if (batch->put_together)
+		omen_rows_entries(batch, attno, start, n, values);
+	else
+		omen_segment_dictionary_entries(batch->segment, attno, start, n,
+										(const char **) values);
 	if (source->state->misaligned[attno - 1] != 0)
 		for (int i = 0; i < n; i++)
 			values[i] = omen_get_aligned(source->state, att,

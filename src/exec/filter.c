@@ -276,7 +276,8 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 	{
 		if (qual->entries)
 			pfree(qual->entries);
-		qual->entries = MemoryContextAlloc(program->mcxt, n);
+		qual->entries = MemoryContextAlloc(program->mcxt,
+										   (Size) n + OMEN_BATCH_ROWS);
 		qual->maxentries = n;
 	}
 	if (column->values == NULL)
@@ -310,6 +311,45 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 }
 
 /*
+ * The same for the codes from n on that are the batch's own, as far as rows of sel
+ * have them.
+ */
+static void
+evaluate_own_codes(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
+				   OmenBatch *batch, const OmenVector *codes, int n,
+				   const uint16 *sel, int nsel)
+{
+	OmenBatch  *entries = &filter->entries;
+	OmenVec    *column = &entries->columns[qual->attno - 1];
+	OmenVec    *result;
+	int			own[OMEN_BATCH_ROWS];
+	int			nown = 0;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		if (codes->ints[i] < n ||
+			(codes->nnulls > 0 &&
+			 !((codes->present[i >> 3] >> (i & 7)) & 1)))
+			continue;
+		omen_batch_dictionary_entries(batch, qual->attno, codes->ints[i], 1,
+									  &column->values[nown]);
+		own[nown++] = codes->ints[i];
+	}
+	if (nown == 0)
+		return;
+	column->isnull = NULL;
+	entries->nrows = nown;
+	program->batch_number++;	/* these are other rows */
+	result = omen_expr_eval(qual->expr, program, entries, NULL, nown);
+	for (int k = 0; k < nown; k++)
+		qual->entries[own[k]] = DatumGetBool(result->values[k]) &&
+			!(result->isnull && result->isnull[k]);
+	program->batch_number++;
+}
+
+/*
  * By way of the column's dictionary, if it has one that is worth it.  Returns
  * false if not.
  */
@@ -323,22 +363,21 @@ select_by_dictionary(OmenFilter *filter, FilterQual *qual,
 	int			n;
 	int			found = 0;
 
-	if (!qual->safe || qual->attno <= 0 || batch->segment == NULL ||
-		qual->attno > batch->natts ||
-		batch->has_short_rows)
+	if (!qual->safe || qual->attno <= 0)
+		return false;
+	n = omen_batch_dictionary(batch, qual->attno);
+	if (n == 0)
 		return false;
 	if (qual->segment_number != batch->segment_number ||
 		qual->scan_number != program->scan_number)
 	{
-		n = omen_segment_dictionary(batch->segment, qual->attno);
-		if (n == 0)
-			return false;
 		evaluate_entries(filter, qual, program, batch, n);
 		qual->segment_number = batch->segment_number;
 		qual->scan_number = program->scan_number;
 	}
 
-	omen_segment_codes(batch->segment, qual->attno, batch->vector, &codes);
+	if (omen_batch_codes(batch, qual->attno, &codes) > 0)
+		evaluate_own_codes(filter, qual, program, batch, &codes, n, sel, nsel);
 	entries = qual->entries;
 	for (int k = 0; k < nsel; k++)
 	{

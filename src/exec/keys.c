@@ -4,7 +4,8 @@
  *	  Groups by way of the dictionaries of columns.
  *
  * Where a segment has a dictionary of a column, each of its entries is looked up
- * once a segment, and rows find their group by their code.
+ * once a segment, and rows find their group by their code.  (Rows that are not in
+ * the segment have codes that are theirs alone, looked up once.)
  *
  * With several keys, a column whose equal values are the same bytes is interned
  * first: groups of its own, which have no state, give each value an address that
@@ -86,12 +87,12 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 	char	  **entries;
 	const int64 *ints;
 	int			nmissing = 0;
+	int			nown;
 	int			n;
 
-	if (batch->segment == NULL || batch->has_short_rows ||
-		attno > batch->natts || codes->groups->full)
+	if (codes->groups->full)
 		return false;
-	n = omen_segment_dictionary(batch->segment, attno);
+	n = omen_batch_dictionary(batch, attno);
 	if (n == 0)
 		return false;
 	if (codes->segment_number != batch->segment_number)
@@ -100,8 +101,9 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 		{
 			if (codes->entries)
 				pfree(codes->entries);
-			codes->entries = MemoryContextAllocHuge(codes->mcxt,
-													sizeof(char *) * n);
+			codes->entries =
+				MemoryContextAllocHuge(codes->mcxt, sizeof(char *) *
+									   ((Size) n + OMEN_BATCH_ROWS));
 			codes->max_entries = n;
 		}
 		memset(codes->entries, 0, sizeof(char *) * n);
@@ -109,7 +111,8 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 	}
 	entries = codes->entries;
 
-	omen_segment_codes(batch->segment, attno, batch->vector, &vector);
+	nown = omen_batch_codes(batch, attno, &vector);
+	memset(entries + n, 0, sizeof(char *) * nown);
 	ints = vector.ints;
 	if (vector.nnulls == 0)
 	{

@@ -73,7 +73,11 @@ omen_add_counters(OmenSourceCounters *total,
 	total->vectors += counters->vectors;
 	total->vectors_skipped += counters->vectors_skipped;
 	total->rows_cold += counters->rows_cold;
+	total->rows_thawed += counters->rows_thawed;
 	total->rows_hot += counters->rows_hot;
+	total->chunks.hits += counters->chunks.hits;
+	total->chunks.loads += counters->chunks.loads;
+	total->chunks.load_bytes += counters->chunks.load_bytes;
 }
 
 /* ------------------------------------------------------------------------
@@ -155,8 +159,17 @@ omen_explain_counters(const OmenSourceCounters *counters, ExplainState *es)
 		}
 		appendStringInfoSpaces(es->str, es->indent * 2);
 		appendStringInfo(es->str,
-						 "Rows: cold=" UINT64_FORMAT " hot=" UINT64_FORMAT "\n",
-						 counters->rows_cold, counters->rows_hot);
+						 "Rows: cold=" UINT64_FORMAT " thawed=" UINT64_FORMAT " hot=" UINT64_FORMAT "\n",
+						 counters->rows_cold, counters->rows_thawed,
+						 counters->rows_hot);
+		if (es->buffers && counters->chunks.hits + counters->chunks.loads > 0)
+		{
+			appendStringInfoSpaces(es->str, es->indent * 2);
+			appendStringInfo(es->str,
+							 "Chunks: hit=" UINT64_FORMAT " loaded=" UINT64_FORMAT " (" UINT64_FORMAT "kB)\n",
+							 counters->chunks.hits, counters->chunks.loads,
+							 (counters->chunks.load_bytes + 1023) / 1024);
+		}
 		return;
 	}
 	ExplainPropertyUInteger("Row Groups", NULL, counters->groups, es);
@@ -169,5 +182,14 @@ omen_explain_counters(const OmenSourceCounters *counters, ExplainState *es)
 	ExplainPropertyUInteger("Vectors Skipped", NULL,
 							counters->vectors_skipped, es);
 	ExplainPropertyUInteger("Cold Rows", NULL, counters->rows_cold, es);
+	ExplainPropertyUInteger("Thawed Rows", NULL, counters->rows_thawed, es);
 	ExplainPropertyUInteger("Hot Rows", NULL, counters->rows_hot, es);
+	if (es->buffers)
+	{
+		ExplainPropertyUInteger("Chunk Hits", NULL, counters->chunks.hits, es);
+		ExplainPropertyUInteger("Chunk Loads", NULL, counters->chunks.loads,
+								es);
+		ExplainPropertyUInteger("Chunk Bytes Loaded", NULL,
+								counters->chunks.load_bytes, es);
+	}
 }

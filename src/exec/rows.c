@@ -1,8 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * rows.c
- *	  Batches that are put together: rows of hot pages and of segments that
- *	  have both.
+ *	  Batches that are put together: rows of hot pages, and of segments that
+ *	  have hot and cold ones.
+ *
+ * Such a batch is a list of where its rows are: runs of rows of the segment, and
+ * tuples between them, on pages that are pinned or were copied.  Columns are made
+ * of that when they are asked for (rowcolumns.c).
+ *
+ * A tuple that a thaw has put on its page, and that is still there, has a mark
+ * (table/thawmark.h).  Its page decides who sees it, but its values are those of
+ * its row in the segment, and are taken from there with those of its cold
+ * neighbours.  Only marks of the version that the scan's copy of the header names
+ * are believed: another one's row may be anything.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -10,104 +20,95 @@
  */
 #include "exec/source_state.h"
 
-#include "access/htup_details.h"
-#include "access/tupmacs.h"
+#include "access/heapam.h"
 #include "pgstat.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 
-/*
- * Copy rows first .. first + n - 1 of the segment to the end of the batch.
- */
-void
-omen_append_cold(OmenSource *source, OmenBatch *batch, uint32 first, int n)
+/* Such a tuple is visible to everybody */
+#define SEEN_BY_ALL		(HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID)
+
+/* Up to this share of a page's rows, tuples are copied, and the page is not pinned */
+#define COPIED_SHARE	4
+
+/* What is to be known to tell whether a tuple is visible */
+typedef struct PageView
 {
-	OmenSourceState *state = source->state;
-	int			natts = state->natts;
+	Relation	rel;
+	Snapshot	snapshot;
+	Buffer		buffer;
+	BlockNumber blk;
+	bool		all_visible;
+	bool		conflicts;		/* SSI wants to hear of each tuple */
+} PageView;
 
-	if (state->decoded == NULL)
-		state->decoded = MemoryContextAllocZero(state->mcxt,
-												sizeof(OmenVector) *
-												(source->tupdesc->natts + 1));
-	while (n > 0)
-	{
-		int			vector = first / OMEN_VECTOR_MAX_ROWS;
-		int			start = first % OMEN_VECTOR_MAX_ROWS;
-		int			part = Min(n, OMEN_VECTOR_MAX_ROWS - start);
-		int			attno = -1;
+/* The page that the scan has open; as collect_hot() of tablescan.c */
+static void
+begin_page(OmenSource *source, Page page, PageView *view)
+{
+	HeapScanDesc hscan = &source->state->scan->heap;
 
-		while ((attno = bms_next_member(source->attrs, attno)) >= 0)
-		{
-			OmenVec    *vec = omen_source_array(source, attno);
-			Datum	   *values = vec->values + batch->nrows;
-			bool	   *isnull = vec->isnull + batch->nrows;
-			OmenVector *from = &state->decoded[attno - 1];
-			Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
+	view->rel = source->rel;
+	view->snapshot = hscan->rs_base.rs_snapshot;
+	view->buffer = hscan->rs_cbuf;
+	view->blk = hscan->rs_cblock;
+	/* what the primary calls all-visible need not be so to a standby's snapshot */
+	view->all_visible = PageIsAllVisible(page) &&
+		!view->snapshot->takenDuringRecovery;
+	view->conflicts = CheckForSerializableConflictOutNeeded(source->rel,
+															view->snapshot);
+	if (!omen_page_is_vacant(page))
+		source->state->scan->nhot++;
+}
 
-			if (attno > natts)
-				memset(isnull, true, part);
-			else
-			{
-				if (vector != state->decoded_vector)
-					omen_segment_vector(state->segment, attno, vector, from);
-				if (from->pointers && state->misaligned[attno - 1] != 0)
-					for (int i = 0; i < part; i++)
-						values[i] = omen_get_aligned(state, att,
-													 from->pointers[start + i]);
-				else if (from->pointers)
-					memcpy(values, from->pointers + start,
-						   sizeof(Datum) * part);
-				else if (att->attbyval)
-					memcpy(values, from->ints + start, sizeof(Datum) * part);
-				else
-				{
-					/* the reader's array goes with the next vector */
-					char	   *copy = MemoryContextAlloc(state->page_mcxt,
-														  8 * (Size) part);
+/* So many line pointers before its turn, a tuple's header is asked for */
+#define PREFETCH_DISTANCE	16
 
-					for (int i = 0; i < part; i++)
-					{
-						char	   *p = (char *) &from->ints[start + i];
-
-#ifdef WORDS_BIGENDIAN
-						p += sizeof(int64) - att->attlen;
+/*
+ * Headers are all that is looked at of most tuples, one in each cache line: memory
+ * is what their scan waits for.
+ */
+static inline void
+prefetch_header(Page page, OffsetNumber off, int lines)
+{
+#if defined(__GNUC__) || defined(__clang__)
+	if (off + PREFETCH_DISTANCE <= lines)
+		__builtin_prefetch((char *) page +
+						   ItemIdGetOffset(PageGetItemId(page, off + PREFETCH_DISTANCE)) +
+						   offsetof(HeapTupleHeaderData, t_ctid));
 #endif
-						memcpy(copy + 8 * i, p, att->attlen);
-						values[i] = PointerGetDatum(copy + 8 * i);
-					}
-				}
-				if (from->nnulls == 0)
-					memset(isnull, false, part);
-				else if (from->present == NULL)
-					memset(isnull, true, part);
-				else
-					for (int i = 0; i < part; i++)
-						isnull[i] = !((from->present[(start + i) >> 3] >>
-									   ((start + i) & 7)) & 1);
-			}
-			if (state->has_missing && state->min_natts < attno)
-			{
-				bool		missing_null;
-				Datum		missing = getmissingattr(source->tupdesc, attno,
-													 &missing_null);
+}
 
-				for (int i = 0; i < part && !missing_null; i++)
-					if (attno > natts ||
-						omen_segment_row_natts(state->segment,
-											   first + i) < attno)
-					{
-						values[i] = missing;
-						isnull[i] = false;
-					}
-			}
-		}
-		state->decoded_vector = vector;
-		batch->nrows += part;
-		first += part;
-		n -= part;
-	}
+/* Is a tuple visible? */
+static bool
+is_visible(const PageView *view, ItemId lp, HeapTupleHeader header,
+		   OffsetNumber off)
+{
+	HeapTupleData tuple;
+	bool		valid = view->all_visible;
+
+	/* HeapTupleSatisfiesMVCC() looks at no more than this either */
+	if ((header->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL)
+		valid = true;
+	if (valid && !view->conflicts)
+		return true;
+
+	tuple.t_data = header;
+	tuple.t_len = ItemIdGetLength(lp);
+	tuple.t_tableOid = RelationGetRelid(view->rel);
+	ItemPointerSet(&tuple.t_self, view->blk, off);
+	if (!valid)
+		valid = HeapTupleSatisfiesVisibility(&tuple, view->snapshot,
+											 view->buffer);
+	if (view->conflicts)
+		HeapCheckForSerializableConflictOut(valid, view->rel, &tuple,
+											view->buffer, view->snapshot);
+	return valid;
 }
 
 /*
+ * omen_rows_init: see source_state.h.
+ *
  * Where are attributes of tuples without nulls always at the same place?  As
  * attcacheoff, which belongs to the relation's descriptor.
  */
@@ -116,7 +117,6 @@ omen_rows_init(OmenSource *source)
 {
 	OmenSourceState *state = source->state;
 	uint32		off = 0;
-	int			attno = -1;
 	int			nfixed = 0;		/* attributes with a fixed place */
 	uint32	   *offsets = MemoryContextAllocZero(state->mcxt, sizeof(uint32) *
 												 (source->max_attno + 1));
@@ -136,151 +136,345 @@ omen_rows_init(OmenSource *source)
 		off += att->attlen;
 	}
 
-	state->wanted = MemoryContextAlloc(state->mcxt, sizeof(AttrNumber) *
-									   (bms_num_members(source->attrs) + 1));
-	while ((attno = bms_next_member(source->attrs, attno)) >= 0)
-	{
-		state->wanted[state->nwanted++] = attno;
-		if (attno <= nfixed)
-			state->nfixed++;
-	}
 	state->offsets = offsets;
-	state->walk_start = Max(nfixed - 1, 0);
+	state->nfixed = nfixed;
+	state->row_numbers = MemoryContextAlloc(state->mcxt, sizeof(int32) *
+											OMEN_BATCH_ROWS);
+	state->runs = MemoryContextAlloc(state->mcxt, sizeof(OmenRun) *
+									 OMEN_BATCH_ROWS);
+	state->tuples = MemoryContextAlloc(state->mcxt, sizeof(HeapTupleHeader) *
+									   OMEN_BATCH_ROWS);
+	state->tuple_rows = MemoryContextAlloc(state->mcxt, sizeof(uint16) *
+										   OMEN_BATCH_ROWS);
+	state->decoded = MemoryContextAllocZero(state->mcxt, sizeof(OmenVector) *
+											(source->max_attno + 1));
+	state->decoded_vectors = MemoryContextAlloc(state->mcxt, sizeof(int) *
+												(source->max_attno + 1));
 }
 
-/*
- * Values of the wanted attributes of a tuple from first on, to row "row" of the
- * batch.  first - 1 is 0, or, if the tuple has no nulls, an attribute at a fixed
- * place.  Follows heap_deform_tuple().
- */
-static void
-deform(OmenSource *source, HeapTupleHeader tup, int64 row, int first)
-{
-	OmenSourceState *state = source->state;
-	TupleDesc	tupdesc = source->tupdesc;
-	int			natts = Min(HeapTupleHeaderGetNatts(tup), source->max_attno);
-	bool		hasnulls = (tup->t_infomask & HEAP_HASNULL) != 0;
-	bits8	   *bp = tup->t_bits;
-	char	   *tp = (char *) tup + tup->t_hoff;
-	uint32		off = state->offsets[first - 1];
-	int			i;
-
-	for (i = first - 1; i < natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-		OmenVec    *vec = &state->arrays[i];
-
-		if (hasnulls && att_isnull(i, bp))
-		{
-			if (vec->values)
-			{
-				vec->isnull[row] = true;
-				vec->values[row] = (Datum) 0;
-			}
-			continue;
-		}
-		if (att->attlen == -1)
-			off = att_align_pointer(off, att->attalign, -1, tp + off);
-		else
-			off = att_align_nominal(off, att->attalign);
-		if (vec->values)
-		{
-			vec->isnull[row] = false;
-			vec->values[row] = fetchatt(att, tp + off);
-		}
-		off = att_addlength_pointer(off, att->attlen, tp + off);
-	}
-	for (; i < source->max_attno; i++)
-	{
-		OmenVec    *vec = &state->arrays[i];
-
-		if (vec->values)
-			vec->values[row] = getmissingattr(tupdesc, i + 1,
-											  &vec->isnull[row]);
-	}
-}
-
-/*
- * An attribute that is at the same place in all of n tuples.
- */
-static void
-fetch_fixed(OmenSource *source, int attno, HeapTupleHeader *tuples, int n,
-			int64 row)
-{
-	OmenSourceState *state = source->state;
-	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
-	OmenVec    *vec = &state->arrays[attno - 1];
-	Datum	   *values = vec->values + row;
-	uint32		off = state->offsets[attno - 1];
-
-#define FETCH(value) \
-	for (int i = 0; i < n; i++) \
-	{ \
-		const char *p = (const char *) tuples[i] + tuples[i]->t_hoff + off; \
-		values[i] = (value); \
-	}
-
-	memset(vec->isnull + row, false, n);
-	if (att->attbyval && att->attlen == 8)
-		FETCH(*(const Datum *) p)
-	else if (att->attbyval && att->attlen == 4)
-		FETCH(Int32GetDatum(*(const int32 *) p))
-	else
-		FETCH(fetchatt(att, p))
-#undef FETCH
-}
-
-/*
- * Append the visible rows of the page that the scan stands at.  The values
- * point into it: a pin is kept, or the page is copied if it has none.
- */
+/* See source_state.h */
 void
-omen_append_page(OmenSource *source, OmenBatch *batch)
+omen_rows_begin_segment(OmenSource *source)
+{
+	OmenSourceState *state = source->state;
+
+	for (int i = 0; i < source->max_attno; i++)
+		state->decoded_vectors[i] = -1;
+	state->zone_vector = -1;
+	omen_thaw_mark_init(&state->mark, &state->copy.id);
+}
+
+/* See source_state.h */
+void
+omen_rows_begin(OmenSource *source, OmenBatch *batch)
+{
+	OmenSourceState *state = source->state;
+
+	batch->segment = NULL;
+	batch->put_together = true;
+	batch->sel = NULL;
+	batch->nrows = 0;
+	batch->segment_number = state->segment_number;
+	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, source->tupdesc->natts);
+	state->nruns = state->nsegment = state->ntuples = 0;
+	state->simple = true;
+	state->deformed = false;
+}
+
+/*
+ * Can the rows of a vector be left out, going by its zone map?  Their values are
+ * the segment's, so it does not matter where they are now.
+ */
+static bool
+is_excluded(OmenSource *source, int vector)
+{
+	OmenSourceState *state = source->state;
+
+	if (source->ntests == 0 && source->bound == NULL)
+		return false;
+	if (vector != state->zone_vector)
+	{
+		state->zone_vector = vector;
+		state->zone_excludes = omen_zones_exclude(source, vector);
+	}
+	return state->zone_excludes;
+}
+
+/*
+ * Append rows first .. first + n - 1 of the segment.  Returns how many of them
+ * are wanted.
+ */
+static int
+append_rows(OmenSource *source, OmenBatch *batch, uint32 first, int n)
+{
+	OmenSourceState *state = source->state;
+	int			appended = 0;
+
+	while (n > 0)
+	{
+		int			part = Min(n, OMEN_VECTOR_MAX_ROWS -
+							   (int) (first % OMEN_VECTOR_MAX_ROWS));
+		int			at = (int) batch->nrows;
+		OmenRun    *last = state->nruns > 0 ?
+		&state->runs[state->nruns - 1] : NULL;
+
+		if (!is_excluded(source, first / OMEN_VECTOR_MAX_ROWS))
+		{
+			if (last != NULL && last->row + last->n == first &&
+				last->at + last->n == at)
+				last->n += part;
+			else
+			{
+				last = &state->runs[state->nruns++];
+				last->row = first;
+				last->at = at;
+				last->n = part;
+			}
+			for (int i = 0; i < part; i++)
+				state->row_numbers[at + i] = first + i;
+			batch->nrows += part;
+			appended += part;
+		}
+		first += part;
+		n -= part;
+	}
+	state->nsegment += appended;
+	return appended;
+}
+
+/* See source_state.h */
+void
+omen_append_cold(OmenSource *source, OmenBatch *batch, uint32 first, int n)
+{
+	source->counters.rows_cold += append_rows(source, batch, first, n);
+}
+
+/* Append a tuple */
+static inline void
+append_tuple(OmenSource *source, OmenBatch *batch, HeapTupleHeader tuple)
+{
+	OmenSourceState *state = source->state;
+
+	state->row_numbers[batch->nrows] = -1;
+	state->tuples[batch->nrows] = tuple;
+	state->tuple_rows[state->ntuples++] = (uint16) batch->nrows++;
+	state->simple &= (tuple->t_infomask & HEAP_HASNULL) == 0 &&
+		HeapTupleHeaderGetNatts(tuple) >= source->max_attno;
+}
+
+/*
+ * The last ntuples tuples appended are on page, which stays as it is only while
+ * the scan stands there: see to it that they are good as long as the batch is.
+ */
+static void
+keep_tuples(OmenSource *source, Page page, int ntuples, int nrows)
+{
+	OmenSourceState *state = source->state;
+	HeapScanDesc hscan = &state->scan->heap;
+	Page		now = omen_scan_page(state->scan);
+	const uint16 *rows = state->tuple_rows + state->ntuples - ntuples;
+	char	   *copy;
+
+	if (ntuples * COPIED_SHARE <= nrows)
+	{
+		for (int i = 0; i < ntuples; i++)
+		{
+			HeapTupleHeader *tuple = &state->tuples[rows[i]];
+			Size		place = (char *) *tuple - (char *) page;
+
+			copy = MemoryContextAlloc(state->page_mcxt,
+									  state->tuple_lengths[i]);
+			memcpy(copy, (char *) now + place, state->tuple_lengths[i]);
+			*tuple = (HeapTupleHeader) copy;
+		}
+		return;
+	}
+	if (!state->scan->cold && state->npins < MAX_PINS)
+	{
+		IncrBufferRefCount(hscan->rs_cbuf);
+		state->pins[state->npins++] = hscan->rs_cbuf;
+		return;
+	}
+	copy = MemoryContextAlloc(state->page_mcxt, BLCKSZ);
+	memcpy(copy, now, BLCKSZ);
+	for (int i = 0; i < ntuples; i++)
+		state->tuples[rows[i]] = (HeapTupleHeader)
+			(copy + ((char *) state->tuples[rows[i]] - (char *) page));
+}
+
+/*
+ * A page that has turned cold since the row group's header was copied: its rows
+ * have been listed.
+ */
+static bool
+append_turned_page(OmenSource *source, OmenBatch *batch)
 {
 	OmenSourceState *state = source->state;
 	HeapScanDesc hscan = &state->scan->heap;
 	Page		page = omen_scan_page(state->scan);
-	HeapTupleHeader tuples[MaxHeapTuplesPerPage];
-	bool		simple = true;
 
-	if (hscan->rs_ntuples == 0)
-		return;
-	if (state->scan->cold || state->npins >= MAX_PINS)
-	{
-		char	   *copy = MemoryContextAlloc(state->page_mcxt, BLCKSZ);
-
-		memcpy(copy, page, BLCKSZ);
-		page = (Page) copy;
-	}
-	else
-	{
-		IncrBufferRefCount(hscan->rs_cbuf);
-		state->pins[state->npins++] = hscan->rs_cbuf;
-	}
-
+	if (batch->nrows + hscan->rs_ntuples > OMEN_BATCH_ROWS)
+		return false;
 	for (int i = 0; i < hscan->rs_ntuples; i++)
-	{
-		HeapTupleHeader tuple = (HeapTupleHeader)
-		PageGetItem(page, PageGetItemId(page, hscan->rs_vistuples[i]));
-
-		tuples[i] = tuple;
-		simple &= (tuple->t_infomask & HEAP_HASNULL) == 0 &&
-			HeapTupleHeaderGetNatts(tuple) >= source->max_attno;
-	}
-	if (simple)
-	{
-		for (int c = 0; c < state->nfixed; c++)
-			fetch_fixed(source, state->wanted[c], tuples, hscan->rs_ntuples,
-						batch->nrows);
-		if (state->nfixed < state->nwanted)
-			for (int i = 0; i < hscan->rs_ntuples; i++)
-				deform(source, tuples[i], batch->nrows + i,
-					   state->walk_start + 1);
-	}
-	else
-		for (int i = 0; i < hscan->rs_ntuples; i++)
-			deform(source, tuples[i], batch->nrows + i, 1);
-	batch->nrows += hscan->rs_ntuples;
+		append_tuple(source, batch, (HeapTupleHeader)
+					 PageGetItem(page, PageGetItemId(page,
+													 hscan->rs_vistuples[i])));
+	if (hscan->rs_ntuples > 0)
+		keep_tuples(source, page, hscan->rs_ntuples, 0);
 	source->counters.rows_hot += hscan->rs_ntuples;
-	omen_count_heap_getnext(source->rel, hscan->rs_ntuples);
+	return true;
+}
+
+/* See source_state.h */
+bool
+omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
+				 int block)
+{
+	OmenSourceState *state = source->state;
+	int			lines;
+	int			nsealed = 0;	/* line pointers that the segment knows */
+	uint32		first = 0;
+	bool		dense = true;	/* line pointer n is row first + n - 1 */
+	int32		rows[MaxHeapTuplesPerPage];
+	int			before = (int) batch->nrows;
+	int			ntuples = 0;
+	int			nthawed = 0;
+	uint32		run = 0;
+	int			nrun = 0;
+	PageView	view;
+	Page		page;
+
+	if (batch->nrows + state->page_lines > OMEN_BATCH_ROWS)
+		return false;
+	page = omen_scan_open_page(state->scan, blk);
+	if (page == NULL)
+	{
+		state->page_lines = 0;
+		return append_turned_page(source, batch);
+	}
+	lines = PageGetMaxOffsetNumber(page);
+	if (lines > MaxHeapTuplesPerPage)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("block %u of relation \"%s\" has too many line pointers",
+						blk, RelationGetRelationName(source->rel))));
+	state->page_lines = lines;
+	if (batch->nrows + lines > OMEN_BATCH_ROWS)
+	{
+		omen_scan_close_page(state->scan, false);
+		return false;
+	}
+	begin_page(source, page, &view);
+	if (block >= 0 && omen_segment_has_block(state->segment, block))
+		nsealed = omen_segment_block_lines(state->segment, block, &first,
+										   &dense, rows);
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+		HeapTupleHeader tuple;
+		bool		marked;
+
+		prefetch_header(page, off, lines);
+		if (!ItemIdIsNormal(lp))
+			continue;
+		tuple = (HeapTupleHeader) PageGetItem(page, lp);
+		marked = omen_has_thaw_mark(tuple, off, &state->mark) &&
+			off <= nsealed;
+		if ((tuple->t_infomask & SEEN_BY_ALL) != SEEN_BY_ALL ||
+			unlikely(view.conflicts))
+		{
+			if (!is_visible(&view, lp, tuple, off))
+				continue;
+		}
+		if (marked && (dense || rows[off - 1] >= 0))
+		{
+			uint32		row = dense ? first + off - 1 : (uint32) rows[off - 1];
+
+			if (row != run + nrun)
+			{
+				if (nrun > 0)
+					nthawed += append_rows(source, batch, run, nrun);
+				run = row;
+				nrun = 0;
+			}
+			nrun++;
+			continue;
+		}
+		if (nrun > 0)
+			nthawed += append_rows(source, batch, run, nrun);
+		nrun = 0;
+		state->tuple_lengths[ntuples++] = ItemIdGetLength(lp);
+		append_tuple(source, batch, tuple);
+	}
+	if (nrun > 0)
+		nthawed += append_rows(source, batch, run, nrun);
+
+	omen_scan_close_page(state->scan, ntuples > 0);
+	if (ntuples > 0)
+		keep_tuples(source, page, ntuples, (int) batch->nrows - before);
+	source->counters.rows_thawed += nthawed;
+	source->counters.rows_hot += ntuples;
+	return true;
+}
+
+/* See source_state.h */
+bool
+omen_page_is_thawed(OmenSource *source, BlockNumber blk)
+{
+	OmenSourceState *state = source->state;
+	Page		page = omen_scan_open_page(state->scan, blk);
+	OmenThawMark mark;
+	int			lines;
+	bool		found = false;
+
+	if (page == NULL)
+		return false;
+	omen_thaw_mark_init(&mark, &state->copy.id);
+	lines = PageGetMaxOffsetNumber(page);
+	for (OffsetNumber off = FirstOffsetNumber; off <= lines && !found; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+
+		found = ItemIdIsNormal(lp) &&
+			omen_has_thaw_mark((HeapTupleHeader) PageGetItem(page, lp), off,
+							   &mark);
+	}
+	omen_scan_close_page(state->scan, false);
+	return found;
+}
+
+/* See source_state.h */
+int
+omen_count_page(OmenSource *source, BlockNumber blk)
+{
+	OmenSourceState *state = source->state;
+	Page		page = omen_scan_open_page(state->scan, blk);
+	PageView	view;
+	int			lines;
+	int			n = 0;
+
+	if (page == NULL)
+		return state->scan->heap.rs_ntuples;
+	begin_page(source, page, &view);
+	lines = PageGetMaxOffsetNumber(page);
+	for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+		HeapTupleHeader tuple;
+
+		if (!view.all_visible)
+			prefetch_header(page, off, lines);
+		if (!ItemIdIsNormal(lp))
+			continue;
+		tuple = (HeapTupleHeader) PageGetItem(page, lp);
+		if (!view.conflicts &&
+			(view.all_visible ||
+			 (tuple->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL))
+			n++;
+		else
+			n += is_visible(&view, lp, tuple, off);
+	}
+	omen_scan_close_page(state->scan, false);
+	return n;
 }

@@ -198,12 +198,12 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 	const uint16 *left = batch->sel;
 	int			nleft = left ? batch->nsel : (int) batch->nrows;
 	OmenVector	codes;
+	int			nown;
 	int			n;
 
-	if (batch->segment == NULL || batch->has_short_rows ||
-		attno > batch->natts || nleft * 8 < batch->nrows)
+	if (nleft * 8 < batch->nrows)
 		return false;
-	n = omen_segment_dictionary(batch->segment, attno);
+	n = omen_batch_dictionary(batch, attno);
 	if (n == 0)
 		return false;
 	if (column->segment_number != batch->segment_number ||
@@ -213,8 +213,9 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 		{
 			if (column->entries)
 				pfree(column->entries);
-			column->entries = MemoryContextAllocHuge(program->mcxt,
-													 sizeof(int64) * n);
+			column->entries =
+				MemoryContextAllocHuge(program->mcxt, sizeof(int64) *
+									   ((Size) n + OMEN_BATCH_ROWS));
 			column->max_entries = n;
 		}
 		for (int i = 0; i < n; i++)
@@ -224,7 +225,9 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 		column->scan_number = program->scan_number;
 	}
 
-	omen_segment_codes(batch->segment, attno, batch->vector, &codes);
+	nown = omen_batch_codes(batch, attno, &codes);
+	for (int i = 0; i < nown; i++)
+		column->entries[n + i] = SCALED_UNKNOWN;
 	column->isnull = NULL;
 	if (codes.nnulls > 0)
 	{

@@ -136,7 +136,6 @@ release_group(OmenSourceState *state)
 	omen_group_copy_release(&state->copy);
 	state->segment = NULL;
 	state->group_end = 0;
-	state->decoded_vector = -1;
 }
 
 /*
@@ -152,7 +151,6 @@ omen_source_rescan(OmenSource *source)
 	state->next_group = 0;
 	state->blk = state->segment_end = 0;
 	state->pure = false;
-	state->page_pending = false;
 }
 
 /*
@@ -248,7 +246,6 @@ begin_segment(OmenSource *source)
 								   (BlockNumber) OmenSegmentBlocks());
 	state->segment = NULL;
 	state->pure = false;
-	state->decoded_vector = -1;
 	state->segment_number++;
 	if (!state->copy.sealed)
 		return;
@@ -256,16 +253,31 @@ begin_segment(OmenSource *source)
 	n = state->segment_end - blk;
 	for (int i = 0; i < n; i++)
 		ncold += omen_group_copy_is_cold(&state->copy, blk + i);
-	if (ncold == 0)
-		return;
 
 	/* any block of the segment will do that it holds */
-	block = 0;
-	while (!omen_group_copy_is_cold(&state->copy, blk + block))
-		block++;
+	if (ncold > 0)
+	{
+		block = 0;
+		while (!omen_group_copy_is_cold(&state->copy, blk + block))
+			block++;
+	}
+	else
+	{
+		/*
+		 * If all are hot, it has the values of those that were thawed.  (The row
+		 * group's file is needed in any case if it has cold rows elsewhere.)
+		 */
+		block = n / 2;
+		if (state->copy.cold_rows == 0 ||
+			!omen_page_is_thawed(source, blk + block))
+			return;
+	}
 	if (state->reader == NULL)
+	{
 		state->reader = omen_cold_reader_create(source->rel, true,
 												state->mcxt);
+		omen_cold_reader_count(state->reader, &source->counters.chunks);
+	}
 	state->segment = omen_cold_reader_segment(state->reader, &state->copy,
 											  blk + block, &block);
 	/* batches point into it, and other readers may run between two of them */
@@ -280,6 +292,7 @@ begin_segment(OmenSource *source)
 	if (state->has_missing)
 		state->min_natts = omen_segment_min_natts(state->segment);
 	source->counters.segments++;
+	omen_rows_begin_segment(source);
 	state->nvectors = (omen_segment_rows(state->segment) +
 					   OMEN_VECTOR_MAX_ROWS - 1) / OMEN_VECTOR_MAX_ROWS;
 
@@ -322,6 +335,7 @@ use_vector(OmenSource *source, OmenBatch *batch, int vector)
 	OmenSourceState *state = source->state;
 	uint32		first = (uint32) vector * OMEN_VECTOR_MAX_ROWS;
 
+	batch->put_together = false;
 	batch->segment = state->segment;
 	batch->natts = state->natts;
 	batch->vector = vector;
@@ -335,23 +349,6 @@ use_vector(OmenSource *source, OmenBatch *batch, int vector)
 	source->counters.vectors++;
 	source->counters.rows_cold += batch->nrows;
 	omen_count_heap_getnext(source->rel, batch->nrows);
-}
-
-/* Begin a batch that is put together */
-static void
-begin_arrays(OmenSource *source, OmenBatch *batch)
-{
-	int			attno = -1;
-
-	batch->segment = NULL;
-	batch->sel = NULL;
-	batch->nrows = 0;
-	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, source->tupdesc->natts);
-	while ((attno = bms_next_member(source->attrs, attno)) >= 0)
-	{
-		batch->columns[attno - 1] = *omen_source_array(source, attno);
-		batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
-	}
 }
 
 /*
@@ -383,16 +380,17 @@ next_count(OmenSource *source, OmenBatch *batch)
 		}
 		for (; state->blk < state->group_end; state->blk++)
 		{
+			int			n;
+
 			if (omen_group_copy_is_cold(&state->copy, state->blk))
 			{
 				state->scan->ncold++;
 				continue;
 			}
-			omen_scan_load_page(state->scan, state->blk);
-			batch->nrows += state->scan->heap.rs_ntuples;
-			source->counters.rows_hot += state->scan->heap.rs_ntuples;
-			omen_count_heap_getnext(source->rel,
-										state->scan->heap.rs_ntuples);
+			n = omen_count_page(source, state->blk);
+			batch->nrows += n;
+			source->counters.rows_hot += n;
+			omen_count_heap_getnext(source->rel, n);
 		}
 	}
 }
@@ -439,7 +437,7 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 {
 	OmenSourceState *state = source->state;
 
-	begin_arrays(source, batch);
+	omen_rows_begin(source, batch);
 	for (;;)
 	{
 		for (; state->blk < state->segment_end; state->blk++)
@@ -459,20 +457,10 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 				omen_append_cold(source, batch,
 							omen_segment_first_row(state->segment, block), n);
 				state->scan->ncold++;
-				source->counters.rows_cold += n;
-				omen_count_heap_getnext(source->rel, n);
 			}
-			else
-			{
-				if (!state->page_pending)
-					omen_scan_load_page(state->scan, blk);
-				state->page_pending =
-					batch->nrows + state->scan->heap.rs_ntuples >
-					OMEN_BATCH_ROWS;
-				if (state->page_pending)
-					return;
-				omen_append_page(source, batch);
-			}
+			else if (!omen_append_page(source, batch, blk, state->segment == NULL ? -1 :
+									   OmenGroupOffset(blk) % OmenSegmentBlocks()))
+				return;
 		}
 		if (state->segment != NULL ||
 			(state->blk >= state->group_end && !next_group(source)))
@@ -504,7 +492,10 @@ omen_source_next(OmenSource *source, OmenBatch *batch)
 			return false;
 		next_blocks(source, batch);
 		if (batch->nrows > 0)
+		{
+			omen_count_heap_getnext(source->rel, batch->nrows);
 			return true;
+		}
 		release_batch(state);
 	}
 }

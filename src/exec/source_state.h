@@ -12,12 +12,26 @@
 
 #include "exec/batch.h"
 #include "table/scan.h"
+#include "table/thawmark.h"
+
+#include "access/htup_details.h"
 
 /*
  * Hot pages that a batch keeps pinned.  More of them, which then have few rows
  * each, are copied: buffers may be scarce.
  */
 #define MAX_PINS		16
+
+/* Below this share of a vector's rows, values are fetched one by one */
+#define SPARSE_SHARE	12
+
+/* Rows of a segment that follow each other, in a batch */
+typedef struct OmenRun
+{
+	uint32		row;			/* the first, in the segment */
+	uint16		at;				/* the same in the batch */
+	uint16		n;
+} OmenRun;
 
 typedef struct OmenSourceState
 {
@@ -44,23 +58,42 @@ typedef struct OmenSourceState
 	int			min_natts;
 	int			natts;			/* as OmenBatch's */
 
-	/* a page that is half read because the batch was full */
-	bool		page_pending;
+	/* the batch, if it is put together (rows.c) */
+	OmenRun    *runs;
+	int			nruns;
+	int32	   *row_numbers;	/* in the segment; -1: it is in a tuple */
+	HeapTupleHeader *tuples;	/* by row */
+	uint16	   *tuple_rows;		/* rows that are in tuples, in order */
+	int			nsegment;		/* how many rows are in the segment */
+	int			ntuples;		/* ... in tuples */
+	bool		simple;			/* these have all attributes, none is null */
+	bool		deformed;		/* arrays have those not at a fixed place */
+	OmenThawMark mark;			/* of tuples whose values the segment has */
 
-	/* columns of batches that are put together, by attribute number - 1 */
+	/* the page that was read last */
+	int			page_lines;		/* its line pointers */
+	uint16		tuple_lengths[MaxHeapTuplesPerPage];
+
+	/* its columns, by attribute number - 1 */
 	OmenVec    *arrays;
-	OmenVector *decoded;		/* vectors that rows are copied from, by attno - 1 */
-	int			decoded_vector; /* their number, -1 = none */
+	OmenVector *decoded;		/* vectors that rows are copied from */
+	int		   *decoded_vectors;	/* their number, -1 = none */
+
+	/* its rows of a vector: does a zone map exclude them? */
+	int			zone_vector;
+	bool		zone_excludes;
+
+	/* codes of such a batch */
+	int64	   *codes;
+	bool	   *codes_null;
+	uint8	   *codes_present;
 
 	/* what the addresses of values must not have set, by attno - 1 */
 	uint8	   *misaligned;
 
-	/* hot pages: attributes in order, the first nfixed at fixed offsets */
-	int			nwanted;
-	AttrNumber *wanted;
+	/* tuples without nulls: places of the first nfixed attributes */
 	int			nfixed;
-	uint32	   *offsets;		/* by attribute number - 1 */
-	int			walk_start;		/* the last attribute at such an offset */
+	uint32	   *offsets;
 
 	/* null flags of vectors that are used as they are */
 	bool	  **null_flags;
@@ -99,13 +132,32 @@ omen_get_aligned(OmenSourceState *state, Form_pg_attribute att, const char *p)
 
 /* To be called once the wanted attributes are known */
 extern void omen_rows_init(OmenSource *source);
-/* Copy rows first .. first + n - 1 of the segment to the end of the batch */
+/* To be called when state->segment is another one */
+extern void omen_rows_begin_segment(OmenSource *source);
+/* Begin a batch that is put together; its rows in the segment are of only one */
+extern void omen_rows_begin(OmenSource *source, OmenBatch *batch);
+/* Append rows first .. first + n - 1 of the segment, which are cold */
 extern void omen_append_cold(OmenSource *source, OmenBatch *batch,
 							 uint32 first, int n);
 /*
- * Append the visible rows of the page that the scan stands at.  The values
- * point into it: a pin is kept, or the page is copied if it has none.
+ * Append the visible rows of block blk, which was hot when the row group's header
+ * was copied.  block: its place in the segment, or -1 if there is none.  Returns
+ * false if there was no room for them.
  */
-extern void omen_append_page(OmenSource *source, OmenBatch *batch);
+extern bool omen_append_page(OmenSource *source, OmenBatch *batch,
+							 BlockNumber blk, int block);
+/* Was such a block thawed of the version that the copy of the header names? */
+extern bool omen_page_is_thawed(OmenSource *source, BlockNumber blk);
+/* Number of rows of such a block that are visible */
+extern int	omen_count_page(OmenSource *source, BlockNumber blk);
+
+/* rowcolumns.c: for batches that are put together */
+
+/* See omen_batch_column(), omen_batch_dictionary() and so on */
+extern void omen_rows_load(OmenBatch *batch, int attno);
+extern int	omen_rows_dictionary(OmenBatch *batch, int attno);
+extern int	omen_rows_codes(OmenBatch *batch, int attno, OmenVector *codes);
+extern void omen_rows_entries(OmenBatch *batch, int attno, int start, int n,
+							  Datum *values);
 
 #endif							/* OMENDB_SOURCE_STATE_H */

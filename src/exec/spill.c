@@ -379,6 +379,7 @@ omen_spill_next_batch(OmenSpill *spill, OmenBatch *batch)
 
 	batch->nrows = n;
 	batch->segment = NULL;
+	batch->put_together = false;
 	batch->sel = NULL;
 	batch->has_short_rows = false;
 	batch->segment_number = 0;
