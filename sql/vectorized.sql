@@ -183,6 +183,17 @@ SELECT sum(a * 2147483647) FROM vec;
 SELECT count(*) FROM vec WHERE s::int > 0;
 SELECT sum(CASE WHEN id = 5 THEN 0 ELSE 1 / (id - 5) END) FROM vec;
 
+--
+-- LIKE finds a piece wherever it is, and nowhere else
+--
+CREATE TABLE vec_like (n int, s text) USING omendb;
+INSERT INTO vec_like SELECT n, left(left(repeat('en-', 30), at) || 'nie' || repeat('ni-', 30), n)
+	FROM generate_series(0, 60) n, generate_series(0, 60) at WHERE at <= n;
+SELECT pg_temp.freeze_and_seal('vec_like');
+SELECT p, pg_temp.both(format('SELECT count(*), sum(n) FROM vec_like WHERE s LIKE %L', p)) FROM unnest(ARRAY['%nie%', '%nie%nie%',
+	'%e%', '%nie', 'e%nien', '%-n%i-n%-%', '%-nien%', '%nieni-ni-%', '%nine%', repeat('%n', 21)]) p;
+DROP TABLE vec_like;
+
 DROP TABLE vec;
 DROP FUNCTION vec_tell;
 DROP ROLE regress_vec_user;

@@ -156,13 +156,18 @@ find_piece(const Piece *piece, const char *data, int length)
 	__m128i		first_bytes = _mm_set1_epi8(piece->data[0]);
 	__m128i		last_bytes = _mm_set1_epi8(piece->data[last]);
 
-	for (; i + 16 <= places; i += 16)
+	for (; places >= 16 && i < places; i += 16)
 	{
-		__m128i		a = _mm_loadu_si128((const __m128i *) (data + i));
-		__m128i		b = _mm_loadu_si128((const __m128i *) (data + i + last));
-		uint32		hits = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first_bytes),
-														   _mm_cmpeq_epi8(b, last_bytes)));
+		__m128i		a;
+		__m128i		b;
+		uint32		hits;
 
+		/* the last sixteen may have been looked at in part */
+		i = Min(i, places - 16);
+		a = _mm_loadu_si128((const __m128i *) (data + i));
+		b = _mm_loadu_si128((const __m128i *) (data + i + last));
+		hits = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first_bytes),
+											   _mm_cmpeq_epi8(b, last_bytes)));
 		while (hits != 0)
 		{
 			const char *at = data + i + pg_rightmost_one_pos32(hits);
