@@ -607,14 +607,23 @@ omen_segment_block_lines(OmenSegmentReader *reader, int block, uint32 *first,
 		desc->nlines > MaxHeapTuplesPerPage)
 		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 						   "A line pointer points nowhere.");
-	for (int i = 0; !*dense && i < desc->nlines; i++)
+	if (!*dense)
 	{
-		int			row;
+		/* as omen_reader_line() */
+		const uint16 *lines = reader->lines + desc->map;
+		bool		bad = false;
 
-		if (omen_reader_line(reader, block, i + 1, &row) == LP_NORMAL)
-			rows[i] = desc->first_row + row;
-		else
-			rows[i] = -1;
+		for (int i = 0; i < desc->nlines; i++)
+		{
+			bool		normal = OMEN_LINE_FLAGS(lines[i]) == LP_NORMAL;
+
+			bad |= normal && OMEN_LINE_VALUE(lines[i]) >= desc->nrows;
+			rows[i] = normal ?
+				(int32) (desc->first_row + OMEN_LINE_VALUE(lines[i])) : -1;
+		}
+		if (bad)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A line pointer points nowhere.");
 	}
 	return desc->nlines;
 }

@@ -62,7 +62,7 @@ begin_page(OmenSource *source, Page page, PageView *view)
 }
 
 /* So many line pointers before its turn, a tuple's header is asked for */
-#define PREFETCH_DISTANCE	16
+#define PREFETCH_DISTANCE	32
 
 /*
  * Headers are all that is looked at of most tuples, one in each cache line: memory
