@@ -52,17 +52,50 @@
 /* ----------------------------------------------------------------
  * Keys
  *
- * Everything in the index is ordered by (class, image, TID).  The image is an
- * order-preserving 64-bit form of the key; equal images are equal keys of the
- * operator class.  The class places NULLs before or after all values, and
- * gives bounds below and above everything.
+ * Everything in a narrow index is ordered by (class, image, TID).  The image
+ * is an order-preserving 64-bit form of the key; equal images are equal keys
+ * of the operator class.  The class places NULLs before or after all values,
+ * and gives bounds below and above everything.
+ *
+ * A wide index (several columns, or a type that does not fit in an image) is
+ * ordered by (class, image, second image, key columns, TID).  The images are
+ * the leading bits of all columns one after the other and never contradict the
+ * order of the columns; where they are equal the operator classes' comparison
+ * of the columns decides.  The second image is where narrow keys have the TID.
  * ----------------------------------------------------------------
  */
-typedef struct AlexKey
+
+/* A key as it lies in pages and WAL; wide ones have a tuple elsewhere */
+typedef struct AlexRaw
 {
 	uint64		image;
 	uint64		rest;			/* class << 48 | block << 16 | offset */
+} AlexRaw;
+
+/*
+ * What a wide key is beyond its images: columns from an index tuple or as
+ * values, and where it stands among the entries that are equal in them: before
+ * all (edge -1), behind all (1), or at a TID (0, only with all columns).
+ */
+typedef struct AlexBound
+{
+	Relation	rel;
+	IndexTuple	tup;			/* or NULL: values */
+	Datum	   *values;
+	bool	   *isnull;
+	uint64		tid;			/* packed */
+	int16		natts;
+	int16		edge;
+} AlexBound;
+
+typedef struct AlexKey
+{
+	uint64		image;
+	uint64		rest;
+	const AlexBound *bound;		/* NULL: before all with these images */
 } AlexKey;
+
+extern int	alex_bound_cmp(const AlexBound *a, const AlexBound *b);
 
 #define ALEX_CLASS_SHIFT		48
 #define ALEX_TID_MASK			((UINT64CONST(1) << ALEX_CLASS_SHIFT) - 1)
@@ -80,7 +113,29 @@ alex_key(uint16 class, uint64 image, uint64 tid)
 
 	key.image = image;
 	key.rest = ((uint64) class << ALEX_CLASS_SHIFT) | tid;
+	key.bound = NULL;
 	return key;
+}
+
+static inline AlexKey
+alex_key_of_raw(AlexRaw raw)
+{
+	AlexKey		key;
+
+	key.image = raw.image;
+	key.rest = raw.rest;
+	key.bound = NULL;
+	return key;
+}
+
+static inline AlexRaw
+alex_raw(AlexKey key)
+{
+	AlexRaw		raw;
+
+	raw.image = key.image;
+	raw.rest = key.rest;
+	return raw;
 }
 
 #define ALEX_KEY_LOW		alex_key(ALEX_CLASS_LOW, 0, 0)
@@ -109,13 +164,23 @@ alex_key_lt(AlexKey a, AlexKey b)
 		return ca < cb;
 	if (a.image != b.image)
 		return a.image < b.image;
-	return a.rest < b.rest;
+	if (likely(a.rest != b.rest || a.bound == b.bound))
+		return a.rest < b.rest;
+	return alex_bound_cmp(a.bound, b.bound) < 0;
+}
+
+/* Are class and images the same? */
+static inline bool
+alex_key_same_raw(AlexKey a, AlexKey b)
+{
+	return a.image == b.image && a.rest == b.rest;
 }
 
 static inline bool
 alex_key_eq(AlexKey a, AlexKey b)
 {
-	return a.image == b.image && a.rest == b.rest;
+	return a.image == b.image && a.rest == b.rest &&
+		(likely(a.bound == b.bound) || alex_bound_cmp(a.bound, b.bound) == 0);
 }
 
 static inline AlexKey
@@ -156,7 +221,9 @@ typedef enum AlexKind
 	ALEX_KIND_BOOL,
 	ALEX_KIND_DATE,
 	ALEX_KIND_FLOAT4,
-	ALEX_KIND_FLOAT8
+	ALEX_KIND_FLOAT8,
+	/* with a hash of the columns' encodings in the bits below: see alexwide.c */
+	ALEX_KIND_WIDE = 0x40000000
 } AlexKind;
 
 /* ----------------------------------------------------------------
@@ -189,11 +256,25 @@ typedef enum AlexPageKind
 #define ALEX_DELETED			0x0001	/* unlinked, waits for recycling */
 #define ALEX_INCOMPLETE_SPLIT	0x0002	/* right sibling has no downlink yet */
 #define ALEX_SPLIT_END			0x0004	/* right half of the cycle's last split */
+#define ALEX_WIDE				0x0008	/* has an AlexWideTail */
+
+/*
+ * Pages of wide indexes have this before the special space, and before it the
+ * tuples of the low and the high key, in this order downwards: the low key
+ * keeps its place as long as the page lives.
+ */
+typedef struct AlexWideTail
+{
+	uint16		low;			/* offsets in the page, 0: no tuple */
+	uint16		high;
+	uint16		top;			/* where these end and others may begin */
+	uint16		low_room;		/* bytes kept for the low key's tuple */
+} AlexWideTail;
 
 typedef struct AlexPageHeader
 {
-	AlexKey		low;			/* inclusive */
-	AlexKey		high;			/* exclusive; the right sibling's low */
+	AlexRaw		low;			/* inclusive */
+	AlexRaw		high;			/* exclusive; the right sibling's low */
 	uint64		incarnation;	/* unique for each initialisation of a block */
 	FullTransactionId safexid;	/* of a deleted page: see README, recycling */
 } AlexPageHeader;
@@ -215,7 +296,9 @@ typedef struct AlexModel
  *	  ItemPointerData tid[nslots]
  *	  uint16 payload[nslots]	only with ALEX_LEAF_PAYLOAD; 0: none
  * A gap repeats image and TID of the next entry to its right (all ones after
- * the last), so that search never looks at the bitmap.  Payloads are index
+ * the last), so that search never looks at the bitmap.  In a wide index
+ * the second image is where the TID would be, and every entry has a payload
+ * with key and TID.  Otherwise payloads are index
  * tuples that hold what the image does not: INCLUDE columns, or the original
  * of a key whose image stands for several bit patterns.  They grow down from
  * the special space.  Everything in a leaf is of one class.
@@ -236,8 +319,17 @@ typedef struct AlexLeafHeader
 
 /*
  * An inner page: nitems sorted (key, child) pairs, kept as arrays of fixed
- * places.  The first key equals the page's low key.
+ * places, or with wide keys as an array of AlexWideItem, their tuples growing
+ * down from the tail.  The first key equals the page's low key.
  */
+typedef struct AlexWideItem
+{
+	AlexRaw		key;
+	BlockNumber child;
+	uint16		tuple;			/* offset, 0: none; the first has the page's */
+	uint16		unused;
+} AlexWideItem;
+
 typedef struct AlexInnerHeader
 {
 	AlexPageHeader common;
@@ -271,6 +363,14 @@ typedef struct AlexMeta
 
 /* Largest payload: three must fit on a page */
 #define ALEX_MAX_PAYLOAD	MAXALIGN_DOWN((ALEX_LEAF_SPACE - 16 - 4 * 17) / 3)
+
+/*
+ * Largest payload of a wide index: seven on a page, so that one with two bounds
+ * can be split in the middle and has room for one more on both sides then (half
+ * of what it holds, an entry more because that is not the exact middle, two
+ * bounds, the new one).
+ */
+#define ALEX_MAX_WIDE		MAXALIGN_DOWN((ALEX_LEAF_SPACE - 256) / 7)
 
 #define ALEX_MAX_INNER \
 	((ALEX_SPECIAL - ALEX_CONTENTS - sizeof(AlexInnerHeader)) / 20)
@@ -372,6 +472,40 @@ alex_bit_clear(uint64 *words, int slot)
 	words[slot >> 6] &= ~(UINT64CONST(1) << (slot & 63));
 }
 
+static inline bool
+alex_is_wide(Page page)
+{
+	return (alex_opaque(page)->flags & ALEX_WIDE) != 0;
+}
+
+static inline AlexWideTail *
+alex_tail(Page page)
+{
+	return (AlexWideTail *) ((char *) page + ALEX_SPECIAL -
+							 sizeof(AlexWideTail));
+}
+
+/* Where payloads (or tuples of an inner page) end. */
+static inline int
+alex_page_top(Page page)
+{
+	return alex_is_wide(page) ? alex_tail(page)->top : ALEX_SPECIAL;
+}
+
+/* Bytes that a page's bounds take from the entries. */
+static inline Size
+alex_bound_bytes(Page page)
+{
+	return ALEX_SPECIAL - alex_page_top(page);
+}
+
+static inline AlexWideItem *
+alex_wide_items(Page page)
+{
+	return (AlexWideItem *) ((char *) alex_inner(page) +
+							 sizeof(AlexInnerHeader));
+}
+
 static inline uint64 *
 alex_inner_images(Page page)
 {
@@ -390,21 +524,36 @@ alex_inner_children(Page page)
 	return (BlockNumber *) (alex_inner_rests(page) + ALEX_MAX_INNER);
 }
 
-static inline AlexKey
-alex_inner_key(Page page, int i)
+static inline BlockNumber
+alex_inner_child(Page page, int i)
 {
-	AlexKey		key;
-
-	key.image = alex_inner_images(page)[i];
-	key.rest = alex_inner_rests(page)[i];
-	return key;
+	return alex_is_wide(page) ? alex_wide_items(page)[i].child :
+		alex_inner_children(page)[i];
 }
+
+/* TID of the row that the entry in a used slot is for: see alexleaf.c */
+extern IndexTuple alex_leaf_payload(Page page, int slot);
+extern IndexTuple alex_leaf_entry(Page page, int slot);
+
+static inline ItemPointerData
+alex_leaf_tid(Page page, int slot)
+{
+	return alex_is_wide(page) ? alex_leaf_entry(page, slot)->t_tid :
+		alex_tids(page)[slot];
+}
+
+/* A separator, with its tuple in the current memory context */
+typedef struct AlexSeparator
+{
+	AlexRaw		raw;
+	IndexTuple	tup;			/* or NULL */
+} AlexSeparator;
 
 /* One leaf entry in memory */
 typedef struct AlexItem
 {
 	uint64		image;
-	uint64		tid;			/* packed */
+	uint64		tid;			/* packed; wide: the second image */
 	IndexTuple	payload;		/* or NULL */
 	bool		dead;			/* kill hint */
 } AlexItem;
@@ -449,9 +598,11 @@ typedef struct AlexRel
 	uint32		level;
 	uint64		root_incarnation;
 	AlexKind	kind;
+	bool		wide;
 	bool		desc;
 	uint16		null_class;
 	bool		has_include;
+	uint8		encodings[INDEX_MAX_KEYS];	/* wide: of the columns */
 	int			dirslot;		/* directory slot, or -1 */
 	uint32		dirgen;
 } AlexRel;
@@ -492,7 +643,7 @@ typedef struct AlexDirHit
 typedef struct xl_alex_insert
 {
 	AlexPlace	place;
-	ItemPointerData tid;
+	ItemPointerData tid;		/* or second image */
 	uint16		payload_len;	/* payload follows, 0: none */
 	uint16		unused;
 	uint64		image;
@@ -502,8 +653,8 @@ typedef struct xl_alex_insert
 
 typedef struct xl_alex_split
 {
-	AlexKey		sep;			/* high of left, low of right */
-	AlexKey		high;			/* high of right */
+	AlexRaw		sep;			/* high of left, low of right */
+	AlexRaw		high;			/* high of right */
 	uint64		incarnation;	/* of right */
 	BlockNumber left;			/* block numbers of the three siblings */
 	BlockNumber right;
@@ -511,33 +662,34 @@ typedef struct xl_alex_split
 	uint16		firstright;		/* entries that stay left */
 	uint16		class;			/* leaf only */
 	uint16		level;
-	uint16		unused;
+	uint16		wide;			/* tuples of sep and high follow */
 } xl_alex_split;
 
 /*
- * Block 0 is left (leaf: data is the new AlexLayout), block 1 right (leaf:
+ * With wide, each tuple is an uint16 length (0: none) and the bytes, and an
+ * inner block 1 is the whole page.  Block 0 is left (leaf: data is the new AlexLayout), block 1 right (leaf:
  * AlexLayout, images, TIDs, and with payload for each entry a length and the
  * tuple; inner: images, rests, children), block 2 the old right sibling.
  */
 
 typedef struct xl_alex_insert_inner
 {
-	AlexKey		key;
+	AlexRaw		key;
 	BlockNumber child;
 	uint16		pos;
-	uint16		unused;
+	uint16		wide;			/* tuple of key follows */
 } xl_alex_insert_inner;
 
 /* block 0 the inner page, block 1 the child whose split is complete now */
 
 typedef struct xl_alex_newroot
 {
-	AlexKey		sep;
+	AlexRaw		sep;
 	BlockNumber left;
 	BlockNumber right;
 	uint64		incarnation;
 	uint32		level;
-	uint32		unused;
+	uint32		wide;			/* tuple of sep follows */
 	AlexMeta	meta;
 } xl_alex_newroot;
 
@@ -554,7 +706,7 @@ typedef struct xl_alex_remove
 typedef struct xl_alex_unlink
 {
 	FullTransactionId safexid;
-	AlexKey		low;			/* of target, now of the right sibling */
+	AlexRaw		low;			/* of target, now of the right sibling */
 	BlockNumber leftsib;		/* or InvalidBlockNumber */
 	BlockNumber target;
 	BlockNumber rightsib;
@@ -563,6 +715,7 @@ typedef struct xl_alex_unlink
 	BlockNumber parent_leftsib; /* with branch */
 	BlockNumber parent;
 	BlockNumber parent_rightsib;
+	/* in a wide index, the tuple of low follows */
 } xl_alex_unlink;
 
 /*
@@ -601,6 +754,9 @@ extern uint64 alex_image(AlexKind kind, bool desc, Datum value);
 extern Datum alex_image_datum(AlexKind kind, bool desc, uint64 image);
 extern bool alex_image_lossy(AlexKind kind, bool desc, Datum value,
 							 uint64 image);
+extern AlexKey alex_key_of_values(Relation rel, const AlexRel *info,
+								  const Datum *values, const bool *isnull,
+								  const ItemPointerData *tid);
 extern IndexTuple alex_form_payload(Relation rel, const AlexRel *info,
 									Datum *values, bool *isnull,
 									const ItemPointerData *tid,
@@ -630,13 +786,50 @@ extern void alex_refresh_root(Relation rel);
 extern void alex_forget_rel(Relation rel);
 extern void alex_page_replace(Page page, const char *image);
 
+/* alexwide.c */
+extern AlexKind alex_wide_kind(Relation rel, uint8 *encodings);
+extern void alex_wide_images(Relation rel, const AlexRel *info,
+							 const Datum *values, const bool *isnull,
+							 int natts, int edge, AlexKey *key);
+extern int	alex_bound_cmp_tuple(const AlexBound *a, IndexTuple tup);
+extern int	alex_tuple_cmp(Relation rel, IndexTuple a, IndexTuple b,
+						   bool with_tid);
+extern void alex_wide_init(Page page);
+extern IndexTuple alex_low_tuple(Page page);
+extern IndexTuple alex_high_tuple(Page page);
+extern AlexKey alex_low(Relation rel, Page page, AlexBound *room);
+extern AlexKey alex_high(Relation rel, Page page, AlexBound *room);
+extern void alex_set_low(Page page, AlexRaw raw, IndexTuple tup);
+extern void alex_set_high(Page page, AlexRaw raw, IndexTuple tup);
+extern bool alex_tail_is_sane(Page page);
+extern AlexKey alex_key_with_tuple(Relation rel, AlexRaw raw, IndexTuple tup,
+								   AlexBound *room);
+extern AlexSeparator alex_separator(Relation rel, bool wide, uint16 class,
+									const AlexItem *left,
+									const AlexItem *right);
+
+/* A wide key with its tuple, kept beyond the lock on its page */
+typedef struct AlexKeyStore
+{
+	AlexBound	bound;
+	union
+	{
+		IndexTupleData head;
+		char		data[ALEX_MAX_WIDE];
+		double		align;
+	}			tup;
+} AlexKeyStore;
+extern void alex_register_tuple(IndexTuple tup, uint16 *len);
+extern IndexTuple alex_read_tuple(const char **data);
+extern AlexKey alex_key_save(AlexKeyStore *store, AlexKey key);
+
 /* alexleaf.c */
 extern int	alex_leaf_bytes(int nslots, bool payload);
 extern int	alex_leaf_predict(Page page, uint64 image);
 extern int	alex_leaf_lower_bound(Page page, uint64 image, uint64 tid);
 extern int	alex_leaf_next_used(Page page, int slot);
 extern int	alex_leaf_prev_used(Page page, int slot);
-extern IndexTuple alex_leaf_payload(Page page, int slot);
+extern int	alex_leaf_find(Page page, AlexKey key);
 extern int	alex_leaf_free_payload(Page page);
 extern bool alex_leaf_has_dead(Page page);
 extern bool alex_leaf_kill(Page page, int slot);
@@ -651,18 +844,25 @@ extern void alex_leaf_plan_ascending(const AlexItem *items, int nitems,
 									 AlexLayout *layout);
 extern void alex_leaf_fill(Page page, const AlexLayout *layout,
 						   const AlexItem *items);
-extern int	alex_leaf_place(Page page, uint64 image, uint64 tid, bool append,
+extern int	alex_leaf_place(Page page, AlexKey key, bool append,
 							AlexPlace *place);
 extern void alex_leaf_insert(Page page, const AlexPlace *place, uint64 image,
 							 uint64 tid, IndexTuple payload);
 extern void alex_leaf_remove(Page page, const uint16 *slots, int nslots);
 
 /* alexinner.c */
-extern int	alex_inner_search(Page page, AlexKey key, bool before);
-extern void alex_inner_add(Page page, int pos, AlexKey key,
+extern AlexKey alex_inner_key(Relation rel, Page page, int i,
+							  AlexBound *room);
+extern int	alex_inner_search(Relation rel, Page page, AlexKey key,
+							  bool before);
+extern bool alex_inner_fits(Page page, IndexTuple tup);
+extern void alex_inner_add(Page page, int pos, AlexRaw key, IndexTuple tup,
 						   BlockNumber child);
 extern void alex_inner_unlink(Page page, int pos);
-extern void alex_inner_extend_left(Page page, AlexKey low);
+extern void alex_inner_extend_left(Page page, AlexRaw low, IndexTuple tup);
+extern bool alex_inner_is_sane(Page page);
+extern void alex_inner_cut_left(Page page, int firstright, AlexRaw sep,
+								IndexTuple tup);
 extern Buffer alex_find_inner(Relation rel, AlexKey key, int level);
 extern void alex_finish_split(Relation rel, Buffer lbuf);
 
@@ -670,7 +870,8 @@ extern void alex_finish_split(Relation rel, Buffer lbuf);
 extern Buffer alex_find_leaf(Relation rel, AlexKey key, bool before,
 							 int lockmode, BlockNumber hint);
 extern void alex_count_move(Relation rel, int64 *moves);
-extern bool alex_leaf_covers(Page page, AlexKey key, bool before);
+extern bool alex_leaf_covers(Relation rel, Page page, AlexKey key,
+							 bool before);
 extern BlockNumber alex_descend(Relation rel, AlexKey key, bool before,
 								int level);
 
@@ -681,12 +882,10 @@ extern bool alexinsert(Relation rel, Datum *values, bool *isnull,
 					   IndexInfo *indexInfo);
 
 /* alexsplit.c */
-extern AlexKey alex_separator(uint16 class, uint64 limage, uint64 rimage,
-							  uint64 rtid);
 extern char *alex_pack_items(const AlexLayout *layout, const AlexItem *items,
 							 Size *size);
 extern Buffer alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
-							  Size newpayload);
+							  IndexTuple newpayload);
 extern void alex_rebuild_leaf(Relation rel, Buffer buf, int nslots,
 							  bool payload, AlexSpread spread);
 
@@ -707,7 +906,7 @@ extern void alexbuildempty(Relation index);
 /* alexspool.c */
 typedef struct AlexSort AlexSort;
 typedef struct AlexSpool AlexSpool;
-extern void alex_describe(Relation index, AlexRel *info);
+extern void alex_describe(Relation index, AlexKind built, AlexRel *info);
 extern AlexSpool *alex_spool_table(Relation heap, Relation index,
 								   IndexInfo *indexInfo, AlexSort **sort,
 								   double *heap_tuples, double *index_tuples);
@@ -720,7 +919,7 @@ typedef struct AlexSortItem
 	bool		alive;
 	IndexTuple	payload;		/* valid until the next call, or NULL */
 } AlexSortItem;
-extern AlexSort *alex_sort_begin(int workmem_kb);
+extern AlexSort *alex_sort_begin(Relation rel, int workmem_kb);
 extern void alex_sort_put(AlexSort *sort, AlexKey key, bool alive,
 						  IndexTuple payload);
 extern void alex_sort_perform(AlexSort *sort);
@@ -751,10 +950,32 @@ typedef struct AlexRange
 	uint16		class;
 	uint64		first;			/* images, both ends inclusive */
 	uint64		last;
+	AlexKey		begin;			/* wide: [begin, end) instead */
+	AlexKey		end;
 } AlexRange;
 extern AlexRange *alex_scan_ranges(IndexScanDesc scan, const AlexRel *info,
 								   AlexRange *room, int *nranges,
 								   bool *recheck);
+
+/* alexwidekeys.c */
+typedef struct AlexFilterKey
+{
+	ScanKey		key;
+	int			nelems;			/* of = ANY */
+	Datum	   *elems;
+	bool	   *nulls;
+} AlexFilterKey;
+
+/* What the ranges leave to be checked */
+typedef struct AlexFilter
+{
+	int			nkeys;
+	AlexFilterKey *keys;
+} AlexFilter;
+extern AlexRange *alex_wide_ranges(IndexScanDesc scan, const AlexRel *info,
+								   int *nranges, AlexFilter *filter);
+extern bool alex_filter_passes(Relation rel, const AlexFilter *filter,
+							   IndexTuple tup);
 
 /* alexvacuum.c */
 extern IndexBulkDeleteResult *alexbulkdelete(IndexVacuumInfo *info,

@@ -36,6 +36,7 @@ typedef struct AlexBuild
 	AlexRel		info;
 	AlexSort   *sort;
 	double		indtuples;
+	IndexTuple	last_alive;		/* of a unique index with wide keys */
 
 	/* writing */
 	ForkNumber	fork;
@@ -46,7 +47,7 @@ typedef struct AlexBuild
 
 	/* the leaf under construction */
 	uint16		class;
-	AlexKey		low;
+	AlexSeparator low;			/* its tuple in no context that is reset */
 	BlockNumber block;
 	BlockNumber left;
 	AlexItem   *items;
@@ -87,9 +88,46 @@ write_page(AlexBuild *build, Page page, BlockNumber block)
 		smgrwrite(smgr, build->fork, block, (char *) page, true);
 }
 
+/* The low key of a page, whose tuple stays there. */
+static AlexSeparator
+low_of(Page page)
+{
+	AlexSeparator low;
+
+	low.raw = alex_header(page)->low;
+	low.tup = alex_low_tuple(page);
+	return low;
+}
+
+/* Is there room for another downlink in a page that is being filled? */
+static bool
+has_room(Page page, const AlexSeparator *low)
+{
+	if (!alex_is_wide(page))
+		return alex_inner(page)->nitems < INNER_FILL;
+
+	/* the high key comes later, and takes the place of an item that goes on */
+	return ((PageHeader) page)->pd_upper - ((PageHeader) page)->pd_lower >=
+		BLCKSZ / 10 + ALEX_MAX_WIDE + sizeof(AlexWideItem) +
+		(low->tup ? MAXALIGN(IndexTupleSize(low->tup)) : 0);
+}
+
+/* Give a finished inner page its high key. */
+static void
+set_inner_high(Page page, const AlexSeparator *high)
+{
+	if (alex_is_wide(page))
+		/* all items stay; what this cuts is nothing */
+		alex_inner_cut_left(page, alex_inner(page)->nitems, high->raw,
+							high->tup);
+	else
+		alex_header(page)->high = high->raw;
+}
+
 /* Add a downlink to a level, finishing its page if that is full. */
 static void
-add_downlink(AlexBuild *build, int level, AlexKey low, BlockNumber child)
+add_downlink(AlexBuild *build, int level, AlexSeparator low,
+			 BlockNumber child)
 {
 	BuildLevel *bl;
 	BlockNumber left = InvalidBlockNumber;
@@ -98,14 +136,14 @@ add_downlink(AlexBuild *build, int level, AlexKey low, BlockNumber child)
 		elog(ERROR, "index \"%s\" is too deep",
 			 RelationGetRelationName(build->index));
 	bl = &build->levels[level];
-	if (bl->page != NULL && alex_inner(bl->page)->nitems >= INNER_FILL)
+	if (bl->page != NULL && !has_room(bl->page, &low))
 	{
 		BlockNumber next = build->allocated++;
 
-		alex_header(bl->page)->high = low;
+		set_inner_high(bl->page, &low);
 		alex_opaque(bl->page)->right = next;
 		write_page(build, bl->page, bl->block);
-		add_downlink(build, level + 1, alex_header(bl->page)->low, bl->block);
+		add_downlink(build, level + 1, low_of(bl->page), bl->block);
 		left = bl->block;
 		bl->block = next;
 		memset(bl->page, 0, BLCKSZ);
@@ -118,10 +156,35 @@ add_downlink(AlexBuild *build, int level, AlexKey low, BlockNumber child)
 	if (PageIsNew(bl->page))
 	{
 		alex_page_init(bl->page, ALEX_PAGE_INNER, level, build->incarnation);
-		alex_header(bl->page)->low = low;
+		if (build->info.wide)
+			alex_wide_init(bl->page);
+		alex_set_low(bl->page, low.raw, low.tup);
 		alex_opaque(bl->page)->left = left;
 	}
-	alex_inner_add(bl->page, alex_inner(bl->page)->nitems, low, child);
+	alex_inner_add(bl->page, alex_inner(bl->page)->nitems, low.raw, low.tup,
+				   child);
+}
+
+/* Bytes that the bounds of the current leaf take if high is to be the upper. */
+static Size
+bound_bytes(AlexBuild *build, IndexTuple high)
+{
+	if (!build->info.wide)
+		return 0;
+	return sizeof(AlexWideTail) +
+		(build->low.tup ? MAXALIGN(IndexTupleSize(build->low.tup)) : 0) +
+		(high ? MAXALIGN(IndexTupleSize(high)) : 0);
+}
+
+/* A bound without more than a class. */
+static AlexSeparator
+plain_bound(AlexKey key)
+{
+	AlexSeparator sep;
+
+	sep.raw = alex_raw(key);
+	sep.tup = NULL;
+	return sep;
 }
 
 /*
@@ -129,13 +192,13 @@ add_downlink(AlexBuild *build, int level, AlexKey low, BlockNumber child)
  * bound; the rest stays for the next leaf.  last: there is no leaf after it.
  */
 static void
-finish_leaf(AlexBuild *build, int n, AlexKey high, bool last)
+finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 {
 	PGAlignedBlock image;
 	Page		page = (Page) image.data;
 	AlexLayout	layout;
 	Size		payload = 0;
-	bool		want_payload = false;
+	bool		want_payload = build->info.wide;
 	int			nslots;
 	BlockNumber next = InvalidBlockNumber;
 	MemoryContext old;
@@ -150,6 +213,7 @@ finish_leaf(AlexBuild *build, int n, AlexKey high, bool last)
 	}
 	if (!last)
 		next = build->allocated++;
+	payload += bound_bytes(build, high.tup);
 	nslots = alex_leaf_choose_slots(n, payload, want_payload, build->density);
 	if (nslots == 0)
 		elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
@@ -158,8 +222,10 @@ finish_leaf(AlexBuild *build, int n, AlexKey high, bool last)
 				   &layout);
 	memset(image.data, 0, BLCKSZ);
 	alex_page_init(page, ALEX_PAGE_GAPPED, 0, build->incarnation);
-	alex_header(page)->low = build->low;
-	alex_header(page)->high = high;
+	if (build->info.wide)
+		alex_wide_init(page);
+	alex_set_low(page, build->low.raw, build->low.tup);
+	alex_set_high(page, high.raw, high.tup);
 	alex_opaque(page)->left = build->left;
 	alex_opaque(page)->right = next;
 	alex_leaf(page)->class = build->class;
@@ -187,9 +253,23 @@ finish_leaf(AlexBuild *build, int n, AlexKey high, bool last)
 	build->payloads = build->spare;
 	build->spare = old;
 	build->nitems -= n;
+	if (build->low.tup)
+		pfree(build->low.tup);
 	build->low = high;
 	build->left = build->block;
 	build->block = next;
+}
+
+/*
+ * The bound between the current leaf's first cut entries and what follows;
+ * newitem is behind all of them.  Its tuple lasts as long as the build.
+ */
+static AlexSeparator
+separator_at(AlexBuild *build, int cut, const AlexItem *newitem)
+{
+	return alex_separator(build->index, build->info.wide, build->class,
+						  &build->items[cut - 1],
+						  cut == build->nitems ? newitem : &build->items[cut]);
 }
 
 /* Append an entry, in order, to the leaves. */
@@ -203,17 +283,19 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 
 	if (alex_key_class(key) != build->class)
 	{
-		finish_leaf(build, n, alex_key(alex_key_class(key), 0, 0), false);
+		finish_leaf(build, n,
+					plain_bound(alex_key(alex_key_class(key), 0, 0)), false);
 		build->class = alex_key_class(key);
 		n = build->nitems;
 	}
 
-	if (build->payload + size == 0)
+	if (build->payload + size == 0 && !build->info.wide)
 		full = n >= build->max_items;
 	else
 	{
 		int			nslots = alex_leaf_choose_slots(n + 1,
-													build->payload + size,
+													build->payload + size +
+													bound_bytes(build, NULL),
 													true, build->density);
 
 		full = nslots == 0 ||
@@ -224,6 +306,12 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 		/* prefer to end between different keys */
 		int			cut = n;
 		uint64		next = key.image;
+		AlexItem	newitem = {0};
+		AlexSeparator sep;
+
+		newitem.image = key.image;
+		newitem.tid = alex_key_tid(key);
+		newitem.payload = payload;
 
 		while (cut > n - n / 8 && build->items[cut - 1].image == next)
 		{
@@ -240,21 +328,23 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 			for (int i = cut; i < n; i++)
 				rest += build->items[i].payload ?
 					MAXALIGN(IndexTupleSize(build->items[i].payload)) : 0;
+			rest += build->info.wide ?
+				sizeof(AlexWideTail) + 2 * ALEX_MAX_WIDE : 0;
 			if (alex_leaf_choose_slots(n - cut + 1, rest, rest > 0,
 									   build->density) == 0)
 				cut = n;
 		}
-		if (cut == n)
-			finish_leaf(build, n,
-						alex_separator(build->class,
-									   build->items[n - 1].image, key.image,
-									   alex_key_tid(key)), false);
-		else
-			finish_leaf(build, cut,
-						alex_separator(build->class,
-									   build->items[cut - 1].image,
-									   build->items[cut].image,
-									   build->items[cut].tid), false);
+		sep = separator_at(build, cut, &newitem);
+		if (cut == n && n > 1 && sep.tup != NULL &&
+			alex_leaf_choose_slots(n, build->payload +
+								   bound_bytes(build, sep.tup), true,
+								   build->density) == 0)
+		{
+			/* the upper bound fits in the place of an entry like it */
+			pfree(sep.tup);
+			sep = separator_at(build, --cut, &newitem);
+		}
+		finish_leaf(build, cut, sep, false);
 	}
 
 	item = &build->items[build->nitems++];
@@ -282,7 +372,7 @@ begin_write(AlexBuild *build, ForkNumber fork)
 	build->allocated = ALEX_META_BLOCK + 1;
 	build->written = 0;
 	build->class = Min(ALEX_CLASS_VALUE, build->info.null_class);
-	build->low = ALEX_KEY_LOW;
+	build->low = plain_bound(ALEX_KEY_LOW);
 	build->block = build->allocated++;
 	build->left = InvalidBlockNumber;
 	build->items = palloc((ALEX_MAX_SLOTS + 1) * sizeof(AlexItem));
@@ -307,20 +397,21 @@ end_write(AlexBuild *build)
 	/* values and NULLs have at least one leaf each */
 	if (build->class != last_class)
 	{
-		finish_leaf(build, build->nitems, alex_key(last_class, 0, 0), false);
+		finish_leaf(build, build->nitems,
+					plain_bound(alex_key(last_class, 0, 0)), false);
 		build->class = last_class;
 	}
-	finish_leaf(build, build->nitems, ALEX_KEY_HIGH, true);
+	finish_leaf(build, build->nitems, plain_bound(ALEX_KEY_HIGH), true);
 
 	for (level = 1;; level++)
 	{
 		BuildLevel *bl = &build->levels[level];
 
-		alex_header(bl->page)->high = ALEX_KEY_HIGH;
+		alex_header(bl->page)->high = alex_raw(ALEX_KEY_HIGH);
 		write_page(build, bl->page, bl->block);
 		if (alex_opaque(bl->page)->left == InvalidBlockNumber)
 			break;
-		add_downlink(build, level + 1, alex_header(bl->page)->low, bl->block);
+		add_downlink(build, level + 1, low_of(bl->page), bl->block);
 	}
 
 	memset(image.data, 0, BLCKSZ);
@@ -337,13 +428,16 @@ end_write(AlexBuild *build)
 }
 
 static void
-report_duplicate(AlexBuild *build, AlexKey key)
+report_duplicate(AlexBuild *build, AlexKey key, IndexTuple payload)
 {
 	Datum		values[INDEX_MAX_KEYS] = {0};
 	bool		isnull[INDEX_MAX_KEYS] = {0};
 	char	   *key_desc;
 
-	if (alex_key_class(key) != ALEX_CLASS_VALUE)
+	if (build->info.wide)
+		index_deform_tuple(payload, RelationGetDescr(build->index), values,
+						   isnull);
+	else if (alex_key_class(key) != ALEX_CLASS_VALUE)
 		isnull[0] = true;
 	else
 		values[0] = alex_image_datum(build->info.kind, build->info.desc,
@@ -357,6 +451,34 @@ report_duplicate(AlexBuild *build, AlexKey key)
 			 errdetail("Duplicate keys exist."),
 			 errtableconstraint(build->heap,
 								RelationGetRelationName(build->index))));
+}
+
+/* Is a live row's key the same as that of the one before?  Wide keys only. */
+static void
+check_unique(AlexBuild *build, const AlexSortItem *item)
+{
+	if (!build->indexInfo->ii_NullsNotDistinct)
+	{
+		int			nkeys = IndexRelationGetNumberOfKeyAttributes(build->index);
+
+		for (int i = 0; i < nkeys; i++)
+		{
+			bool		isnull;
+
+			(void) index_getattr(item->payload, i + 1,
+								 RelationGetDescr(build->index), &isnull);
+			if (isnull)
+				return;
+		}
+	}
+	if (build->last_alive != NULL)
+	{
+		if (alex_tuple_cmp(build->index, build->last_alive, item->payload,
+						   false) == 0)
+			report_duplicate(build, item->key, item->payload);
+		pfree(build->last_alive);
+	}
+	build->last_alive = CopyIndexTuple(item->payload);
 }
 
 /*
@@ -383,7 +505,7 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	build->heap = heap;
 	build->index = index;
 	build->indexInfo = indexInfo;
-	alex_describe(index, &build->info);
+	alex_describe(index, ALEX_KIND_INVALID, &build->info);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 1);
@@ -402,13 +524,15 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	while (alex_sort_get(build->sort, &item))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (indexInfo->ii_Unique && item.alive &&
-			(alex_key_class(item.key) == ALEX_CLASS_VALUE ||
-			 indexInfo->ii_NullsNotDistinct))
+		if (indexInfo->ii_Unique && item.alive && build->info.wide)
+			check_unique(build, &item);
+		else if (indexInfo->ii_Unique && item.alive &&
+				 (alex_key_class(item.key) == ALEX_CLASS_VALUE ||
+				  indexInfo->ii_NullsNotDistinct))
 		{
 			if (alex_key_class(last_alive) == alex_key_class(item.key) &&
 				last_alive.image == item.key.image)
-				report_duplicate(build, item.key);
+				report_duplicate(build, item.key, NULL);
 			last_alive = item.key;
 		}
 		add_entry(build, item.key, item.payload);
@@ -435,7 +559,7 @@ alexbuildempty(Relation index)
 
 	omen_require_preload();
 	build->index = index;
-	alex_describe(index, &build->info);
+	alex_describe(index, ALEX_KIND_INVALID, &build->info);
 	begin_write(build, INIT_FORKNUM);
 	end_write(build);
 }

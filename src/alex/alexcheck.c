@@ -143,9 +143,14 @@ static void
 check_leaf(AlexCheck *check, Page page, BlockNumber block)
 {
 	AlexLeafHeader *leaf = alex_leaf(page);
-	AlexPageHeader *header = alex_header(page);
 	const uint64 *images;
 	const ItemPointerData *tids;
+	bool		wide = check->info.wide;
+	AlexBound	low_room;
+	AlexBound	high_room;
+	AlexKey		low = alex_low(check->rel, page, &low_room);
+	AlexKey		high = alex_high(check->rel, page, &high_room);
+	IndexTuple	next = NULL;
 	bool		payload = (leaf->flags & ALEX_LEAF_PAYLOAD) != 0;
 	bool		has_dead = alex_leaf_has_dead(page);
 	uint64		image = PG_UINT64_MAX;
@@ -153,6 +158,8 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 	int			nitems = 0;
 	Size		payload_bytes = 0;
 	ItemPointerData all_ones;
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
 
 	if (leaf->nslots > ALEX_MAX_SLOTS ||
 		ALEX_LEAF_START + alex_leaf_bytes(leaf->nslots, payload) !=
@@ -185,19 +192,37 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 			continue;
 		}
 		if (nitems > 0 &&
-			!(images[s] < image || (images[s] == image && stid < tid)))
+			!(images[s] < image || (images[s] == image && stid < tid) ||
+			  (wide && images[s] == image && stid == tid &&
+			   alex_tuple_cmp(check->rel, alex_leaf_entry(page, s), next,
+							  true) < 0)))
 			CORRUPT(check, block, "entry in slot %d is out of order", s);
-		if (!ItemPointerIsValid(&tids[s]))
+		if (!wide && !ItemPointerIsValid(&tids[s]))
 			CORRUPT(check, block, "entry in slot %d has an invalid TID", s);
 		image = images[s];
 		tid = stid;
 		nitems++;
 		{
+			AlexBound	room;
 			AlexKey		key = alex_key(leaf->class, image, tid);
 			IndexTuple	itup = alex_leaf_payload(page, s);
+			int			slot;
 
-			if (alex_key_lt(key, header->low) ||
-				!alex_key_lt(key, header->high))
+			if (wide)
+			{
+				AlexKey		again;
+
+				next = alex_leaf_entry(page, s);
+				index_deform_tuple(next, RelationGetDescr(check->rel), values,
+								   isnull);
+				again = alex_key_of_values(check->rel, &check->info, values,
+										   isnull, &next->t_tid);
+				if (!alex_key_same_raw(key, again))
+					CORRUPT(check, block, "entry in slot %d has other images than its key", s);
+				key = alex_key_with_tuple(check->rel, alex_raw(key), next,
+										  &room);
+			}
+			if (alex_key_lt(key, low) || !alex_key_lt(key, high))
 				CORRUPT(check, block, "entry in slot %d is outside of the page's bounds", s);
 			if (leaf->class != ALEX_CLASS_VALUE && image != 0)
 				CORRUPT(check, block, "NULL in slot %d has an image", s);
@@ -206,12 +231,11 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 			if (itup != NULL)
 			{
 				payload_bytes += MAXALIGN(IndexTupleSize(itup));
-				if (alex_tid_pack(&itup->t_tid) != tid)
+				if (!wide && alex_tid_pack(&itup->t_tid) != tid)
 					CORRUPT(check, block, "payload of slot %d has another TID", s);
 			}
-			if (alex_leaf_lower_bound(page, image, tid) > s ||
-				alex_leaf_next_used(page, alex_leaf_lower_bound(page, image,
-																tid)) != s)
+			slot = alex_leaf_find(page, key);
+			if (slot > s || alex_leaf_next_used(page, slot) != s)
 				CORRUPT(check, block, "search does not find the entry in slot %d", s);
 			/* no row that should be in the index has a killed entry only */
 			if (check->filter && !(has_dead && alex_bit(alex_dead(page), s)))
@@ -219,7 +243,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 				Fingerprint fp;
 
 				fp.image = image;
-				fp.rest = key.rest;
+				fp.rest = wide ? alex_tid_pack(&itup->t_tid) : key.rest;
 				fp.payload = hash_payload(check->rel, itup);
 				bloom_add_element(check->filter, (unsigned char *) &fp,
 								  sizeof(fp));
@@ -238,20 +262,26 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 static void
 check_inner(AlexCheck *check, Page page, BlockNumber block)
 {
-	AlexPageHeader *header = alex_header(page);
 	int			n = alex_inner(page)->nitems;
+	AlexBound	a;
+	AlexBound	b;
 
-	if (n < 1 || n > ALEX_MAX_INNER)
+	if (n < 1 || !alex_inner_is_sane(page))
 		CORRUPT(check, block, "invalid number of items %d", n);
-	if (!alex_key_eq(alex_inner_key(page, 0), header->low))
+	if (!alex_key_eq(alex_inner_key(check->rel, page, 0, &a),
+					 alex_low(check->rel, page, &b)) ||
+		(check->info.wide &&
+		 !alex_key_same_raw(alex_key_of_raw(alex_wide_items(page)[0].key),
+							alex_key_of_raw(alex_header(page)->low))))
 		CORRUPT(check, block, "first key is not the page's low key");
 	for (int i = 1; i < n; i++)
 	{
-		if (!alex_key_lt(alex_inner_key(page, i - 1),
-						 alex_inner_key(page, i)))
+		if (!alex_key_lt(alex_inner_key(check->rel, page, i - 1, &a),
+						 alex_inner_key(check->rel, page, i, &b)))
 			CORRUPT(check, block, "item %d is out of order", i);
 	}
-	if (!alex_key_lt(alex_inner_key(page, n - 1), header->high))
+	if (!alex_key_lt(alex_inner_key(check->rel, page, n - 1, &a),
+					 alex_high(check->rel, page, &b)))
 		CORRUPT(check, block, "last key is not below the page's high key");
 }
 
@@ -273,9 +303,13 @@ read_page(AlexCheck *check, BlockNumber block, Page copy)
 static void
 check_page(AlexCheck *check, Page page, BlockNumber block)
 {
-	AlexPageHeader *header = alex_header(page);
+	AlexBound	low;
+	AlexBound	high;
 
-	if (!alex_key_lt(header->low, header->high))
+	if (alex_is_wide(page) != check->info.wide)
+		CORRUPT(check, block, "page is of another kind of index");
+	if (!alex_key_lt(alex_low(check->rel, page, &low),
+					 alex_high(check->rel, page, &high)))
 		CORRUPT(check, block, "low key is not below high key");
 	if (alex_opaque(page)->kind == ALEX_PAGE_GAPPED &&
 		alex_opaque(page)->level == 0)
@@ -306,6 +340,7 @@ check_level(AlexCheck *check, BlockNumber leftmost, int level,
 	BlockNumber below = InvalidBlockNumber;
 	BlockNumber pblock = parent_leftmost;
 	AlexKey		bound = ALEX_KEY_LOW;
+	AlexKeyStore *store = palloc(sizeof(AlexKeyStore));
 	bool		no_downlink = false;	/* left neighbor's split incomplete */
 	int			pitem = 0;
 	uint16		class = 0;
@@ -314,6 +349,8 @@ check_level(AlexCheck *check, BlockNumber leftmost, int level,
 		read_page(check, pblock, parent);
 	while (block != InvalidBlockNumber)
 	{
+		AlexBound	room;
+
 		CHECK_FOR_INTERRUPTS();
 		read_page(check, block, page);
 		if (PageIsNew(page) || alex_is_deleted(page))
@@ -324,7 +361,7 @@ check_level(AlexCheck *check, BlockNumber leftmost, int level,
 		if (alex_opaque(page)->left != left)
 			CORRUPT(check, block, "left link is %u instead of %u",
 					alex_opaque(page)->left, left);
-		if (!alex_key_eq(alex_header(page)->low, bound))
+		if (!alex_key_eq(alex_low(check->rel, page, &room), bound))
 			CORRUPT(check, block, "low key differs from the left sibling's high key");
 		check_page(check, page, block);
 		if (level == 0)
@@ -334,7 +371,7 @@ check_level(AlexCheck *check, BlockNumber leftmost, int level,
 			class = alex_leaf(page)->class;
 		}
 		else if (below == InvalidBlockNumber)
-			below = alex_inner_children(page)[0];
+			below = alex_inner_child(page, 0);
 
 		if (pblock != InvalidBlockNumber && !no_downlink)
 		{
@@ -346,17 +383,18 @@ check_level(AlexCheck *check, BlockNumber leftmost, int level,
 				read_page(check, pblock, parent);
 				pitem = 0;
 			}
-			if (alex_inner_children(parent)[pitem] != block ||
-				!alex_key_eq(alex_inner_key(parent, pitem), bound))
+			if (alex_inner_child(parent, pitem) != block ||
+				!alex_key_eq(alex_inner_key(check->rel, parent, pitem, &room),
+							 bound))
 				CORRUPT(check, block, "downlink %d of block %u is to block %u, or has another key",
-						pitem, pblock, alex_inner_children(parent)[pitem]);
+						pitem, pblock, alex_inner_child(parent, pitem));
 			pitem++;
 		}
 		no_downlink =
 			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0;
 		check->pages_reached++;
 		left = block;
-		bound = alex_header(page)->high;
+		bound = alex_key_save(store, alex_high(check->rel, page, &room));
 		block = alex_opaque(page)->right;
 	}
 	if (!alex_key_eq(bound, ALEX_KEY_HIGH))
@@ -366,6 +404,7 @@ check_level(AlexCheck *check, BlockNumber leftmost, int level,
 		 alex_opaque(parent)->right != InvalidBlockNumber))
 		CORRUPT(check, pblock, "downlink %d is to no page of the level below",
 				pitem);
+	pfree(store);
 	return below;
 }
 
@@ -375,12 +414,12 @@ heap_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 {
 	AlexCheck  *check = (AlexCheck *) state;
 	IndexTuple	payload;
+	AlexKey		key;
 	Fingerprint fp;
 
-	fp.image = isnull[0] ? 0 : alex_image(check->info.kind, check->info.desc,
-										  values[0]);
-	fp.rest = alex_key(isnull[0] ? check->info.null_class : ALEX_CLASS_VALUE,
-					   0, alex_tid_pack(tid)).rest;
+	key = alex_key_of_values(index, &check->info, values, isnull, tid);
+	fp.image = key.image;
+	fp.rest = check->info.wide ? alex_tid_pack(tid) : key.rest;
 	payload = alex_form_payload(index, &check->info, values, isnull, tid,
 								fp.image);
 	fp.payload = hash_payload(index, payload);

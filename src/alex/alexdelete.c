@@ -95,7 +95,7 @@ add_to_request(TM_IndexDeleteOp *op, Page page, int slot, bool known,
 		alex_corrupted(op->irel, op->iblknum);
 	status = &op->status[op->ndeltids];
 	payload = alex_leaf_payload(page, slot);
-	op->deltids[op->ndeltids].tid = alex_tids(page)[slot];
+	op->deltids[op->ndeltids].tid = alex_leaf_tid(page, slot);
 	op->deltids[op->ndeltids].id = op->ndeltids;
 	/* the table's checks want offsets to begin with 1 */
 	status->idxoffnum = slot + 1;
@@ -153,6 +153,24 @@ block_cmp(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The block of the table that the entry in a slot points into. */
+static BlockNumber
+block_of_slot(Page page, int slot)
+{
+	ItemPointerData tid = alex_leaf_tid(page, slot);
+
+	return ItemPointerGetBlockNumberNoCheck(&tid);
+}
+
+/* Do two slots have the same key, as far as images tell? */
+static bool
+same_key(Page page, int a, int b)
+{
+	return alex_images(page)[a] == alex_images(page)[b] &&
+		(!alex_is_wide(page) ||
+		 ItemPointerEquals(&alex_tids(page)[a], &alex_tids(page)[b]));
+}
+
 /*
  * Simple deletion: remove the entries of an exclusively locked leaf that scans
  * have marked as killed, and, since the blocks of the table that they point
@@ -165,7 +183,6 @@ alex_delete_killed(Relation rel, Relation heapRel, Buffer buf,
 {
 	Page		page = BufferGetPage(buf);
 	const uint64 *dead = alex_dead(page);
-	const ItemPointerData *tids = alex_tids(page);
 	int			nslots = alex_leaf(page)->nslots;
 	BlockNumber *blocks;
 	int			nblocks = 0;
@@ -179,7 +196,7 @@ alex_delete_killed(Relation rel, Relation heapRel, Buffer buf,
 		 s = alex_leaf_next_used(page, s + 1))
 	{
 		if (alex_bit(dead, s))
-			blocks[nblocks++] = ItemPointerGetBlockNumberNoCheck(&tids[s]);
+			blocks[nblocks++] = block_of_slot(page, s);
 	}
 	if (nblocks == 0)
 	{
@@ -198,7 +215,7 @@ alex_delete_killed(Relation rel, Relation heapRel, Buffer buf,
 	for (int s = alex_leaf_next_used(page, 0); s < nslots;
 		 s = alex_leaf_next_used(page, s + 1))
 	{
-		BlockNumber block = ItemPointerGetBlockNumberNoCheck(&tids[s]);
+		BlockNumber block = block_of_slot(page, s);
 
 		if (alex_bit(dead, s) ||
 			bsearch(&block, blocks, unique, sizeof(BlockNumber), block_cmp))
@@ -218,7 +235,6 @@ static void
 delete_promising(Relation rel, Relation heapRel, Buffer buf, int target)
 {
 	Page		page = BufferGetPage(buf);
-	const uint64 *images = alex_images(page);
 	int			nslots = alex_leaf(page)->nslots;
 	int			slot = alex_leaf_next_used(page, 0);
 	TM_IndexDeleteOp op;
@@ -231,7 +247,7 @@ delete_promising(Relation rel, Relation heapRel, Buffer buf, int target)
 		int			next = alex_leaf_next_used(page, slot + 1);
 
 		add_to_request(&op, page, slot, false,
-					   next < nslots && images[next] == images[slot]);
+					   next < nslots && same_key(page, next, slot));
 		slot = next;
 	}
 	end_request(&op, rel, heapRel, buf);
@@ -266,8 +282,6 @@ static void
 delete_first(Relation rel, Relation heapRel, Buffer buf)
 {
 	Page		page = BufferGetPage(buf);
-	const uint64 *images = alex_images(page);
-	const ItemPointerData *tids = alex_tids(page);
 	int			nslots = alex_leaf(page)->nslots;
 	BlockNumber *blocks = palloc(nslots * sizeof(BlockNumber));
 	int			nblocks = 0;
@@ -280,9 +294,9 @@ delete_first(Relation rel, Relation heapRel, Buffer buf)
 	{
 		int			next = alex_leaf_next_used(page, slot + 1);
 
-		if ((last < 0 || images[last] != images[slot]) &&
-			next < nslots && images[next] == images[slot])
-			blocks[nblocks++] = ItemPointerGetBlockNumberNoCheck(&tids[slot]);
+		if ((last < 0 || !same_key(page, last, slot)) &&
+			next < nslots && same_key(page, next, slot))
+			blocks[nblocks++] = block_of_slot(page, slot);
 		last = slot;
 	}
 	qsort(blocks, nblocks, sizeof(BlockNumber), block_cmp);
@@ -308,7 +322,7 @@ delete_first(Relation rel, Relation heapRel, Buffer buf)
 		for (int slot = alex_leaf_next_used(page, 0); slot < nslots;
 			 slot = alex_leaf_next_used(page, slot + 1))
 		{
-			if (ItemPointerGetBlockNumberNoCheck(&tids[slot]) == firsts[i].block)
+			if (block_of_slot(page, slot) == firsts[i].block)
 				add_to_request(&op, page, slot, false, true);
 		}
 		end_request(&op, rel, heapRel, buf);

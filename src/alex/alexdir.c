@@ -292,6 +292,7 @@ node_less(const DirNode *node, int i, AlexKey key, bool before)
 
 	k.image = node->image[i];
 	k.rest = node->rest[i];
+	k.bound = NULL;
 	return before ? alex_key_lt(k, key) : !alex_key_lt(key, k);
 }
 
@@ -520,6 +521,7 @@ split_child(DirNode *parent, int pos)
 	node_train(right);
 	key.image = right->image[0];
 	key.rest = right->rest[0];
+	key.bound = NULL;
 	node_open(parent, pos + 1, key);
 	parent->u.child[pos + 1] = ridx;
 	node_train(parent);
@@ -527,19 +529,22 @@ split_child(DirNode *parent, int pos)
 
 /*
  * Enter a leaf, which the caller has locked in any mode, or bring its entry
- * up to date.
+ * up to date.  (Not one whose low key is more than its images.)
  */
 void
 alex_dir_enter(Relation rel, AlexRel *info, Buffer buf)
 {
 	Page		page = BufferGetPage(buf);
-	AlexKey		key = alex_header(page)->low;
+	AlexKey		key = alex_key_of_raw(alex_header(page)->low);
 	DirSlot    *slot;
 	DirNode    *node;
 	DirEntry   *entry;
 	int			i;
 
 	if (dir == NULL || RelationUsesLocalBuffers(rel))
+		return;
+	/* entries have no tuples: of pages with the same images only the first */
+	if (alex_low_tuple(page) != NULL)
 		return;
 	if (skip_enter > 0)
 	{

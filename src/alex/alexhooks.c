@@ -56,25 +56,29 @@ is_alex(Relation index)
 static void
 speculative_index_info(Relation index, IndexInfo *ii)
 {
-	Oid			opno;
+	int			nkeys = IndexRelationGetNumberOfKeyAttributes(index);
 
 	if (!is_alex(index))
 	{
 		BuildSpeculativeIndexInfo(index, ii);
 		return;
 	}
-	opno = get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
-							   index->rd_opcintype[0], 3);
-	if (!OidIsValid(opno))
-		elog(ERROR, "missing operator 3(%u,%u) in opfamily %u",
-			 index->rd_opcintype[0], index->rd_opcintype[0],
-			 index->rd_opfamily[0]);
-	ii->ii_UniqueOps = palloc(sizeof(Oid));
-	ii->ii_UniqueProcs = palloc(sizeof(Oid));
-	ii->ii_UniqueStrats = palloc(sizeof(uint16));
-	ii->ii_UniqueOps[0] = opno;
-	ii->ii_UniqueProcs[0] = get_opcode(opno);
-	ii->ii_UniqueStrats[0] = 3;
+	ii->ii_UniqueOps = palloc(nkeys * sizeof(Oid));
+	ii->ii_UniqueProcs = palloc(nkeys * sizeof(Oid));
+	ii->ii_UniqueStrats = palloc(nkeys * sizeof(uint16));
+	for (int i = 0; i < nkeys; i++)
+	{
+		Oid			type = index->rd_opcintype[i];
+		Oid			opno = get_opfamily_member(index->rd_opfamily[i], type,
+											   type, 3);
+
+		if (!OidIsValid(opno))
+			elog(ERROR, "missing operator 3(%u,%u) in opfamily %u",
+				 type, type, index->rd_opfamily[i]);
+		ii->ii_UniqueOps[i] = opno;
+		ii->ii_UniqueProcs[i] = get_opcode(opno);
+		ii->ii_UniqueStrats[i] = 3;
+	}
 }
 
 /*
@@ -373,10 +377,14 @@ alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
 	{
 		IndexOptInfo *index = lfirst_node(IndexOptInfo, lc);
 
-		if (index->opcintype[0] == BOOLOID &&
-			(void *) index->amcostestimate == (void *) alexcostestimate &&
-			is_boolean_family(index->opfamily[0]))
-			index->opfamily[0] = BOOL_BTREE_FAM_OID;
+		if ((void *) index->amcostestimate != (void *) alexcostestimate)
+			continue;
+		for (int i = 0; i < index->nkeycolumns; i++)
+		{
+			if (index->opcintype[i] == BOOLOID &&
+				is_boolean_family(index->opfamily[i]))
+				index->opfamily[i] = BOOL_BTREE_FAM_OID;
+		}
 	}
 }
 

@@ -11,12 +11,34 @@
 
 #include "access/xloginsert.h"
 
+/* The key of an item; room is for what refers to its tuple, which stays here. */
+AlexKey
+alex_inner_key(Relation rel, Page page, int i, AlexBound *room)
+{
+	AlexRaw		raw;
+
+	if (alex_is_wide(page))
+	{
+		AlexWideItem *item = &alex_wide_items(page)[i];
+
+		/* the first one's tuple is the page's low key's */
+		if (i == 0)
+			return alex_low(rel, page, room);
+		return alex_key_with_tuple(rel, item->key, item->tuple == 0 ? NULL :
+								   (IndexTuple) ((char *) page + item->tuple),
+								   room);
+	}
+	raw.image = alex_inner_images(page)[i];
+	raw.rest = alex_inner_rests(page)[i];
+	return alex_key_of_raw(raw);
+}
+
 /*
  * The item to follow for a key: the last whose key is <= the given one
  * (before: < it), the first item if there is none.
  */
 int
-alex_inner_search(Page page, AlexKey key, bool before)
+alex_inner_search(Relation rel, Page page, AlexKey key, bool before)
 {
 	int			lo = 1;
 	int			hi = alex_inner(page)->nitems;
@@ -25,7 +47,8 @@ alex_inner_search(Page page, AlexKey key, bool before)
 	while (lo < hi)
 	{
 		int			mid = (lo + hi) / 2;
-		AlexKey		mk = alex_inner_key(page, mid);
+		AlexBound	room;
+		AlexKey		mk = alex_inner_key(rel, page, mid, &room);
 
 		if (before ? alex_key_lt(mk, key) : !alex_key_lt(key, mk))
 			lo = mid + 1;
@@ -35,9 +58,116 @@ alex_inner_search(Page page, AlexKey key, bool before)
 	return lo - 1;
 }
 
-/* Insert an item at a position; the page has room.  Used by redo too. */
+/* Number of items of a wide page, and bytes of their tuples */
+static Size
+wide_bytes(Page page)
+{
+	AlexWideItem *items = alex_wide_items(page);
+	int			n = alex_inner(page)->nitems;
+	Size		size = n * sizeof(AlexWideItem);
+
+	for (int i = 1; i < n; i++)
+	{
+		if (items[i].tuple != 0)
+			size += MAXALIGN(IndexTupleSize((IndexTuple) ((char *) page +
+														  items[i].tuple)));
+	}
+	return size;
+}
+
+/* Is there room for one more item, after compaction maybe? */
+bool
+alex_inner_fits(Page page, IndexTuple tup)
+{
+	if (!alex_is_wide(page))
+		return alex_inner(page)->nitems < ALEX_MAX_INNER;
+	return wide_bytes(page) + sizeof(AlexWideItem) +
+		(tup ? MAXALIGN(IndexTupleSize(tup)) : 0) <=
+		alex_page_top(page) - ((char *) alex_wide_items(page) - (char *) page);
+}
+
+/* Copy n items of one wide page from pos on to the empty one to. */
+static void
+copy_wide_items(Page to, Page page, int pos, int n)
+{
+	AlexWideItem *items = alex_wide_items(page);
+	AlexWideItem *out = alex_wide_items(to);
+	uint16		upper = alex_page_top(to);
+
+	for (int i = 0; i < n; i++)
+	{
+		out[i] = items[pos + i];
+		out[i].tuple = 0;
+		if (i > 0 && items[pos + i].tuple != 0)
+		{
+			IndexTuple	tup = (IndexTuple) ((char *) page +
+											items[pos + i].tuple);
+
+			upper -= MAXALIGN(IndexTupleSize(tup));
+			memcpy((char *) to + upper, tup, IndexTupleSize(tup));
+			out[i].tuple = upper;
+		}
+	}
+	alex_inner(to)->nitems = n;
+	((PageHeader) to)->pd_lower = (char *) &out[n] - (char *) to;
+	((PageHeader) to)->pd_upper = upper;
+	Assert(((PageHeader) to)->pd_lower <= upper);
+}
+
+/* Zero what is between a wide page's header and its bounds. */
+static void
+clear_wide_items(Page page)
+{
+	int			begin = (char *) alex_wide_items(page) - (char *) page;
+
+	memset((char *) page + begin, 0, alex_page_top(page) - begin);
+}
+
+/* Keep the first n items of a wide page, and leave no holes. */
+static void
+compact_wide(Page page, int n)
+{
+	PGAlignedBlock copy;
+
+	memcpy(copy.data, page, BLCKSZ);
+	clear_wide_items(page);
+	copy_wide_items(page, (Page) copy.data, 0, n);
+}
+
+static void
+add_wide(Page page, int pos, AlexRaw key, IndexTuple tup, BlockNumber child)
+{
+	AlexInnerHeader *inner = alex_inner(page);
+	AlexWideItem *items = alex_wide_items(page);
+	PageHeader	header = (PageHeader) page;
+	Size		size = pos > 0 && tup ? MAXALIGN(IndexTupleSize(tup)) : 0;
+
+	if (header->pd_lower + sizeof(AlexWideItem) + size > header->pd_upper)
+		compact_wide(page, inner->nitems);
+	Assert(header->pd_lower + sizeof(AlexWideItem) + size <= header->pd_upper);
+	memmove(&items[pos + 1], &items[pos],
+			(inner->nitems - pos) * sizeof(AlexWideItem));
+	memset(&items[pos], 0, sizeof(AlexWideItem));
+	items[pos].key = key;
+	items[pos].child = child;
+	if (size > 0)
+	{
+		header->pd_upper -= size;
+		memset((char *) page + header->pd_upper, 0, size);
+		memcpy((char *) page + header->pd_upper, tup, IndexTupleSize(tup));
+		items[pos].tuple = header->pd_upper;
+	}
+	inner->nitems++;
+	header->pd_lower += sizeof(AlexWideItem);
+}
+
+/*
+ * Insert an item at a position; the page has room (alex_inner_fits).  Of the
+ * first item's key a tuple is with the page's low key.  Used by redo too.
+ */
 void
-alex_inner_add(Page page, int pos, AlexKey key, BlockNumber child)
+alex_inner_add(Page page, int pos, AlexRaw key, IndexTuple tup,
+			   BlockNumber child)
 {
 	AlexInnerHeader *inner = alex_inner(page);
 	uint64	   *images = alex_inner_images(page);
@@ -45,6 +175,11 @@ alex_inner_add(Page page, int pos, AlexKey key, BlockNumber child)
 	BlockNumber *children = alex_inner_children(page);
 	int			n = inner->nitems - pos;
 
+	if (alex_is_wide(page))
+	{
+		add_wide(page, pos, key, tup, child);
+		return;
+	}
 	Assert(inner->nitems < ALEX_MAX_INNER && n >= 0);
 	memmove(&images[pos + 1], &images[pos], n * sizeof(uint64));
 	memmove(&rests[pos + 1], &rests[pos], n * sizeof(uint64));
@@ -69,6 +204,18 @@ alex_inner_unlink(Page page, int pos)
 	int			n = inner->nitems - pos - 2;
 
 	Assert(pos + 1 < inner->nitems);
+	if (alex_is_wide(page))
+	{
+		AlexWideItem *items = alex_wide_items(page);
+
+		/* the tuple becomes a hole */
+		items[pos].child = items[pos + 1].child;
+		memmove(&items[pos + 1], &items[pos + 2], n * sizeof(AlexWideItem));
+		inner->nitems--;
+		memset(&items[inner->nitems], 0, sizeof(AlexWideItem));
+		((PageHeader) page)->pd_lower -= sizeof(AlexWideItem);
+		return;
+	}
 	children[pos] = children[pos + 1];
 	memmove(&images[pos + 1], &images[pos + 2], n * sizeof(uint64));
 	memmove(&rests[pos + 1], &rests[pos + 2], n * sizeof(uint64));
@@ -82,11 +229,74 @@ alex_inner_unlink(Page page, int pos)
 
 /* The page takes over the key range to its left.  Used by redo too. */
 void
-alex_inner_extend_left(Page page, AlexKey low)
+alex_inner_extend_left(Page page, AlexRaw low, IndexTuple tup)
 {
-	alex_header(page)->low = low;
-	alex_inner_images(page)[0] = low.image;
-	alex_inner_rests(page)[0] = low.rest;
+	alex_set_low(page, low, tup);
+	if (alex_is_wide(page))
+		alex_wide_items(page)[0].key = low;
+	else
+	{
+		alex_inner_images(page)[0] = low.image;
+		alex_inner_rests(page)[0] = low.rest;
+	}
+}
+
+/*
+ * The items from firstright on have gone to a new right sibling, at the given
+ * separator.  Used by redo too.
+ */
+void
+alex_inner_cut_left(Page page, int firstright, AlexRaw sep, IndexTuple tup)
+{
+	int			n = alex_inner(page)->nitems - firstright;
+
+	if (alex_is_wide(page))
+	{
+		PGAlignedBlock copy;
+
+		memcpy(copy.data, page, BLCKSZ);
+		alex_set_high(page, sep, tup);
+		clear_wide_items(page);
+		copy_wide_items(page, (Page) copy.data, 0, firstright);
+		return;
+	}
+	memset(alex_inner_images(page) + firstright, 0, n * sizeof(uint64));
+	memset(alex_inner_rests(page) + firstright, 0, n * sizeof(uint64));
+	memset(alex_inner_children(page) + firstright, 0, n * sizeof(BlockNumber));
+	alex_inner(page)->nitems = firstright;
+	alex_header(page)->high = sep;
+}
+
+/* Are the number of items, and wide ones' tuples, within the page? */
+bool
+alex_inner_is_sane(Page page)
+{
+	int			n = alex_inner(page)->nitems;
+	PageHeader	header = (PageHeader) page;
+	AlexWideItem *items;
+
+	if (!alex_is_wide(page))
+		return n <= ALEX_MAX_INNER;
+	items = alex_wide_items(page);
+	if (header->pd_lower != (char *) &items[n] - (char *) page ||
+		header->pd_lower > header->pd_upper ||
+		header->pd_upper > alex_page_top(page))
+		return false;
+	for (int i = 1; i < n; i++)
+	{
+		uint16		off = items[i].tuple;
+		IndexTuple	tup = (IndexTuple) ((char *) page + off);
+
+		if (off == 0)
+			continue;
+		if (off != MAXALIGN(off) || off < header->pd_upper ||
+			off + sizeof(IndexTupleData) > alex_page_top(page) ||
+			IndexTupleSize(tup) < sizeof(IndexTupleData) ||
+			IndexTupleSize(tup) > ALEX_MAX_WIDE ||
+			off + IndexTupleSize(tup) > alex_page_top(page))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -125,13 +335,16 @@ restart:
 		goto restart;
 	for (;;)
 	{
+		AlexBound	room;
+
 		page = BufferGetPage(buf);
-		if (alex_key_lt(key, alex_header(page)->low))
+		if (alex_key_lt(key, alex_low(rel, page, &room)))
 		{
 			UnlockReleaseBuffer(buf);
 			goto restart;
 		}
-		if (!alex_is_deleted(page) && alex_key_lt(key, alex_header(page)->high))
+		if (!alex_is_deleted(page) &&
+			alex_key_lt(key, alex_high(rel, page, &room)))
 			return buf;
 		if (!alex_is_deleted(page) &&
 			(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
@@ -149,6 +362,33 @@ restart:
 }
 
 /*
+ * Where to divide an inner page: in the middle, by size with wide keys.  There
+ * are at least two items on each side then (see ALEX_MAX_WIDE).
+ */
+static int
+choose_inner_split(Page page)
+{
+	int			n = alex_inner(page)->nitems;
+	Size		total;
+	Size		sum = 0;
+	int			i;
+
+	if (!alex_is_wide(page))
+		return n / 2;
+	total = wide_bytes(page);
+	for (i = 0; i < n - 1 && sum < total / 2; i++)
+	{
+		AlexWideItem *item = &alex_wide_items(page)[i];
+
+		sum += sizeof(AlexWideItem);
+		if (i > 0 && item->tuple != 0)
+			sum += MAXALIGN(IndexTupleSize((IndexTuple) ((char *) page +
+														 item->tuple)));
+	}
+	return Max(i, 1);
+}
+
+/*
  * Split an inner page that is exclusively locked; the new right page is
  * returned exclusively locked too.  newpos is where an item will be added,
  * which only matters for the choice of the split point.
@@ -158,26 +398,34 @@ split_inner(Relation rel, Buffer buf, int newpos)
 {
 	Page		page = BufferGetPage(buf);
 	AlexOpaque *opaque = alex_opaque(page);
+	bool		wide = alex_is_wide(page);
 	int			nitems = alex_inner(page)->nitems;
 	Buffer		rbuf;
 	Buffer		fbuf = InvalidBuffer;
+	PGAlignedBlock limage;
 	PGAlignedBlock rimage;
 	Page		rpage = (Page) rimage.data;
 	int			firstright;
 	int			nright;
+	AlexBound	room;
+	AlexKey		sep;
+	IndexTuple	septup;
+	IndexTuple	hightup;
 	xl_alex_split xlrec;
 
 	/* ascending loads leave full pages behind */
+	firstright = choose_inner_split(page);
 	if (opaque->right == InvalidBlockNumber && newpos == nitems)
-		firstright = nitems - nitems / 10;
-	else
-		firstright = nitems / 2;
+		firstright = Max(firstright, nitems - Max(nitems / 10, 1));
 	nright = nitems - firstright;
 
 	rbuf = alex_new_buffer(rel);
 
+	sep = alex_inner_key(rel, page, firstright, &room);
+	septup = sep.bound ? sep.bound->tup : NULL;
+	hightup = alex_high_tuple(page);
 	memset(&xlrec, 0, sizeof(xlrec));
-	xlrec.sep = alex_inner_key(page, firstright);
+	xlrec.sep = alex_raw(sep);
 	xlrec.high = alex_header(page)->high;
 	xlrec.incarnation = alex_new_incarnation(rel);
 	xlrec.left = BufferGetBlockNumber(buf);
@@ -185,20 +433,31 @@ split_inner(Relation rel, Buffer buf, int newpos)
 	xlrec.farright = opaque->right;
 	xlrec.firstright = firstright;
 	xlrec.level = opaque->level;
+	xlrec.wide = wide;
 
 	memset(rimage.data, 0, BLCKSZ);
 	alex_page_init(rpage, ALEX_PAGE_INNER, opaque->level, xlrec.incarnation);
-	alex_header(rpage)->low = xlrec.sep;
-	alex_header(rpage)->high = xlrec.high;
+	if (wide)
+		alex_wide_init(rpage);
+	alex_set_low(rpage, xlrec.sep, septup);
+	alex_set_high(rpage, xlrec.high, hightup);
 	alex_opaque(rpage)->left = xlrec.left;
 	alex_opaque(rpage)->right = xlrec.farright;
-	alex_inner(rpage)->nitems = nright;
-	memcpy(alex_inner_images(rpage), alex_inner_images(page) + firstright,
-		   nright * sizeof(uint64));
-	memcpy(alex_inner_rests(rpage), alex_inner_rests(page) + firstright,
-		   nright * sizeof(uint64));
-	memcpy(alex_inner_children(rpage), alex_inner_children(page) + firstright,
-		   nright * sizeof(BlockNumber));
+	if (wide)
+		copy_wide_items(rpage, page, firstright, nright);
+	else
+	{
+		alex_inner(rpage)->nitems = nright;
+		memcpy(alex_inner_images(rpage), alex_inner_images(page) + firstright,
+			   nright * sizeof(uint64));
+		memcpy(alex_inner_rests(rpage), alex_inner_rests(page) + firstright,
+			   nright * sizeof(uint64));
+		memcpy(alex_inner_children(rpage),
+			   alex_inner_children(page) + firstright,
+			   nright * sizeof(BlockNumber));
+	}
+	memcpy(limage.data, page, BLCKSZ);
+	alex_inner_cut_left((Page) limage.data, firstright, xlrec.sep, septup);
 
 	if (opaque->right != InvalidBlockNumber)
 	{
@@ -214,12 +473,7 @@ split_inner(Relation rel, Buffer buf, int newpos)
 
 	START_CRIT_SECTION();
 	alex_page_replace(BufferGetPage(rbuf), rimage.data);
-	memset(alex_inner_images(page) + firstright, 0, nright * sizeof(uint64));
-	memset(alex_inner_rests(page) + firstright, 0, nright * sizeof(uint64));
-	memset(alex_inner_children(page) + firstright, 0,
-		   nright * sizeof(BlockNumber));
-	alex_inner(page)->nitems = firstright;
-	alex_header(page)->high = xlrec.sep;
+	alex_page_replace(page, limage.data);
 	opaque->right = xlrec.right;
 	opaque->flags |= ALEX_INCOMPLETE_SPLIT;
 	MarkBufferDirty(buf);
@@ -232,17 +486,28 @@ split_inner(Relation rel, Buffer buf, int newpos)
 	if (RelationNeedsWAL(rel))
 	{
 		XLogRecPtr	lsn;
+		uint16		len[2];
 
 		XLogBeginInsert();
 		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		if (wide)
+		{
+			alex_register_tuple(alex_low_tuple(rpage), &len[0]);
+			alex_register_tuple(alex_high_tuple(rpage), &len[1]);
+		}
 		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
 		XLogRegisterBuffer(1, rbuf, REGBUF_WILL_INIT);
-		XLogRegisterBufData(1, (char *) alex_inner_images(rpage),
-							nright * sizeof(uint64));
-		XLogRegisterBufData(1, (char *) alex_inner_rests(rpage),
-							nright * sizeof(uint64));
-		XLogRegisterBufData(1, (char *) alex_inner_children(rpage),
-							nright * sizeof(BlockNumber));
+		if (wide)
+			XLogRegisterBufData(1, rimage.data, BLCKSZ);
+		else
+		{
+			XLogRegisterBufData(1, (char *) alex_inner_images(rpage),
+								nright * sizeof(uint64));
+			XLogRegisterBufData(1, (char *) alex_inner_rests(rpage),
+								nright * sizeof(uint64));
+			XLogRegisterBufData(1, (char *) alex_inner_children(rpage),
+								nright * sizeof(BlockNumber));
+		}
 		if (BufferIsValid(fbuf))
 			XLogRegisterBuffer(2, fbuf, REGBUF_STANDARD);
 		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_SPLIT_INNER);
@@ -271,6 +536,7 @@ new_root(Relation rel, Buffer lbuf)
 	AlexMeta	meta;
 	PGAlignedBlock image;
 	Page		root = (Page) image.data;
+	IndexTuple	septup = alex_high_tuple(lpage);
 	xl_alex_newroot xlrec;
 
 	metabuf = alex_get_buffer(rel, ALEX_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
@@ -290,16 +556,19 @@ new_root(Relation rel, Buffer lbuf)
 	xlrec.right = alex_opaque(lpage)->right;
 	xlrec.incarnation = alex_new_incarnation(rel);
 	xlrec.level = meta.level + 1;
+	xlrec.wide = alex_is_wide(lpage);
 	meta.root = BufferGetBlockNumber(rootbuf);
 	meta.level++;
 	xlrec.meta = meta;
 
 	memset(image.data, 0, BLCKSZ);
 	alex_page_init(root, ALEX_PAGE_INNER, xlrec.level, xlrec.incarnation);
-	alex_header(root)->low = ALEX_KEY_LOW;
-	alex_header(root)->high = ALEX_KEY_HIGH;
-	alex_inner_add(root, 0, ALEX_KEY_LOW, xlrec.left);
-	alex_inner_add(root, 1, xlrec.sep, xlrec.right);
+	if (xlrec.wide)
+		alex_wide_init(root);
+	alex_header(root)->low = alex_raw(ALEX_KEY_LOW);
+	alex_header(root)->high = alex_raw(ALEX_KEY_HIGH);
+	alex_inner_add(root, 0, alex_raw(ALEX_KEY_LOW), NULL, xlrec.left);
+	alex_inner_add(root, 1, xlrec.sep, septup, xlrec.right);
 
 	START_CRIT_SECTION();
 	alex_page_replace(BufferGetPage(rootbuf), image.data);
@@ -311,9 +580,12 @@ new_root(Relation rel, Buffer lbuf)
 	if (RelationNeedsWAL(rel))
 	{
 		XLogRecPtr	lsn;
+		uint16		len;
 
 		XLogBeginInsert();
 		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		if (xlrec.wide)
+			alex_register_tuple(septup, &len);
 		XLogRegisterBuffer(0, rootbuf, REGBUF_WILL_INIT);
 		XLogRegisterBuffer(1, lbuf, REGBUF_STANDARD);
 		XLogRegisterBuffer(2, metabuf, REGBUF_WILL_INIT | REGBUF_STANDARD);
@@ -344,7 +616,9 @@ alex_finish_split(Relation rel, Buffer lbuf)
 	{
 		Page		lpage = BufferGetPage(lbuf);
 		int			level = alex_opaque(lpage)->level;
-		AlexKey		sep = alex_header(lpage)->high;
+		AlexBound	room;
+		AlexKey		sep = alex_high(rel, lpage, &room);
+		IndexTuple	septup = alex_high_tuple(lpage);
 		BlockNumber rblock = alex_opaque(lpage)->right;
 		AlexRel    *info;
 		Buffer		pbuf;
@@ -352,6 +626,7 @@ alex_finish_split(Relation rel, Buffer lbuf)
 		Buffer		target;
 		Page		ppage;
 		int			pos;
+		AlexBound	proom;
 		xl_alex_insert_inner xlrec;
 
 		if (alex_is_deleted(lpage) ||
@@ -422,15 +697,15 @@ alex_finish_split(Relation rel, Buffer lbuf)
 		pbuf = alex_find_inner(rel, sep, level + 1);
 		target = pbuf;
 		ppage = BufferGetPage(pbuf);
-		pos = alex_inner_search(ppage, sep, false) + 1;
-		if (alex_key_eq(alex_inner_key(ppage, pos - 1), sep))
+		pos = alex_inner_search(rel, ppage, sep, false) + 1;
+		if (alex_key_eq(alex_inner_key(rel, ppage, pos - 1, &proom), sep))
 			ereport(ERROR,
 					(errcode(ERRCODE_INDEX_CORRUPTED),
 					 errmsg("inner page %u of index \"%s\" already has a downlink for the incomplete split of page %u",
 							BufferGetBlockNumber(pbuf),
 							RelationGetRelationName(rel),
 							BufferGetBlockNumber(lbuf))));
-		if (alex_inner(ppage)->nitems >= ALEX_MAX_INNER)
+		if (!alex_inner_fits(ppage, septup))
 		{
 			if ((alex_opaque(ppage)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
 			{
@@ -440,28 +715,35 @@ alex_finish_split(Relation rel, Buffer lbuf)
 			}
 			pright = split_inner(rel, pbuf, pos);
 			OMEN_STOP_EVENT("alex-split-inner");
-			if (!alex_key_lt(sep, alex_header(ppage)->high))
+			if (!alex_key_lt(sep, alex_high(rel, ppage, &proom)))
 				target = pright;
 			ppage = BufferGetPage(target);
-			pos = alex_inner_search(ppage, sep, false) + 1;
+			pos = alex_inner_search(rel, ppage, sep, false) + 1;
+			if (!alex_inner_fits(ppage, septup))
+				elog(ERROR, "no room for a downlink in index \"%s\"",
+					 RelationGetRelationName(rel));
 		}
 
 		memset(&xlrec, 0, sizeof(xlrec));
-		xlrec.key = sep;
+		xlrec.key = alex_raw(sep);
 		xlrec.child = rblock;
 		xlrec.pos = pos;
+		xlrec.wide = alex_is_wide(lpage);
 
 		START_CRIT_SECTION();
-		alex_inner_add(ppage, pos, sep, rblock);
+		alex_inner_add(ppage, pos, xlrec.key, septup, rblock);
 		alex_opaque(lpage)->flags &= ~ALEX_INCOMPLETE_SPLIT;
 		MarkBufferDirty(target);
 		MarkBufferDirty(lbuf);
 		if (RelationNeedsWAL(rel))
 		{
 			XLogRecPtr	lsn;
+			uint16		len;
 
 			XLogBeginInsert();
 			XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+			if (xlrec.wide)
+				alex_register_tuple(septup, &len);
 			XLogRegisterBuffer(0, target, REGBUF_STANDARD);
 			XLogRegisterBuffer(1, lbuf, REGBUF_STANDARD);
 			lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_INSERT_INNER);

@@ -58,18 +58,37 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 	Buffer		curbuf = buf;
 	Page		page = BufferGetPage(curbuf);
 	bool		found = false;
+	bool		wide = key.bound != NULL;
+	AlexBound	first_bound;
+	AlexBound	end_bound;
+	AlexKey		first = key;
+	AlexKey		end = key;
 	int			slot;
 
 	*is_unique = true;
 	InitDirtySnapshot(SnapshotDirty);
 
-	slot = alex_leaf_next_used(page,
-							   alex_leaf_lower_bound(page, key.image, 0));
+	/* all equal keys, whatever their TIDs: first <= k < end */
+	if (wide)
+	{
+		first_bound = end_bound = *key.bound;
+		first_bound.edge = -1;
+		end_bound.edge = 1;
+		first.bound = &first_bound;
+		end.bound = &end_bound;
+	}
+	else
+	{
+		first = alex_key(class, key.image, 0);
+		end = alex_key(class, key.image, ALEX_TID_MASK);
+	}
+
+	slot = alex_leaf_next_used(page, alex_leaf_find(page, first));
 	for (;;)
 	{
 		int			nslots = alex_leaf(page)->nslots;
 		bool		has_dead = alex_leaf_has_dead(page);
-		AlexKey		high;
+		AlexBound	room;
 
 		for (; slot < nslots; slot = alex_leaf_next_used(page, slot + 1))
 		{
@@ -78,9 +97,14 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 
 			if (alex_images(page)[slot] != key.image)
 				goto done;
+			if (wide &&
+				(alex_tid_pack(&alex_tids(page)[slot]) != alex_key_tid(key) ||
+				 alex_bound_cmp_tuple(&end_bound,
+									  alex_leaf_entry(page, slot)) <= 0))
+				goto done;
 			if (has_dead && alex_bit(alex_dead(page), slot))
 				continue;
-			htid = alex_tids(page)[slot];
+			htid = alex_leaf_tid(page, slot);
 
 			if (checkUnique == UNIQUE_CHECK_EXISTING &&
 				ItemPointerEquals(&htid, ht_ctid))
@@ -153,9 +177,7 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 		}
 
 		/* equal keys may go on to the right */
-		high = alex_header(page)->high;
-		if (alex_key_class(high) != class || high.image != key.image ||
-			alex_key_tid(high) == 0)
+		if (!alex_key_lt(alex_high(rel, page, &room), end))
 			break;
 		{
 			Buffer		nbuf = alex_get_next(rel, curbuf, BUFFER_LOCK_SHARE);
@@ -194,7 +216,8 @@ payload_fits(Page page, Size payload)
 static bool
 is_last_leaf(Page page)
 {
-	return alex_key_class(alex_header(page)->high) != alex_leaf(page)->class;
+	return alex_key_class(alex_key_of_raw(alex_header(page)->high)) !=
+		alex_leaf(page)->class;
 }
 
 /* How many entries may a leaf with so many slots have before it is split? */
@@ -216,6 +239,7 @@ rebuild_slots(Page page, Size payload)
 	Size		total = leaf->payload_bytes + payload;
 	int			nslots;
 
+	total += alex_bound_bytes(page);
 	nslots = alex_leaf_choose_slots(leaf->nitems + 1, total, want_payload,
 									EXPAND_TO);
 	if (nslots == 0 || leaf->nitems + 1 > SPLIT_LAST_AT(nslots))
@@ -237,8 +261,7 @@ rebuild_slots(Page page, Size payload)
  * if the entry would move too many others.
  */
 static void
-insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
-			 IndexTuple payload)
+insert_entry(Relation rel, Buffer buf, AlexKey key, IndexTuple payload)
 {
 	Page		page = BufferGetPage(buf);
 	AlexLeafHeader *leaf = alex_leaf(page);
@@ -248,13 +271,13 @@ insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
 	xl_alex_insert xlrec;
 
 	last_leaf = is_last_leaf(page);
-	moved = alex_leaf_place(page, image, tid, last_leaf, &place);
+	moved = alex_leaf_place(page, key, last_leaf, &place);
 	if (moved > SHIFT_LIMIT && leaf->nitems < leaf->nslots * 9 / 10)
 	{
 		alex_rebuild_leaf(rel, buf, leaf->nslots,
 						  (leaf->flags & ALEX_LEAF_PAYLOAD) != 0,
 						  ALEX_SPREAD_EVEN);
-		moved = alex_leaf_place(page, image, tid, last_leaf, &place);
+		moved = alex_leaf_place(page, key, last_leaf, &place);
 	}
 	/* the header counts fewer entries than there are */
 	if (moved < 0)
@@ -262,12 +285,12 @@ insert_entry(Relation rel, Buffer buf, uint64 image, uint64 tid,
 
 	memset(&xlrec, 0, sizeof(xlrec));
 	xlrec.place = place;
-	alex_tid_unpack(tid, &xlrec.tid);
+	alex_tid_unpack(alex_key_tid(key), &xlrec.tid);
 	xlrec.payload_len = payload ? IndexTupleSize(payload) : 0;
-	xlrec.image = image;
+	xlrec.image = key.image;
 
 	START_CRIT_SECTION();
-	alex_leaf_insert(page, &place, image, tid, payload);
+	alex_leaf_insert(page, &place, key.image, alex_key_tid(key), payload);
 	MarkBufferDirty(buf);
 	if (RelationNeedsWAL(rel))
 	{
@@ -308,7 +331,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 {
 	Page		page = BufferGetPage(buf);
 	AlexLeafHeader *leaf = alex_leaf(page);
-	uint64		tid = alex_key_tid(key);
+	AlexBound	room;
 	Size		size = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
 	bool		tried_delete = false;
 	bool		tried_bottomup = false;
@@ -334,7 +357,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 			bool		append;
 
 			append = is_last_leaf(page) &&
-				alex_leaf_lower_bound(page, key.image, tid) >
+				alex_leaf_find(page, key) >
 				alex_leaf_prev_used(page, leaf->nslots - 1);
 			alex_rebuild_leaf(rel, buf, nslots,
 							  size > 0 || leaf->payload_bytes > 0,
@@ -368,13 +391,13 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 			return false;
 		}
 		OMEN_STOP_EVENT("alex-split-before");
-		rbuf = alex_split_leaf(rel, buf, key, size);
-		target = alex_key_lt(key, alex_header(page)->high) ? buf : rbuf;
+		rbuf = alex_split_leaf(rel, buf, key, payload);
+		target = alex_key_lt(key, alex_high(rel, page, &room)) ? buf : rbuf;
 		page = BufferGetPage(target);
 		if (alex_leaf(page)->nitems < split_at(page, alex_leaf(page)->nslots) &&
 			payload_fits(page, size))
 		{
-			insert_entry(rel, target, key.image, tid, payload);
+			insert_entry(rel, target, key, payload);
 			done = true;
 		}
 		if (BufferIsValid(guard))
@@ -384,7 +407,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		return done;
 	}
 
-	insert_entry(rel, buf, key.image, tid, payload);
+	insert_entry(rel, buf, key, payload);
 	if (BufferIsValid(guard))
 		UnlockReleaseBuffer(guard);
 	UnlockReleaseBuffer(buf);
@@ -400,6 +423,7 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
 		  IndexUniqueCheck checkUnique, bool unique, bool indexUnchanged)
 {
 	AlexKey		start = key;
+	AlexBound	start_bound;
 	bool		is_unique = true;
 
 	/*
@@ -407,7 +431,13 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
 	 * whatever its TID; the leaf stays locked until the entry is in, so
 	 * inserters of equal keys queue up there.
 	 */
-	if (unique)
+	if (unique && key.bound != NULL)
+	{
+		start_bound = *key.bound;
+		start_bound.edge = -1;
+		start.bound = &start_bound;
+	}
+	else if (unique)
 		start.rest &= ~ALEX_TID_MASK;
 
 	for (;;)
@@ -444,7 +474,7 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
 		CheckForSerializableConflictIn(rel, NULL, BufferGetBlockNumber(buf));
 
 		/* equal keys on several leaves: go on to the one for our TID */
-		while (!alex_leaf_covers(BufferGetPage(buf), key, false))
+		while (!alex_leaf_covers(rel, BufferGetPage(buf), key, false))
 		{
 			Page		page = BufferGetPage(buf);
 			Buffer		nbuf;
@@ -489,6 +519,8 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	AlexRel		info = *alex_rel(rel);
 	AlexKey		key;
 	IndexTuple	payload;
+	AlexBound	bound;
+	int			nkeys = IndexRelationGetNumberOfKeyAttributes(rel);
 	bool		unique = checkUnique != UNIQUE_CHECK_NO;
 	bool		result;
 	MemoryContext context;
@@ -496,22 +528,21 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 
 	omen_require_preload();
 	/* NULLs are unequal to everything unless the index says otherwise */
-	if (isnull[0])
+	for (int i = 0; i < nkeys; i++)
 	{
-		key = alex_key(info.null_class, 0, alex_tid_pack(ht_ctid));
-		if (!rel->rd_index->indnullsnotdistinct)
+		if (isnull[i] && !rel->rd_index->indnullsnotdistinct)
 			unique = false;
 	}
-	else
-		key = alex_key(ALEX_CLASS_VALUE,
-					   alex_image(info.kind, info.desc, values[0]),
-					   alex_tid_pack(ht_ctid));
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "alex insert",
 									ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
+	key = alex_key_of_values(rel, &info, values, isnull, ht_ctid);
 	payload = alex_form_payload(rel, &info, values, isnull, ht_ctid,
 								key.image);
+	/* from the tuple: values may be toasted, and it is what will be compared */
+	if (info.wide)
+		key = alex_key_with_tuple(rel, alex_raw(key), payload, &bound);
 	result = do_insert(rel, heapRel, key, payload, values, isnull, ht_ctid,
 					   checkUnique, unique, indexUnchanged);
 	MemoryContextSwitchTo(old);

@@ -123,6 +123,38 @@ alex_leaf_lower_bound(Page page, uint64 image, uint64 tid)
 	return lo;
 }
 
+/*
+ * First slot whose successor (the used slot at or after it) is not before key.
+ * In a wide leaf the images leave open which of several entries that is.
+ */
+int
+alex_leaf_find(Page page, AlexKey key)
+{
+	uint64		image2 = alex_key_tid(key);
+	int			lo = alex_leaf_lower_bound(page, key.image, image2);
+	int			hi;
+
+	if (key.bound == NULL)
+		return lo;
+	hi = lo;
+	if (hi < alex_leaf(page)->nslots &&
+		alex_images(page)[hi] == key.image &&
+		alex_tid_pack(&alex_tids(page)[hi]) == image2)
+		hi = alex_leaf_lower_bound(page, key.image, image2 + 1);
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+		int			used = alex_leaf_next_used(page, mid);
+
+		if (used < hi &&
+			alex_bound_cmp_tuple(key.bound, alex_leaf_entry(page, used)) > 0)
+			lo = used + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 /* First used slot >= slot, or nslots. */
 int
 alex_leaf_next_used(Page page, int slot)
@@ -239,11 +271,27 @@ alex_leaf_payload(Page page, int slot)
 	itup = (IndexTuple) ((char *) page + off);
 	if (IndexTupleSize(itup) < sizeof(IndexTupleData) ||
 		off + IndexTupleSize(itup) > ALEX_SPECIAL ||
-		alex_tid_pack(&itup->t_tid) != alex_tid_pack(&alex_tids(page)[slot]))
+		(!alex_is_wide(page) &&
+		 alex_tid_pack(&itup->t_tid) != alex_tid_pack(&alex_tids(page)[slot])))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("corrupted leaf page of an alex index: payload at offset %u is not that of slot %d",
 						off, slot),
+				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
+	return itup;
+}
+
+/* The tuple of a used slot of a wide leaf. */
+IndexTuple
+alex_leaf_entry(Page page, int slot)
+{
+	IndexTuple	itup = alex_leaf_payload(page, slot);
+
+	if (unlikely(itup == NULL || !ItemPointerIsValid(&itup->t_tid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("corrupted leaf page of an alex index: slot %d lacks its key",
+						slot),
 				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
 	return itup;
 }
@@ -545,7 +593,7 @@ fill_gaps(Page page)
 
 /*
  * Lay out a leaf: the page is an initialised gapped page with its header's
- * common part, class and opaque area set; everything else is written here.
+ * common part, bounds, class and opaque area set; everything else is written here.
  * Payloads of items must not point into this page.
  */
 void
@@ -555,10 +603,10 @@ alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
 	bool		payload = (layout->flags & ALEX_LEAF_PAYLOAD) != 0;
 	uint64	   *images;
 	ItemPointerData *tids;
-	int			upper = ALEX_SPECIAL;
+	int			upper = alex_page_top(page);
 	int			i = 0;
 
-	memset((char *) page + ALEX_LEAF_START, 0, ALEX_LEAF_SPACE);
+	memset((char *) page + ALEX_LEAF_START, 0, upper - ALEX_LEAF_START);
 	leaf->model = layout->model;
 	leaf->nslots = layout->nslots;
 	leaf->nitems = layout->nitems;
@@ -606,11 +654,10 @@ alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
  * that have to move, or -1 if the page has no gap.
  */
 int
-alex_leaf_place(Page page, uint64 image, uint64 tid, bool append,
-				AlexPlace *place)
+alex_leaf_place(Page page, AlexKey key, bool append, AlexPlace *place)
 {
 	int			nslots = alex_leaf(page)->nslots;
-	int			first = alex_leaf_lower_bound(page, image, tid);
+	int			first = alex_leaf_find(page, key);
 	int			succ = alex_leaf_next_used(page, first);
 	int			left,
 				right;
@@ -622,7 +669,7 @@ alex_leaf_place(Page page, uint64 image, uint64 tid, bool append,
 
 		if (!(append && succ == nslots))
 		{
-			slot = alex_leaf_predict(page, image);
+			slot = alex_leaf_predict(page, key.image);
 			slot = Max(slot, first);
 			slot = Min(slot, succ - 1);
 		}

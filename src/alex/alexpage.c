@@ -40,7 +40,7 @@ alex_page_init(Page page, AlexPageKind kind, int level, uint64 incarnation)
 	opaque->page_id = ALEX_PAGE_ID;
 	if (kind != ALEX_PAGE_META)
 		alex_header(page)->incarnation = incarnation;
-	/* inner pages have no hole: their arrays have fixed places */
+	/* narrow inner pages have no hole: their arrays have fixed places */
 	if (kind == ALEX_PAGE_INNER)
 		((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
 }
@@ -88,16 +88,23 @@ links_are_sane(Page page, BlockNumber block)
 {
 	AlexOpaque *opaque = alex_opaque(page);
 	AlexPageHeader *header = alex_header(page);
+	AlexKey		low = alex_key_of_raw(header->low);
+	AlexKey		high = alex_key_of_raw(header->high);
+
+	if (alex_is_wide(page) && !alex_tail_is_sane(page))
+		return false;
 
 	return opaque->left != block && opaque->right != block &&
 		opaque->left != ALEX_META_BLOCK && opaque->right != ALEX_META_BLOCK &&
 		(opaque->left != opaque->right ||
 		 opaque->left == InvalidBlockNumber) &&
-		alex_key_lt(header->low, header->high) &&
+		/* pages amid equal images differ in what only a comparison can tell */
+		(alex_key_lt(low, high) ||
+		 (alex_key_same_raw(low, high) && alex_high_tuple(page) != NULL)) &&
 		(opaque->left == InvalidBlockNumber) ==
-		(alex_key_class(header->low) == ALEX_CLASS_LOW) &&
+		(alex_key_class(low) == ALEX_CLASS_LOW) &&
 		(opaque->right == InvalidBlockNumber) ==
-		(alex_key_class(header->high) == ALEX_CLASS_HIGH) &&
+		(alex_key_class(high) == ALEX_CLASS_HIGH) &&
 		((opaque->flags & ALEX_DELETED) != 0) ==
 		FullTransactionIdIsValid(header->safexid) &&
 		((opaque->flags & ALEX_INCOMPLETE_SPLIT) == 0 ||
@@ -124,8 +131,7 @@ page_is_sane(Page page, BlockNumber block)
 		case ALEX_PAGE_INNER:
 			return opaque->level > 0 &&
 				alex_inner(page)->nitems > 0 &&
-				alex_inner(page)->nitems <= ALEX_MAX_INNER &&
-				links_are_sane(page, block);
+				links_are_sane(page, block) && alex_inner_is_sane(page);
 		case ALEX_PAGE_GAPPED:
 			{
 				AlexLeafHeader *leaf = alex_leaf(page);
@@ -138,8 +144,8 @@ page_is_sane(Page page, BlockNumber block)
 									(leaf->flags & ALEX_LEAF_PAYLOAD) != 0) &&
 					leaf->class > ALEX_CLASS_LOW &&
 					leaf->class <= ALEX_CLASS_NULL_LAST &&
-					leaf->class >= alex_key_class(leaf->common.low) &&
-					leaf->class <= alex_key_class(leaf->common.high) &&
+					leaf->class >= alex_key_class(alex_key_of_raw(leaf->common.low)) &&
+					leaf->class <= alex_key_class(alex_key_of_raw(leaf->common.high)) &&
 					links_are_sane(page, block);
 			}
 	}
@@ -222,6 +228,39 @@ alex_get_buffer(Relation rel, BlockNumber block, int lockmode)
 }
 
 /*
+ * Is page the right sibling of lpage?  Tuples of wide keys are compared only if
+ * wanted, and page is locked then.
+ */
+static bool
+is_right_sibling(Relation rel, Page lpage, Page page, bool tuples)
+{
+	AlexBound	low;
+	AlexBound	high;
+
+	if (PageIsNew(page) ||
+		alex_opaque(page)->kind != alex_opaque(lpage)->kind ||
+		alex_opaque(page)->level != alex_opaque(lpage)->level ||
+		alex_is_deleted(page) ||
+		!alex_key_same_raw(alex_key_of_raw(alex_header(page)->low),
+						   alex_key_of_raw(alex_header(lpage)->high)))
+		return false;
+	return !tuples || alex_key_eq(alex_low(rel, page, &low),
+								  alex_high(rel, lpage, &high));
+}
+
+static void
+not_the_sibling(Relation rel, Buffer left, Buffer buf)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("block %u of index \"%s\" is not the right sibling of block %u",
+					BufferGetBlockNumber(buf),
+					RelationGetRelationName(rel),
+					BufferGetBlockNumber(left)),
+			 errhint("Please REINDEX it.")));
+}
+
+/*
  * Get the right sibling of a page that the caller has locked and that is not
  * deleted.
  *
@@ -235,21 +274,14 @@ alex_get_next(Relation rel, Buffer left, int lockmode)
 {
 	Page		lpage = BufferGetPage(left);
 	Buffer		buf = alex_read_buffer(rel, alex_opaque(lpage)->right);
-	Page		page = BufferGetPage(buf);
 
-	if (PageIsNew(page) ||
-		alex_opaque(page)->kind != alex_opaque(lpage)->kind ||
-		alex_opaque(page)->level != alex_opaque(lpage)->level ||
-		alex_is_deleted(page) ||
-		!alex_key_eq(alex_header(page)->low, alex_header(lpage)->high))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("block %u of index \"%s\" is not the right sibling of block %u",
-						BufferGetBlockNumber(buf),
-						RelationGetRelationName(rel),
-						BufferGetBlockNumber(left)),
-				 errhint("Please REINDEX it.")));
+	if (!is_right_sibling(rel, lpage, BufferGetPage(buf), false))
+		not_the_sibling(rel, left, buf);
 	alex_lock_buffer(rel, buf, lockmode);
+	/* the images alone do not tell pages amid equal ones apart */
+	if (alex_is_wide(lpage) &&
+		!is_right_sibling(rel, lpage, BufferGetPage(buf), true))
+		not_the_sibling(rel, left, buf);
 	return buf;
 }
 
@@ -459,18 +491,23 @@ alex_rel(Relation rel)
 
 		memset(&fresh, 0, sizeof(fresh));
 		read_meta(rel, &fresh);
-		fresh.desc = (rel->rd_indoption[0] & INDOPTION_DESC) != 0;
-		fresh.null_class =
-			(rel->rd_indoption[0] & INDOPTION_NULLS_FIRST) != 0 ?
-			ALEX_CLASS_NULL_FIRST : ALEX_CLASS_NULL_LAST;
-		fresh.has_include = IndexRelationGetNumberOfAttributes(rel) > 1;
-		fresh.dirslot = -1;
-		if (fresh.kind != alex_kind_of_type(rel->rd_opcintype[0]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INDEX_CORRUPTED),
-					 errmsg("index \"%s\" was built for another key type",
-							RelationGetRelationName(rel)),
-					 errhint("Please REINDEX it.")));
+		{
+			AlexRel		described;
+
+			/* what the catalogs say, against what it was built for */
+			alex_describe(rel, fresh.kind, &described);
+			if (fresh.kind != described.kind)
+				ereport(ERROR,
+						(errcode(ERRCODE_INDEX_CORRUPTED),
+						 errmsg("index \"%s\" was built for another key type",
+								RelationGetRelationName(rel)),
+						 errhint("Please REINDEX it.")));
+			described.buildid = fresh.buildid;
+			described.root = fresh.root;
+			described.level = fresh.level;
+			described.root_incarnation = fresh.root_incarnation;
+			fresh = described;
+		}
 		alex_dir_attach(rel, &fresh);
 		info = (AlexRel *) MemoryContextAlloc(rel->rd_indexcxt,
 											  sizeof(AlexRel));

@@ -39,9 +39,16 @@ typedef struct AlexParallel
 {
 	slock_t		mutex;
 	ParallelStatus status;
-	AlexKey		bound;
-	BlockNumber hint;
 	ConditionVariable cv;
+	/* the rest belongs to whoever has made the status busy */
+	AlexRaw		bound;
+	BlockNumber hint;
+	uint32		tuple_size;		/* of the bound's tuple, 0: none */
+	union
+	{
+		IndexTupleData head;
+		char		data[ALEX_MAX_WIDE];
+	}			tuple;
 } AlexParallel;
 
 typedef struct AlexScan
@@ -52,6 +59,7 @@ typedef struct AlexScan
 	int			nranges;
 	AlexRange	room[2];
 	bool		recheck;		/* ranges are wider than the conditions */
+	AlexFilter	filter;			/* of wide keys */
 
 	/* the current piece */
 	bool		started;
@@ -77,6 +85,13 @@ typedef struct AlexScan
 	bool		mark_valid;
 	AlexKey		mark;
 
+	/* wide keys only: AlexKey's rests of the entries, and what keys refer to */
+	uint64	   *rests;
+	AlexKeyStore *low_store;
+	AlexKeyStore *high_store;
+	AlexKeyStore *mark_store;
+	AlexKeyStore *shared_store;
+
 	IndexTuple	itup;			/* formed from an image */
 	IndexTuple	null_itup;
 } AlexScan;
@@ -101,12 +116,39 @@ alexbeginscan(Relation rel, int nkeys, int norderbys)
 	so->itup = NULL;
 	so->null_itup = NULL;
 	so->buf = InvalidBuffer;
+	so->rests = NULL;
 	so->info = *alex_rel(rel);
+	if (so->info.wide)
+	{
+		so->rests = palloc(sizeof(uint64) * ALEX_MAX_SLOTS);
+		so->payloads = palloc(sizeof(uint16) * ALEX_MAX_SLOTS);
+		so->tuples = palloc(BLCKSZ);
+		so->low_store = palloc(4 * sizeof(AlexKeyStore));
+		so->high_store = so->low_store + 1;
+		so->mark_store = so->low_store + 2;
+		so->shared_store = so->low_store + 3;
+	}
 	so->context = AllocSetContextCreate(CurrentMemoryContext, "alex scan",
 										ALLOCSET_SMALL_SIZES);
 	scan->xs_itupdesc = RelationGetDescr(rel);
 	scan->opaque = so;
 	return scan;
+}
+
+/* The key of an entry of the current piece; room is for a wide one. */
+static AlexKey
+entry_key(IndexScanDesc scan, int i, AlexBound *room)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	AlexRaw		raw;
+
+	if (!so->info.wide)
+		return alex_key(so->class, so->images[i], so->tids[i]);
+	raw.image = so->images[i];
+	raw.rest = so->rests[i];
+	return alex_key_with_tuple(scan->indexRelation, raw,
+							   (IndexTuple) (so->tuples + so->payloads[i] - 1),
+							   room);
 }
 
 /*
@@ -147,17 +189,18 @@ kill_items(IndexScanDesc scan)
 	{
 		for (int i = 0; i < so->nkilled; i++)
 		{
-			uint64		image = so->images[so->killed[i]];
-			uint64		tid = so->tids[so->killed[i]];
+			AlexBound	room;
+			AlexKey		key = entry_key(scan, so->killed[i], &room);
 			int			slot;
 
 			/* with a pin, entries may have moved within the leaf, or away */
-			slot = alex_leaf_next_used(page,
-									   alex_leaf_lower_bound(page, image,
-															 tid));
+			slot = alex_leaf_next_used(page, alex_leaf_find(page, key));
 			if (slot < alex_leaf(page)->nslots &&
-				alex_images(page)[slot] == image &&
-				alex_tid_pack(&alex_tids(page)[slot]) == tid)
+				alex_images(page)[slot] == key.image &&
+				alex_tid_pack(&alex_tids(page)[slot]) == alex_key_tid(key) &&
+				(!so->info.wide ||
+				 alex_bound_cmp_tuple(key.bound,
+									  alex_leaf_entry(page, slot)) == 0))
 				changed |= alex_leaf_kill(page, slot);
 		}
 	}
@@ -211,21 +254,32 @@ alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
 
 	MemoryContextReset(so->context);
 	old = MemoryContextSwitchTo(so->context);
-	so->ranges = alex_scan_ranges(scan, &so->info, so->room, &so->nranges,
-								  &so->recheck);
+	if (so->info.wide)
+	{
+		so->recheck = false;
+		so->ranges = alex_wide_ranges(scan, &so->info, &so->nranges,
+									  &so->filter);
+	}
+	else
+		so->ranges = alex_scan_ranges(scan, &so->info, so->room,
+									  &so->nranges, &so->recheck);
 	MemoryContextSwitchTo(old);
 }
 
 static inline AlexKey
-range_first(const AlexRange *range)
+range_first(const AlexScan *so, const AlexRange *range)
 {
+	if (so->info.wide)
+		return range->begin;
 	return alex_key(range->class, range->first, 0);
 }
 
 /* Exclusive: no TID is all ones. */
 static inline AlexKey
-range_end(const AlexRange *range)
+range_end(const AlexScan *so, const AlexRange *range)
 {
+	if (so->info.wide)
+		return range->end;
 	return alex_key(range->class, range->last, ALEX_TID_MASK);
 }
 
@@ -240,7 +294,7 @@ range_after(AlexScan *so, AlexKey key)
 	{
 		int			mid = (lo + hi) / 2;
 
-		if (alex_key_lt(key, range_end(&so->ranges[mid])))
+		if (alex_key_lt(key, range_end(so, &so->ranges[mid])))
 			hi = mid;
 		else
 			lo = mid + 1;
@@ -259,12 +313,66 @@ range_before(AlexScan *so, AlexKey key)
 	{
 		int			mid = (lo + hi) / 2;
 
-		if (alex_key_lt(range_first(&so->ranges[mid]), key))
+		if (alex_key_lt(range_first(so, &so->ranges[mid]), key))
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
 	return lo - 1;
+}
+
+/*
+ * Copy the entries of a range from a slot of a wide leaf on, as far as they are
+ * in the current piece and pass the filter, behind the n that are there.
+ * Returns their number then.
+ */
+static int
+load_wide(IndexScanDesc scan, Page page, int slot, const AlexRange *range,
+		  bool ignore_killed, int n)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	Relation	rel = scan->indexRelation;
+	const uint64 *images = alex_images(page);
+	const ItemPointerData *seconds = alex_tids(page);
+	const uint64 *dead = alex_dead(page);
+	int			nslots = alex_leaf(page)->nslots;
+	uint16		class = alex_leaf(page)->class;
+	AlexKey		end = alex_key_min(range->end, so->high);
+
+	for (slot = alex_leaf_next_used(page, slot); slot < nslots;
+		 slot = alex_leaf_next_used(page, slot + 1))
+	{
+		AlexKey		key = alex_key(class, images[slot],
+								   alex_tid_pack(&seconds[slot]));
+		IndexTuple	itup;
+
+		if (alex_key_same_raw(key, end))
+		{
+			if (alex_bound_cmp_tuple(end.bound,
+									 alex_leaf_entry(page, slot)) <= 0)
+				break;
+		}
+		else if (!alex_key_lt(key, end))
+			break;
+		if (ignore_killed && alex_bit(dead, slot))
+			continue;
+		itup = alex_leaf_entry(page, slot);
+		if (so->filter.nkeys > 0 &&
+			!alex_filter_passes(rel, &so->filter, itup))
+			continue;
+		if (unlikely(n >= ALEX_MAX_SLOTS ||
+					 so->tuples_used + MAXALIGN(IndexTupleSize(itup)) > BLCKSZ))
+			alex_corrupted(rel, so->block);
+		so->images[n] = key.image;
+		so->rests[n] = key.rest;
+		so->tids[n] = alex_tid_pack(&itup->t_tid);
+		/* places are one too high, so that 0 means none */
+		so->payloads[n] = so->tuples_used + 1;
+		memcpy(so->tuples + so->tuples_used, itup, IndexTupleSize(itup));
+		so->tuples_used += MAXALIGN(IndexTupleSize(itup));
+		n++;
+	}
+	return n;
 }
 
 /*
@@ -285,6 +393,19 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 		alex_leaf_has_dead(page);
 	int			n = 0;
 
+	AlexBound	low_room;
+	AlexBound	high_room;
+	AlexKey		page_low = alex_low(scan->indexRelation, page, &low_room);
+	AlexKey		page_high = alex_high(scan->indexRelation, page, &high_room);
+
+	if (so->info.wide)
+	{
+		/* one of them may be in the store that is for the other */
+		if (high.bound == &so->low_store->bound)
+			high = alex_key_save(so->high_store, high);
+		low = alex_key_save(so->low_store, low);
+		high = alex_key_save(so->high_store, high);
+	}
 	so->low = low;
 	so->high = high;
 	so->block = BufferGetBlockNumber(buf);
@@ -294,21 +415,25 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 	so->tuples_used = 0;
 	so->lsn = BufferGetLSNAtomic(buf);
 
-	for (int r = range_after(so, alex_key_max(low, alex_header(page)->low));
+	for (int r = range_after(so, alex_key_max(low, page_low));
 		 r < so->nranges; r++)
 	{
 		AlexRange  *range = &so->ranges[r];
-		AlexKey		first = range_first(range);
+		AlexKey		first = range_first(so, range);
 		int			slot;
 
 		if (!alex_key_lt(first, high) ||
-			!alex_key_lt(first, alex_header(page)->high))
+			!alex_key_lt(first, page_high))
 			break;
 		if (range->class != class)
 			continue;
 		first = alex_key_max(first, low);
-		slot = alex_key_class(first) < class ? 0 :
-			alex_leaf_lower_bound(page, first.image, alex_key_tid(first));
+		slot = alex_key_class(first) < class ? 0 : alex_leaf_find(page, first);
+		if (so->info.wide)
+		{
+			n = load_wide(scan, page, slot, range, ignore_killed, n);
+			continue;
+		}
 		for (slot = alex_leaf_next_used(page, slot); slot < nslots;
 			 slot = alex_leaf_next_used(page, slot + 1))
 		{
@@ -371,7 +496,9 @@ parallel_seize(IndexScanDesc scan, AlexKey *bound, BlockNumber *hint,
 {
 	AlexParallel *shared = (AlexParallel *)
 		omen_parallel_scan_am(scan->parallel_scan);
+	AlexScan   *so = (AlexScan *) scan->opaque;
 	bool		mine = false;
+	bool		first = false;
 
 	for (;;)
 	{
@@ -381,9 +508,7 @@ parallel_seize(IndexScanDesc scan, AlexKey *bound, BlockNumber *hint,
 		status = shared->status;
 		if (status == ALEX_PARALLEL_START || status == ALEX_PARALLEL_IDLE)
 		{
-			*bound = status == ALEX_PARALLEL_START ? start : shared->bound;
-			*hint = status == ALEX_PARALLEL_START ? InvalidBlockNumber :
-				shared->hint;
+			first = status == ALEX_PARALLEL_START;
 			shared->status = ALEX_PARALLEL_BUSY;
 			mine = true;
 		}
@@ -393,6 +518,24 @@ parallel_seize(IndexScanDesc scan, AlexKey *bound, BlockNumber *hint,
 		ConditionVariableSleep(&shared->cv, WAIT_EVENT_BTREE_PAGE);
 	}
 	ConditionVariableCancelSleep();
+	if (mine && first)
+	{
+		*bound = start;
+		*hint = InvalidBlockNumber;
+	}
+	else if (mine)
+	{
+		AlexBound	room;
+
+		*hint = shared->hint;
+		*bound = alex_key_of_raw(shared->bound);
+		if (shared->tuple_size > 0)
+			*bound = alex_key_save(so->shared_store,
+								   alex_key_with_tuple(scan->indexRelation,
+													   shared->bound,
+													   &shared->tuple.head,
+													   &room));
+	}
 	return mine;
 }
 
@@ -404,10 +547,17 @@ parallel_release(IndexScanDesc scan, bool finished, AlexKey bound,
 	AlexParallel *shared = (AlexParallel *)
 		omen_parallel_scan_am(scan->parallel_scan);
 
+	shared->bound = alex_raw(bound);
+	shared->hint = hint;
+	shared->tuple_size = 0;
+	if (bound.bound != NULL && bound.bound->tup != NULL)
+	{
+		shared->tuple_size = IndexTupleSize(bound.bound->tup);
+		Assert(shared->tuple_size <= ALEX_MAX_WIDE);
+		memcpy(shared->tuple.data, bound.bound->tup, shared->tuple_size);
+	}
 	SpinLockAcquire(&shared->mutex);
 	shared->status = finished ? ALEX_PARALLEL_DONE : ALEX_PARALLEL_IDLE;
-	shared->bound = bound;
-	shared->hint = hint;
 	SpinLockRelease(&shared->mutex);
 	if (finished)
 		ConditionVariableBroadcast(&shared->cv);
@@ -433,6 +583,7 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 		BlockNumber hint = InvalidBlockNumber;
 		AlexKey		target;
 		AlexKey		next;
+		AlexBound	next_room;
 		BlockNumber next_hint;
 		Buffer		buf;
 		Page		page;
@@ -455,8 +606,8 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 				parallel_release(scan, true, bound, InvalidBlockNumber);
 			break;
 		}
-		target = forward ? alex_key_max(bound, range_first(&so->ranges[r])) :
-			alex_key_min(bound, range_end(&so->ranges[r]));
+		target = forward ? alex_key_max(bound, range_first(so, &so->ranges[r])) :
+			alex_key_min(bound, range_end(so, &so->ranges[r]));
 		if (!alex_key_eq(target, bound))
 			hint = InvalidBlockNumber;
 
@@ -468,7 +619,8 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 		page = BufferGetPage(buf);
 		TestForOldSnapshot(scan->xs_snapshot, rel, page);
 		PredicateLockPage(rel, BufferGetBlockNumber(buf), scan->xs_snapshot);
-		next = forward ? alex_header(page)->high : alex_header(page)->low;
+		next = forward ? alex_high(rel, page, &next_room) :
+			alex_low(rel, page, &next_room);
 		next_hint = forward ? alex_opaque(page)->right :
 			alex_opaque(page)->left;
 		if (parallel)
@@ -623,6 +775,11 @@ alexendscan(IndexScanDesc scan)
 		pfree(so->tuples);
 	if (so->killed)
 		pfree(so->killed);
+	if (so->rests)
+	{
+		pfree(so->rests);
+		pfree(so->low_store);
+	}
 	if (so->itup)
 		pfree(so->itup);
 	if (so->null_itup)
@@ -638,7 +795,13 @@ alexmarkpos(IndexScanDesc scan)
 
 	so->mark_valid = so->started && so->at >= 0 && so->at < so->nitems;
 	if (so->mark_valid)
-		so->mark = alex_key(so->class, so->images[so->at], so->tids[so->at]);
+	{
+		AlexBound	room;
+
+		so->mark = entry_key(scan, so->at, &room);
+		if (so->info.wide)
+			so->mark = alex_key_save(so->mark_store, so->mark);
+	}
 }
 
 /* amrestrpos */
@@ -661,6 +824,8 @@ alexrestrpos(IndexScanDesc scan)
 	{
 		Buffer		buf;
 		Page		page;
+		AlexBound	low;
+		AlexBound	high;
 
 		leave_piece(scan);
 		buf = alex_find_leaf(scan->indexRelation, so->mark, false,
@@ -669,8 +834,8 @@ alexrestrpos(IndexScanDesc scan)
 		TestForOldSnapshot(scan->xs_snapshot, scan->indexRelation, page);
 		PredicateLockPage(scan->indexRelation, BufferGetBlockNumber(buf),
 						  scan->xs_snapshot);
-		load_piece(scan, buf, alex_header(page)->low,
-				   alex_header(page)->high);
+		load_piece(scan, buf, alex_low(scan->indexRelation, page, &low),
+				   alex_high(scan->indexRelation, page, &high));
 	}
 
 	/* the last entry that is not behind the mark */
@@ -679,8 +844,9 @@ alexrestrpos(IndexScanDesc scan)
 	{
 		int			mid = (lo + hi) / 2;
 
-		if (alex_key_lt(so->mark, alex_key(so->class, so->images[mid],
-										   so->tids[mid])))
+		AlexBound	room;
+
+		if (alex_key_lt(so->mark, entry_key(scan, mid, &room)))
 			hi = mid;
 		else
 			lo = mid + 1;
@@ -701,7 +867,8 @@ alexinitparallelscan(void *target)
 
 	SpinLockInit(&shared->mutex);
 	shared->status = ALEX_PARALLEL_START;
-	shared->bound = ALEX_KEY_LOW;
+	shared->bound = alex_raw(ALEX_KEY_LOW);
+	shared->tuple_size = 0;
 	shared->hint = InvalidBlockNumber;
 	ConditionVariableInit(&shared->cv);
 }

@@ -27,37 +27,39 @@
  * just below it: low < key <= high.
  */
 bool
-alex_leaf_covers(Page page, AlexKey key, bool before)
+alex_leaf_covers(Relation rel, Page page, AlexKey key, bool before)
 {
-	AlexPageHeader *header = alex_header(page);
+	AlexBound	room;
 
 	if (before)
-		return alex_key_lt(header->low, key) &&
-			!alex_key_lt(header->high, key);
-	return !alex_key_lt(key, header->low) &&
-		alex_key_lt(key, header->high);
+		return alex_key_lt(alex_low(rel, page, &room), key) &&
+			!alex_key_lt(alex_high(rel, page, &room), key);
+	return !alex_key_lt(key, alex_low(rel, page, &room)) &&
+		alex_key_lt(key, alex_high(rel, page, &room));
 }
 
 /* Does the key lie to the right of the page? */
 static inline bool
-right_of(Page page, AlexKey key, bool before)
+right_of(Relation rel, Page page, AlexKey key, bool before)
 {
-	AlexPageHeader *header = alex_header(page);
+	AlexBound	room;
+	AlexKey		high = alex_high(rel, page, &room);
 
 	if (before)
-		return alex_key_lt(header->high, key);
-	return !alex_key_lt(key, header->high);
+		return alex_key_lt(high, key);
+	return !alex_key_lt(key, high);
 }
 
 /* Does the key lie to the left of the page? */
 static inline bool
-left_of(Page page, AlexKey key, bool before)
+left_of(Relation rel, Page page, AlexKey key, bool before)
 {
-	AlexPageHeader *header = alex_header(page);
+	AlexBound	room;
+	AlexKey		low = alex_low(rel, page, &room);
 
 	if (before)
-		return !alex_key_lt(header->low, key);
-	return alex_key_lt(key, header->low);
+		return !alex_key_lt(low, key);
+	return alex_key_lt(key, low);
 }
 
 /*
@@ -95,15 +97,19 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 		bool		first = true;
 		bool		retry = false;
 		bool		stale_root = false;
+		uint64		incarnation;
 
 		CHECK_FOR_INTERRUPTS();
 		if (tries++ > 0)
 			alex_refresh_root(rel);
 		if (tries > 1)
 		{
+			info = alex_rel(rel);
 			block = info->root;
 			at = info->level;
 		}
+		/* comparisons may process invalidations */
+		incarnation = info->root_incarnation;
 		if (tries > ALEX_MAX_TRIES)
 			ereport(ERROR,
 					(errcode(ERRCODE_INDEX_CORRUPTED),
@@ -128,17 +134,17 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 				break;
 			}
 			page = BufferGetPage(buf);
-			if (left_of(page, key, before) ||
+			if (left_of(rel, page, key, before) ||
 				(first && (alex_is_deleted(page) ||
 						   alex_header(page)->incarnation !=
-						   info->root_incarnation)))
+						   incarnation)))
 			{
 				/* recycled under us, or our root is not one any more */
 				UnlockReleaseBuffer(buf);
 				retry = true;
 				break;
 			}
-			if (alex_is_deleted(page) || right_of(page, key, before))
+			if (alex_is_deleted(page) || right_of(rel, page, key, before))
 			{
 				block = alex_opaque(page)->right;
 				stale_root |= first;
@@ -148,8 +154,8 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 				continue;
 			}
 			first = false;
-			child = alex_inner_children(page)
-				[alex_inner_search(page, key, before)];
+			child = alex_inner_child(page, alex_inner_search(rel, page, key,
+															 before));
 			UnlockReleaseBuffer(buf);
 			block = child;
 			at--;
@@ -250,7 +256,7 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 	{
 		Page		page = BufferGetPage(buf);
 
-		if (!alex_is_leaf(page) || left_of(page, key, before) ||
+		if (!alex_is_leaf(page) || left_of(rel, page, key, before) ||
 			(hit != NULL && moves == 0 &&
 			 (alex_is_deleted(page) ||
 			  alex_header(page)->incarnation != hit->incarnation)))
@@ -258,7 +264,7 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 			UnlockReleaseBuffer(buf);
 			return TRY_FAILED;
 		}
-		if (!alex_is_deleted(page) && !right_of(page, key, before))
+		if (!alex_is_deleted(page) && !right_of(rel, page, key, before))
 		{
 			*result = buf;
 			return TRY_FOUND;
@@ -270,7 +276,12 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 			alex_finish_split(rel, buf);
 			return TRY_RESTART;
 		}
-		if (max_moves >= 0 && moves >= max_moves)
+		/* among pages with the same images the directory knows one at most */
+		if (max_moves >= 0 &&
+			(moves >= max_moves ||
+			 (hit != NULL && key.bound != NULL &&
+			  alex_key_same_raw(alex_key_of_raw(alex_header(page)->high),
+								key))))
 		{
 			UnlockReleaseBuffer(buf);
 			return TRY_FAILED;
@@ -332,9 +343,10 @@ alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
 			AlexPageHeader *header = alex_header(BufferGetPage(buf));
 
 			/* no other leaf begins within the bounds of this one */
-			if (repair)
-				alex_dir_remove(rel, alex_rel(rel), header->low,
-								header->high);
+			if (repair && alex_low_tuple(BufferGetPage(buf)) == NULL)
+				alex_dir_remove(rel, alex_rel(rel),
+								alex_key_of_raw(header->low),
+								alex_key_of_raw(header->high));
 			alex_dir_enter(rel, alex_rel(rel), buf);
 			return buf;
 		}

@@ -34,7 +34,7 @@ typedef struct SortEntry
 #define SORT_DEAD	(UINT64CONST(1) << 63)
 
 static inline int
-compare_entries(const SortEntry *a, const SortEntry *b)
+compare_entries(const SortEntry *a, const SortEntry *b, Relation rel)
 {
 	uint64		ra = a->rest & ~SORT_DEAD;
 	uint64		rb = b->rest & ~SORT_DEAD;
@@ -47,12 +47,16 @@ compare_entries(const SortEntry *a, const SortEntry *b)
 		return a->image < b->image ? -1 : 1;
 	if (ra != rb)
 		return ra < rb ? -1 : 1;
+	/* wide keys go on where the images end */
+	if (rel != NULL)
+		return alex_tuple_cmp(rel, a->payload, b->payload, true);
 	return 0;
 }
 
 #define ST_SORT sort_entries
 #define ST_ELEMENT_TYPE SortEntry
-#define ST_COMPARE(a, b) compare_entries(a, b)
+#define ST_COMPARE_ARG_TYPE struct RelationData
+#define ST_COMPARE(a, b, rel) compare_entries(a, b, rel)
 #define ST_SCOPE static
 #define ST_CHECK_FOR_INTERRUPTS
 #define ST_DEFINE
@@ -68,6 +72,7 @@ typedef struct SortRun
 
 struct AlexSort
 {
+	Relation	rel;			/* of wide keys, or NULL */
 	MemoryContext context;
 	MemoryContext payloads;		/* of the entries in memory */
 	Size		allowed;		/* bytes */
@@ -84,9 +89,12 @@ struct AlexSort
 	int			participant;
 };
 
-/* Start a sort that may use about workmem_kb of memory. */
+/*
+ * Start a sort that may use about workmem_kb of memory.  rel is an index with
+ * wide keys, whose payloads tell the order of equal images, or NULL.
+ */
 AlexSort *
-alex_sort_begin(int workmem_kb)
+alex_sort_begin(Relation rel, int workmem_kb)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "alex sort",
@@ -94,6 +102,7 @@ alex_sort_begin(int workmem_kb)
 	AlexSort   *sort = MemoryContextAllocZero(context, sizeof(AlexSort));
 
 	sort->context = context;
+	sort->rel = rel;
 	sort->payloads = AllocSetContextCreate(context, "alex sort payloads",
 										   ALLOCSET_DEFAULT_SIZES);
 	sort->allowed = Max((Size) workmem_kb, 64) * 1024;
@@ -132,7 +141,7 @@ spill(AlexSort *sort)
 	MemoryContext old = MemoryContextSwitchTo(sort->context);
 	SortRun    *run;
 
-	sort_entries(sort->entries, sort->nentries);
+	sort_entries(sort->entries, sort->nentries, sort->rel);
 	run = add_run(sort);
 	if (sort->fileset)
 	{
@@ -286,7 +295,8 @@ static int
 compare_runs(Datum a, Datum b, void *arg)
 {
 	return compare_entries(&((SortRun *) DatumGetPointer(b))->head,
-						   &((SortRun *) DatumGetPointer(a))->head);
+						   &((SortRun *) DatumGetPointer(a))->head,
+						   (Relation) arg);
 }
 
 /* All entries are in: sort. */
@@ -295,14 +305,14 @@ alex_sort_perform(AlexSort *sort)
 {
 	if (sort->nruns == 0)
 	{
-		sort_entries(sort->entries, sort->nentries);
+		sort_entries(sort->entries, sort->nentries, sort->rel);
 		return;
 	}
 	if (sort->nentries > 0)
 		spill(sort);
 	pfree(sort->entries);
 	sort->entries = NULL;
-	sort->heap = binaryheap_allocate(sort->nruns, compare_runs, NULL);
+	sort->heap = binaryheap_allocate(sort->nruns, compare_runs, sort->rel);
 	for (int i = 0; i < sort->nruns; i++)
 	{
 		SortRun    *run = &sort->runs[i];

@@ -23,16 +23,6 @@
 #define ALEX_LATE_KEYS	16
 
 /*
- * The shortest separator between a last entry and the next one: a bound
- * without TID if the keys differ, so that equal keys start on one page.
- */
-AlexKey
-alex_separator(uint16 class, uint64 limage, uint64 rimage, uint64 rtid)
-{
-	return alex_key(class, rimage, limage < rimage ? 0 : rtid);
-}
-
-/*
  * Pack a layout and its entries for WAL: layout, images, TIDs, and with
  * payload a length (0: none) and the tuple for each entry.
  */
@@ -97,6 +87,10 @@ alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
 
 	alex_leaf_plan(items, n, nslots, payload, spread, &layout);
 	memcpy(image.data, page, BLCKSZ);
+	if (alex_leaf_bytes(nslots, payload) + alex_leaf(page)->payload_bytes +
+		alex_bound_bytes(page) > ALEX_LEAF_SPACE)
+		elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
+			 RelationGetRelationName(rel));
 	alex_leaf_fill((Page) image.data, &layout, items);
 
 	START_CRIT_SECTION();
@@ -158,6 +152,17 @@ choose_split(const AlexItem *items, int n)
 	return middle;
 }
 
+/* The key of an item of a leaf that is split. */
+static AlexKey
+item_key(Relation rel, uint16 class, const AlexItem *item, bool wide,
+		 AlexBound *room)
+{
+	AlexKey		key = alex_key(class, item->image, item->tid);
+
+	return wide ? alex_key_with_tuple(rel, alex_raw(key), item->payload,
+									  room) : key;
+}
+
 /*
  * Is that a split for keys that ascend, by newkey's place near the end of the
  * leaf?  They do so on the last leaf of its class (last_leaf), and entries of
@@ -173,12 +178,14 @@ choose_split(const AlexItem *items, int n)
  * in any case.)
  */
 static int
-choose_ascending_split(const AlexItem *items, int n, AlexKey newkey,
-					   bool last_leaf)
+choose_ascending_split(Relation rel, const AlexItem *items, int n,
+					   AlexKey newkey, bool last_leaf)
 {
 	uint16		class = alex_key_class(newkey);
 	const AlexItem *eighth = &items[n - 1 - n / 8];
 	int			late = Max(n / ALEX_LATE_KEYS, 1);
+	bool		wide = newkey.bound != NULL;
+	AlexBound	room;
 	bool		equal = eighth->image == newkey.image &&
 		items[n - 1].image == newkey.image;
 	bool		greatest;
@@ -186,12 +193,17 @@ choose_ascending_split(const AlexItem *items, int n, AlexKey newkey,
 
 	if (!last_leaf && !equal)
 		return 0;
-	if (alex_key_lt(newkey, alex_key(class, eighth->image, eighth->tid)))
+	if (alex_key_lt(newkey, item_key(rel, class, eighth, wide, &room)))
 		return 0;
-	greatest = alex_key_lt(alex_key(class, items[n - 1].image,
-									items[n - 1].tid), newkey);
+	greatest = alex_key_lt(item_key(rel, class, &items[n - 1], wide, &room),
+						   newkey);
+	/* equal images of wide keys may be anything, so they do not ascend */
+	if (equal && wide && !last_leaf && !greatest)
+		return 0;
 	if (equal)
 		return greatest ? n - late / 2 : n - late;
+	if (greatest && wide)
+		return n;
 	if (greatest)
 	{
 		uint64		tid = alex_key_tid(newkey);
@@ -212,6 +224,43 @@ choose_ascending_split(const AlexItem *items, int n, AlexKey newkey,
 	return first;
 }
 
+/* Bytes that a bound with a tuple takes, and the tail. */
+static Size
+bound_size(IndexTuple tup)
+{
+	return tup ? MAXALIGN(IndexTupleSize(tup)) : 0;
+}
+
+/*
+ * Would a wide leaf's entries fit on two, the first firstright of them on the
+ * left?  The left one gets a new high key, the right one that for its low key,
+ * and both may be longer than what the leaf has had.  newitem is what the
+ * right one begins with if all stay left.
+ */
+static bool
+split_fits(Relation rel, Page page, const AlexItem *items, int n,
+		   const AlexItem *newitem, int firstright)
+{
+	Size		left = sizeof(AlexWideTail) + alex_tail(page)->low_room;
+	Size		right = sizeof(AlexWideTail) +
+		bound_size(alex_high_tuple(page));
+	AlexSeparator sep;
+
+	if (firstright < 1)
+		return false;
+	sep = alex_separator(rel, true, alex_leaf(page)->class,
+						 &items[firstright - 1],
+						 firstright == n ? newitem : &items[firstright]);
+	left += bound_size(sep.tup);
+	right += bound_size(sep.tup);
+	for (int i = 0; i < n; i++)
+		*(i < firstright ? &left : &right) += bound_size(items[i].payload);
+	if (sep.tup)
+		pfree(sep.tup);
+	return alex_leaf_choose_slots(firstright, left, true, 0.5) > 0 &&
+		alex_leaf_choose_slots(Max(n - firstright, 1), right, true, 0.5) > 0;
+}
+
 /*
  * Split an exclusively locked leaf to make room for newkey.  The new right
  * leaf is returned exclusively locked; the left one stays locked and is
@@ -219,7 +268,8 @@ choose_ascending_split(const AlexItem *items, int n, AlexKey newkey,
  * after it has inserted its entry into one of the two.
  */
 Buffer
-alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
+alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
+				IndexTuple payload)
 {
 	Page		page = BufferGetPage(buf);
 	AlexOpaque *opaque = alex_opaque(page);
@@ -228,10 +278,15 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	int			n = alex_leaf_gather(page, items);
 	int			firstright = 0;
 	bool		ascending;
-	bool		lpayload = false;
-	bool		rpayload = newpayload > 0;
+	bool		wide = alex_is_wide(page);
+	Size		newpayload = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
+	bool		lpayload = wide;
+	bool		rpayload = wide || newpayload > 0;
 	Size		lsize = 0;
 	Size		rsize = 0;
+	AlexItem	newitem;
+	AlexSeparator sep;
+	IndexTuple	hightup = alex_high_tuple(page);
 	int			nslots;
 	AlexLayout	llayout;
 	AlexLayout	rlayout;
@@ -250,19 +305,44 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	Assert((opaque->flags & ALEX_INCOMPLETE_SPLIT) == 0);
 
 	memset(&xlrec, 0, sizeof(xlrec));
-	firstright = choose_ascending_split(items, n, newkey,
-										alex_key_class(alex_header(page)->high) != class);
+	memset(&newitem, 0, sizeof(newitem));
+	newitem.image = newkey.image;
+	newitem.tid = alex_key_tid(newkey);
+	newitem.payload = payload;
+	firstright = choose_ascending_split(rel, items, n, newkey,
+										alex_key_class(alex_key_of_raw(alex_header(page)->high)) != class);
+	if (wide && firstright > 0 &&
+		!split_fits(rel, page, items, n, &newitem, firstright))
+		firstright = 0;
 	ascending = firstright > 0;
 	if (!ascending)
 		firstright = choose_split(items, n);
+	if (wide && !ascending)
+	{
+		int			middle = firstright;
+
+		/* with keys of very different sizes, the nearest place that will do */
+		for (int d = 0; d < n; d++)
+		{
+			if (middle - d >= 1 &&
+				split_fits(rel, page, items, n, &newitem, middle - d))
+			{
+				firstright = middle - d;
+				break;
+			}
+			if (middle + d < n &&
+				split_fits(rel, page, items, n, &newitem, middle + d))
+			{
+				firstright = middle + d;
+				break;
+			}
+		}
+	}
 	/* ascending inserts may leave a full page behind, and start an empty one */
-	if (firstright == n)
-		xlrec.sep = alex_separator(class, items[n - 1].image, newkey.image,
-								   alex_key_tid(newkey));
-	else
-		xlrec.sep = alex_separator(class, items[firstright - 1].image,
-								   items[firstright].image,
-								   items[firstright].tid);
+	sep = alex_separator(rel, wide, class, &items[firstright - 1],
+						 firstright == n ? &newitem : &items[firstright]);
+	xlrec.sep = sep.raw;
+	xlrec.wide = wide;
 	for (int i = 0; i < n; i++)
 	{
 		if (items[i].payload == NULL)
@@ -279,7 +359,18 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 		}
 	}
 
+	if (wide)
+	{
+		lsize += sizeof(AlexWideTail) + alex_tail(page)->low_room +
+			bound_size(sep.tup);
+		rsize += sizeof(AlexWideTail) + bound_size(sep.tup) +
+			bound_size(hightup);
+	}
+
 	nslots = alex_leaf_choose_slots(firstright, lsize, lpayload, 0.5);
+	if (nslots == 0)
+		elog(ERROR, "leaf of index \"%s\" cannot be split",
+			 RelationGetRelationName(rel));
 	alex_leaf_plan(items, firstright, nslots, lpayload, ALEX_SPREAD_MODEL,
 				   &llayout);
 	if (ascending)
@@ -300,6 +391,9 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	else
 	{
 		nslots = alex_leaf_choose_slots(n - firstright, rsize, rpayload, 0.5);
+		if (nslots == 0)
+			elog(ERROR, "leaf of index \"%s\" cannot be split",
+				 RelationGetRelationName(rel));
 		alex_leaf_plan(items + firstright, n - firstright, nslots, rpayload,
 					   ALEX_SPREAD_MODEL, &rlayout);
 	}
@@ -316,7 +410,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	xlrec.class = class;
 
 	memcpy(limage.data, page, BLCKSZ);
-	alex_header(lpage)->high = xlrec.sep;
+	alex_set_high(lpage, xlrec.sep, sep.tup);
 	alex_opaque(lpage)->right = xlrec.right;
 	alex_opaque(lpage)->flags |= ALEX_INCOMPLETE_SPLIT;
 	alex_opaque(lpage)->flags &= ~ALEX_SPLIT_END;
@@ -325,8 +419,10 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 
 	memset(rimage.data, 0, BLCKSZ);
 	alex_page_init(rpage, ALEX_PAGE_GAPPED, 0, xlrec.incarnation);
-	alex_header(rpage)->low = xlrec.sep;
-	alex_header(rpage)->high = xlrec.high;
+	if (wide)
+		alex_wide_init(rpage);
+	alex_set_low(rpage, xlrec.sep, sep.tup);
+	alex_set_high(rpage, xlrec.high, hightup);
 	alex_leaf(rpage)->class = class;
 	alex_opaque(rpage)->left = xlrec.left;
 	alex_opaque(rpage)->right = xlrec.farright;
@@ -362,9 +458,15 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey, Size newpayload)
 	if (RelationNeedsWAL(rel))
 	{
 		XLogRecPtr	lsn;
+		uint16		len[2];
 
 		XLogBeginInsert();
 		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		if (wide)
+		{
+			alex_register_tuple(sep.tup, &len[0]);
+			alex_register_tuple(alex_high_tuple(rpage), &len[1]);
+		}
 		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
 		XLogRegisterBufData(0, (char *) &llayout,
 							ALEX_LAYOUT_SIZE(llayout.nslots));

@@ -81,35 +81,53 @@ typedef struct SpoolScan
 PGDLLEXPORT void alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc);
 
 /*
- * Fill in what the key type and options of an index mean; errors for a type
- * that has no images, or an operator class that has another order.
+ * Fill in what the key columns, their operator classes and options mean.
+ *
+ * One column of a type with 8-byte images makes a narrow index, if the operator
+ * class has the type's default order.  Everything else is wide.  built is the
+ * kind of an index that exists, whose type alone is looked at (this may be
+ * called with pages locked), or ALEX_KIND_INVALID.
  */
 void
-alex_describe(Relation index, AlexRel *info)
+alex_describe(Relation index, AlexKind built, AlexRel *info)
 {
+	int			nkeys = IndexRelationGetNumberOfKeyAttributes(index);
+
 	memset(info, 0, sizeof(AlexRel));
-	info->kind = alex_kind_of_type(index->rd_opcintype[0]);
-	if (info->kind == ALEX_KIND_INVALID)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("access method \"alex\" does not support the key type of index \"%s\"",
-						RelationGetRelationName(index)),
-				 errdetail("Keys must be integers, oid, \"char\", boolean, float4, float8, date, time, timestamp or timestamptz."),
-				 errhint("Use btree for other types.")));
+	info->kind = ALEX_KIND_INVALID;
+	if (nkeys == 1 && built < ALEX_KIND_WIDE)
+		info->kind = alex_kind_of_type(index->rd_opcintype[0]);
 	/* an operator class of somebody's own may have any order */
-	if (index_getprocid(index, 1, ALEX_CMP_PROC) !=
+	if (info->kind != ALEX_KIND_INVALID && built == ALEX_KIND_INVALID &&
+		index_getprocid(index, 1, ALEX_CMP_PROC) !=
 		lookup_type_cache(index->rd_opcintype[0],
 						  TYPECACHE_CMP_PROC)->cmp_proc)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("access method \"alex\" does not support the operator class of index \"%s\"",
-						RelationGetRelationName(index)),
-				 errdetail("alex keeps keys in the default order of their type, whatever the comparison function.")));
-	info->desc = (index->rd_indoption[0] & INDOPTION_DESC) != 0;
-	info->null_class = (index->rd_indoption[0] & INDOPTION_NULLS_FIRST) != 0 ?
-		ALEX_CLASS_NULL_FIRST : ALEX_CLASS_NULL_LAST;
-	info->has_include = IndexRelationGetNumberOfAttributes(index) > 1;
+		info->kind = ALEX_KIND_INVALID;
+	if (info->kind == ALEX_KIND_INVALID)
+	{
+		info->wide = true;
+		info->kind = alex_wide_kind(index, info->encodings);
+		info->null_class = ALEX_CLASS_NULL_LAST;
+	}
+	else
+	{
+		info->desc = (index->rd_indoption[0] & INDOPTION_DESC) != 0;
+		info->null_class =
+			(index->rd_indoption[0] & INDOPTION_NULLS_FIRST) != 0 ?
+			ALEX_CLASS_NULL_FIRST : ALEX_CLASS_NULL_LAST;
+	}
+	info->has_include = IndexRelationGetNumberOfAttributes(index) > nkeys;
 	info->dirslot = -1;
+}
+
+/* The index, if a sort has to compare keys. */
+static Relation
+sort_relation(Relation index)
+{
+	AlexRel		info;
+
+	alex_describe(index, ALEX_KIND_INVALID, &info);
+	return info.wide ? index : NULL;
 }
 
 /* Callback of the table scan: one entry to the sort. */
@@ -121,13 +139,7 @@ spool_entry(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	MemoryContext old = MemoryContextSwitchTo(scan->context);
 	AlexKey		key;
 
-	if (isnull[0])
-		key = alex_key(scan->info.null_class, 0, alex_tid_pack(tid));
-	else
-		key = alex_key(ALEX_CLASS_VALUE,
-					   alex_image(scan->info.kind, scan->info.desc,
-								  values[0]),
-					   alex_tid_pack(tid));
+	key = alex_key_of_values(index, &scan->info, values, isnull, tid);
 	alex_sort_put(scan->sort, key, tupleIsAlive,
 				  alex_form_payload(index, &scan->info, values, isnull, tid,
 									key.image));
@@ -149,7 +161,7 @@ scan_table(Relation heap, Relation index, IndexInfo *indexInfo,
 	TableScanDesc tscan = NULL;
 	double		heap_tuples;
 
-	alex_describe(index, &scan.info);
+	alex_describe(index, ALEX_KIND_INVALID, &scan.info);
 	scan.sort = sort;
 	scan.index_tuples = 0;
 	scan.context = AllocSetContextCreate(CurrentMemoryContext, "alex build",
@@ -294,13 +306,13 @@ alex_spool_table(Relation heap, Relation index, IndexInfo *indexInfo,
 
 	if (spool == NULL)
 	{
-		*sort = alex_sort_begin(maintenance_work_mem);
+		*sort = alex_sort_begin(sort_relation(index), maintenance_work_mem);
 		*heap_tuples = scan_table(heap, index, indexInfo, *sort, NULL, true,
 								  index_tuples);
 		return NULL;
 	}
 
-	*sort = alex_sort_begin(maintenance_work_mem /
+	*sort = alex_sort_begin(sort_relation(index), maintenance_work_mem /
 							spool->shared->nparticipants);
 	*heap_tuples = scan_table(heap, index, indexInfo, *sort,
 							  SPOOL_SCAN(spool->shared), true, index_tuples);
@@ -357,7 +369,8 @@ alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc)
 
 	indexInfo = BuildIndexInfo(index);
 	indexInfo->ii_Concurrent = shared->concurrent;
-	sort = alex_sort_begin(maintenance_work_mem / shared->nparticipants);
+	sort = alex_sort_begin(sort_relation(index),
+						   maintenance_work_mem / shared->nparticipants);
 	alex_sort_share(sort, &shared->fileset, ParallelWorkerNumber);
 	heap_tuples = scan_table(heap, index, indexInfo, sort,
 							 SPOOL_SCAN(shared), false, &index_tuples);

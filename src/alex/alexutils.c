@@ -55,7 +55,7 @@ omen_alex_handler(PG_FUNCTION_ARGS)
 	amroutine->amcanorderbyop = false;
 	amroutine->amcanbackward = true;
 	amroutine->amcanunique = true;
-	amroutine->amcanmulticol = false;
+	amroutine->amcanmulticol = true;
 	amroutine->amoptionalkey = true;
 	amroutine->amsearcharray = true;
 	amroutine->amsearchnulls = true;
@@ -261,6 +261,7 @@ alex_image(AlexKind kind, bool desc, Datum value)
 			image = image_of_float8(DatumGetFloat8(value));
 			break;
 		case ALEX_KIND_INVALID:
+		case ALEX_KIND_WIDE:
 			elog(ERROR, "invalid alex key kind");
 	}
 	return desc ? ~image : image;
@@ -297,6 +298,7 @@ alex_image_datum(AlexKind kind, bool desc, uint64 image)
 		case ALEX_KIND_FLOAT8:
 			return Float8GetDatum(float8_of_image(image));
 		case ALEX_KIND_INVALID:
+		case ALEX_KIND_WIDE:
 			break;
 	}
 	elog(ERROR, "invalid alex key kind");
@@ -321,6 +323,30 @@ alex_image_lossy(AlexKind kind, bool desc, Datum value, uint64 image)
 }
 
 /*
+ * The key of a new entry.  Of a wide one just the images: see AlexBound for the
+ * rest.
+ */
+AlexKey
+alex_key_of_values(Relation rel, const AlexRel *info, const Datum *values,
+				   const bool *isnull, const ItemPointerData *tid)
+{
+	AlexKey		key;
+
+	if (info->wide)
+	{
+		key.bound = NULL;
+		alex_wide_images(rel, info, values, isnull,
+						 IndexRelationGetNumberOfKeyAttributes(rel), 0, &key);
+		return key;
+	}
+	if (isnull[0])
+		return alex_key(info->null_class, 0, alex_tid_pack(tid));
+	return alex_key(ALEX_CLASS_VALUE,
+					alex_image(info->kind, info->desc, values[0]),
+					alex_tid_pack(tid));
+}
+
+/*
  * The index tuple to keep beside an entry, or NULL if class, image and TID
  * say everything.  Errors if it is too large.
  */
@@ -329,22 +355,26 @@ alex_form_payload(Relation rel, const AlexRel *info, Datum *values,
 				  bool *isnull, const ItemPointerData *tid, uint64 image)
 {
 	IndexTuple	itup;
+	Size		most = info->wide ? ALEX_MAX_WIDE : ALEX_MAX_PAYLOAD;
 
-	if (!info->has_include &&
+	if (!info->wide && !info->has_include &&
 		(isnull[0] || !alex_image_lossy(info->kind, info->desc, values[0],
 										image)))
 		return NULL;
 
 	itup = index_form_tuple(RelationGetDescr(rel), values, isnull);
 	itup->t_tid = *tid;
-	if (MAXALIGN(IndexTupleSize(itup)) > ALEX_MAX_PAYLOAD)
+	if (MAXALIGN(IndexTupleSize(itup)) > most)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("index row size %zu exceeds alex maximum %zu for index \"%s\"",
-						(Size) MAXALIGN(IndexTupleSize(itup)),
-						(Size) ALEX_MAX_PAYLOAD,
+						(Size) MAXALIGN(IndexTupleSize(itup)), most,
 						RelationGetRelationName(rel)),
+				 info->wide ?
+				 errdetail("The key columns and INCLUDE columns are stored in the index as they are.") :
 				 errdetail("The INCLUDE columns are stored in the index as they are."),
+				 info->wide ?
+				 errhint("Leave wide columns out of the index, index a hash of them, or use btree.") :
 				 errhint("Leave wide columns out of the index.")));
 	return itup;
 }

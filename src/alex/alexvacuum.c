@@ -72,6 +72,20 @@ typedef struct Unlink
 } Unlink;
 
 /*
+ * Is there room in page, which has entries, for the low key of target?  Amid
+ * keys with equal images a low key has a tuple, and the place for it cannot
+ * grow.
+ */
+static bool
+low_fits(Page page, Page target)
+{
+	IndexTuple	tup = alex_low_tuple(target);
+
+	return tup == NULL ||
+		MAXALIGN(IndexTupleSize(tup)) <= alex_tail(page)->low_room;
+}
+
+/*
  * Lock the leaf and its siblings and check that it may go.
  */
 static bool
@@ -111,6 +125,7 @@ lock_leaves(Relation rel, BlockNumber block, Unlink *u)
 	u->right = alex_get_next(rel, u->target, BUFFER_LOCK_EXCLUSIVE);
 	rpage = BufferGetPage(u->right);
 	return alex_is_leaf(rpage) && !alex_is_deleted(rpage) &&
+		low_fits(rpage, page) &&
 		alex_leaf(rpage)->class == alex_leaf(page)->class &&
 		alex_opaque(rpage)->left == block;
 }
@@ -120,16 +135,17 @@ lock_leaves(Relation rel, BlockNumber block, Unlink *u)
  * its right sibling?  Sets u->pos.
  */
 static bool
-find_downlink(Buffer buf, AlexKey low, BlockNumber block, BlockNumber right,
-			  Unlink *u)
+find_downlink(Relation rel, Buffer buf, AlexKey low, BlockNumber block,
+			  BlockNumber right, Unlink *u)
 {
 	Page		page = BufferGetPage(buf);
+	AlexBound	room;
 
-	u->pos = alex_inner_search(page, low, false);
-	return alex_key_eq(alex_inner_key(page, u->pos), low) &&
-		alex_inner_children(page)[u->pos] == block &&
+	u->pos = alex_inner_search(rel, page, low, false);
+	return alex_key_eq(alex_inner_key(rel, page, u->pos, &room), low) &&
+		alex_inner_child(page, u->pos) == block &&
 		u->pos + 1 < alex_inner(page)->nitems &&
-		alex_inner_children(page)[u->pos + 1] == right;
+		alex_inner_child(page, u->pos + 1) == right;
 }
 
 /*
@@ -140,7 +156,8 @@ find_downlink(Buffer buf, AlexKey low, BlockNumber block, BlockNumber right,
 static bool
 lock_parents(Relation rel, Unlink *u)
 {
-	AlexKey		low = alex_header(BufferGetPage(u->target))->low;
+	AlexBound	room;
+	AlexKey		low = alex_low(rel, BufferGetPage(u->target), &room);
 	BlockNumber block = BufferGetBlockNumber(u->target);
 	BlockNumber right = BufferGetBlockNumber(u->right);
 	BlockNumber parent;
@@ -149,13 +166,13 @@ lock_parents(Relation rel, Unlink *u)
 	Page		rpage;
 
 	u->parent = alex_find_inner(rel, low, 1);
-	if (find_downlink(u->parent, low, block, right, u))
+	if (find_downlink(rel, u->parent, low, block, right, u))
 		return true;
 
 	/* an only child? */
 	page = BufferGetPage(u->parent);
 	if (alex_inner(page)->nitems != 1 ||
-		alex_inner_children(page)[0] != block ||
+		alex_inner_child(page, 0) != block ||
 		alex_opaque(page)->right == InvalidBlockNumber ||
 		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0 ||
 		alex_rel(rel)->level < 2)
@@ -184,7 +201,7 @@ lock_parents(Relation rel, Unlink *u)
 		return false;
 	page = BufferGetPage(u->branch);
 	if (alex_is_deleted(page) || alex_inner(page)->nitems != 1 ||
-		alex_inner_children(page)[0] != block ||
+		alex_inner_child(page, 0) != block ||
 		alex_opaque(page)->left != left ||
 		alex_opaque(page)->right == InvalidBlockNumber ||
 		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
@@ -192,11 +209,13 @@ lock_parents(Relation rel, Unlink *u)
 	u->parent_right = alex_get_next(rel, u->branch, BUFFER_LOCK_EXCLUSIVE);
 	rpage = BufferGetPage(u->parent_right);
 	if (alex_opaque(rpage)->left != parent ||
-		alex_inner_children(rpage)[0] != right)
+		alex_inner_child(rpage, 0) != right)
 		return false;
 	u->parent = alex_find_inner(rel, low, 2);
-	return find_downlink(u->parent, low, parent,
-						 BufferGetBlockNumber(u->parent_right), u);
+	return low_fits(BufferGetPage(u->parent_right),
+					BufferGetPage(u->target)) &&
+		find_downlink(rel, u->parent, low, parent,
+					  BufferGetBlockNumber(u->parent_right), u);
 }
 
 static void
@@ -260,7 +279,9 @@ static int
 unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
 {
 	Unlink		u;
+	AlexBound	room;
 	AlexKey		low;
+	IndexTuple	lowtup;
 	xl_alex_unlink xlrec;
 
 	memset(&u, 0, sizeof(u));
@@ -272,10 +293,11 @@ unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
 	}
 	OMEN_STOP_EVENT("alex-unlink-before");
 
-	low = alex_header(BufferGetPage(u.target))->low;
+	low = alex_low(rel, BufferGetPage(u.target), &room);
+	lowtup = alex_low_tuple(BufferGetPage(u.target));
 	memset(&xlrec, 0, sizeof(xlrec));
 	xlrec.safexid = ReadNextFullTransactionId();
-	xlrec.low = low;
+	xlrec.low = alex_raw(low);
 	xlrec.leftsib = alex_opaque(BufferGetPage(u.target))->left;
 	xlrec.target = block;
 	xlrec.rightsib = BufferGetBlockNumber(u.right);
@@ -296,20 +318,24 @@ unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
 
 	START_CRIT_SECTION();
 	unlink_page(u.left, u.target, u.right, xlrec.safexid);
-	alex_header(BufferGetPage(u.right))->low = low;
+	alex_set_low(BufferGetPage(u.right), xlrec.low, lowtup);
 	if (BufferIsValid(u.branch))
 	{
 		unlink_page(u.parent_left, u.branch, u.parent_right, xlrec.safexid);
-		alex_inner_extend_left(BufferGetPage(u.parent_right), low);
+		alex_inner_extend_left(BufferGetPage(u.parent_right), xlrec.low,
+							   lowtup);
 	}
 	alex_inner_unlink(BufferGetPage(u.parent), u.pos);
 	MarkBufferDirty(u.parent);
 	if (RelationNeedsWAL(rel))
 	{
 		XLogRecPtr	lsn;
+		uint16		len;
 
 		XLogBeginInsert();
 		XLogRegisterData((char *) &xlrec, sizeof(xlrec));
+		if (alex_is_wide(BufferGetPage(u.target)))
+			alex_register_tuple(lowtup, &len);
 		register_page(0, u.target);
 		register_page(1, u.right);
 		register_page(2, u.parent);
@@ -329,7 +355,7 @@ unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
 	END_CRIT_SECTION();
 
 	alex_dir_remove(rel, alex_rel(rel), low,
-					alex_header(BufferGetPage(u.target))->high);
+					alex_key_of_raw(alex_header(BufferGetPage(u.target))->high));
 	release_all(&u);
 	OMEN_STOP_EVENT("alex-unlink-after");
 	return xlrec.branch ? 2 : 1;
@@ -429,13 +455,12 @@ vacuum_page(VacuumState *vs, BlockNumber scanblock)
 
 		if (vs->callback)
 		{
-			const ItemPointerData *tids = alex_tids(page);
 			int			nslots = alex_leaf(page)->nslots;
 
 			for (int s = alex_leaf_next_used(page, 0); s < nslots;
 				 s = alex_leaf_next_used(page, s + 1))
 			{
-				ItemPointerData tid = tids[s];
+				ItemPointerData tid = alex_leaf_tid(page, s);
 
 				if (vs->callback(&tid, vs->callback_state))
 					slots[nremove++] = s;

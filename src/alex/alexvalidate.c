@@ -22,7 +22,7 @@
 #include "utils/syscache.h"
 
 /*
- * Check an operator class: its type has images, the operators are btree's
+ * Check an operator class: the operators are btree's
  * five and return boolean, and each pair of types has a comparison function.
  * Complaints are INFO messages, as other access methods do.
  */
@@ -49,15 +49,6 @@ alexvalidate(Oid opclassoid)
 	opfamilyoid = classform->opcfamily;
 	opcintype = classform->opcintype;
 	opclassname = NameStr(classform->opcname);
-
-	if (alex_kind_of_type(opcintype) == ALEX_KIND_INVALID)
-	{
-		ereport(INFO,
-				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("operator class \"%s\" of access method %s is for type %s, which has no 8-byte image",
-						opclassname, "alex", format_type_be(opcintype))));
-		result = false;
-	}
 
 	oprlist = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(opfamilyoid));
 	proclist = SearchSysCacheList1(AMPROCNUM, ObjectIdGetDatum(opfamilyoid));

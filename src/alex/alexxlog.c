@@ -149,6 +149,8 @@ redo_split(XLogReaderState *record, bool leaf)
 	Page		rpage = (Page) image.data;
 	XLogRedoAction action;
 	char	   *data;
+	IndexTuple	septup = NULL;
+	IndexTuple	hightup = NULL;
 
 	action = XLogReadBufferForRedo(record, 0, &lbuf);
 
@@ -158,8 +160,16 @@ redo_split(XLogReaderState *record, bool leaf)
 	memset(image.data, 0, BLCKSZ);
 	alex_page_init(rpage, leaf ? ALEX_PAGE_GAPPED : ALEX_PAGE_INNER,
 				   xlrec->level, xlrec->incarnation);
-	alex_header(rpage)->low = xlrec->sep;
-	alex_header(rpage)->high = xlrec->high;
+	if (xlrec->wide)
+	{
+		const char *p = XLogRecGetData(record) + sizeof(xl_alex_split);
+
+		alex_wide_init(rpage);
+		septup = alex_read_tuple(&p);
+		hightup = alex_read_tuple(&p);
+	}
+	alex_set_low(rpage, xlrec->sep, septup);
+	alex_set_high(rpage, xlrec->high, hightup);
 	alex_opaque(rpage)->left = xlrec->left;
 	alex_opaque(rpage)->right = xlrec->farright;
 	if (leaf)
@@ -170,6 +180,8 @@ redo_split(XLogReaderState *record, bool leaf)
 		alex_leaf(rpage)->class = xlrec->class;
 		alex_leaf_fill(rpage, &layout, items);
 	}
+	else if (xlrec->wide)
+		memcpy(image.data, data, BLCKSZ);
 	else
 	{
 		Size		size;
@@ -202,6 +214,7 @@ redo_split(XLogReaderState *record, bool leaf)
 			memcpy(&layout, data, Min(size, sizeof(layout)));
 			alex_leaf_gather(page, items);
 			memcpy(image.data, page, BLCKSZ);
+			alex_set_high((Page) image.data, xlrec->sep, septup);
 			/* the first of the old entries stay */
 			alex_leaf_fill((Page) image.data, &layout, items);
 			alex_page_replace(page, image.data);
@@ -209,17 +222,7 @@ redo_split(XLogReaderState *record, bool leaf)
 			alex_opaque(page)->flags &= ~ALEX_SPLIT_END;
 		}
 		else
-		{
-			int			first = xlrec->firstright;
-			int			n = alex_inner(page)->nitems - first;
-
-			memset(alex_inner_images(page) + first, 0, n * sizeof(uint64));
-			memset(alex_inner_rests(page) + first, 0, n * sizeof(uint64));
-			memset(alex_inner_children(page) + first, 0,
-				   n * sizeof(BlockNumber));
-			alex_inner(page)->nitems = first;
-		}
-		alex_header(page)->high = xlrec->sep;
+			alex_inner_cut_left(page, xlrec->firstright, xlrec->sep, septup);
 		alex_opaque(page)->right = xlrec->right;
 		alex_opaque(page)->flags |= ALEX_INCOMPLETE_SPLIT;
 		done_with(record, lbuf);
@@ -257,12 +260,14 @@ redo_insert_inner(XLogReaderState *record)
 {
 	xl_alex_insert_inner *xlrec =
 		(xl_alex_insert_inner *) XLogRecGetData(record);
+	const char *p = (const char *) (xlrec + 1);
+	IndexTuple	tup = xlrec->wide ? alex_read_tuple(&p) : NULL;
 	Buffer		buf;
 
 	redo_complete_split(record, 1);
 	if (XLogReadBufferForRedo(record, 0, &buf) == BLK_NEEDS_REDO)
 	{
-		alex_inner_add(BufferGetPage(buf), xlrec->pos, xlrec->key,
+		alex_inner_add(BufferGetPage(buf), xlrec->pos, xlrec->key, tup,
 					   xlrec->child);
 		done_with(record, buf);
 	}
@@ -291,13 +296,20 @@ redo_newroot(XLogReaderState *record)
 	Buffer		buf = XLogInitBufferForRedo(record, 0);
 	PGAlignedBlock image;
 	Page		root = (Page) image.data;
+	const char *p = (const char *) (xlrec + 1);
+	IndexTuple	septup = NULL;
 
 	memset(image.data, 0, BLCKSZ);
 	alex_page_init(root, ALEX_PAGE_INNER, xlrec->level, xlrec->incarnation);
-	alex_header(root)->low = ALEX_KEY_LOW;
-	alex_header(root)->high = ALEX_KEY_HIGH;
-	alex_inner_add(root, 0, ALEX_KEY_LOW, xlrec->left);
-	alex_inner_add(root, 1, xlrec->sep, xlrec->right);
+	if (xlrec->wide)
+	{
+		alex_wide_init(root);
+		septup = alex_read_tuple(&p);
+	}
+	alex_header(root)->low = alex_raw(ALEX_KEY_LOW);
+	alex_header(root)->high = alex_raw(ALEX_KEY_HIGH);
+	alex_inner_add(root, 0, alex_raw(ALEX_KEY_LOW), NULL, xlrec->left);
+	alex_inner_add(root, 1, xlrec->sep, septup, xlrec->right);
 	alex_page_replace(BufferGetPage(buf), image.data);
 	done_with(record, buf);
 	release(buf);
@@ -354,6 +366,11 @@ redo_unlink(XLogReaderState *record)
 	Buffer		bufs[7];
 	int			nbufs = 0;
 	Buffer		buf;
+	const char *p = (const char *) (xlrec + 1);
+	IndexTuple	low = NULL;
+
+	if (XLogRecGetDataLen(record) > sizeof(xl_alex_unlink))
+		low = alex_read_tuple(&p);
 
 	/*
 	 * Left to right, then up, as on the primary; all locks to the end, so
@@ -378,7 +395,7 @@ redo_unlink(XLogReaderState *record)
 	if (XLogReadBufferForRedo(record, 1, &buf) == BLK_NEEDS_REDO)
 	{
 		alex_opaque(BufferGetPage(buf))->left = xlrec->leftsib;
-		alex_header(BufferGetPage(buf))->low = xlrec->low;
+		alex_set_low(BufferGetPage(buf), xlrec->low, low);
 		done_with(record, buf);
 	}
 	bufs[nbufs++] = buf;
@@ -404,7 +421,7 @@ redo_unlink(XLogReaderState *record)
 		if (XLogReadBufferForRedo(record, 5, &buf) == BLK_NEEDS_REDO)
 		{
 			alex_opaque(BufferGetPage(buf))->left = xlrec->parent_leftsib;
-			alex_inner_extend_left(BufferGetPage(buf), xlrec->low);
+			alex_inner_extend_left(BufferGetPage(buf), xlrec->low, low);
 			done_with(record, buf);
 		}
 		bufs[nbufs++] = buf;

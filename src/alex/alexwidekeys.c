@@ -1,0 +1,487 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexwidekeys.c
+ *	  From scan keys to ranges of wide keys, and a filter for the rest.
+ *
+ * Equalities (also = ANY and IS NULL) on the first columns and inequalities on
+ * the one behind them are sorted, disjoint ranges, one per combination of
+ * values.  They are exact: what lies in them satisfies these conditions.  All
+ * other conditions are checked on each entry while its leaf is read.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alex/alex.h"
+
+#include <math.h>
+
+#include "catalog/pg_index.h"
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/float.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* So many ranges at most; more values of an array are for the filter. */
+#define MAX_RANGES	100000
+
+/* What becomes of a value when it has to be one of the column's type */
+typedef enum Fit
+{
+	FIT_EXACT,					/* it is one, or equal to one */
+	FIT_BELOW,					/* less than all there are */
+	FIT_ABOVE,
+	FIT_BETWEEN,				/* between two: equal to none */
+	FIT_UNKNOWN					/* comparison functions only */
+} Fit;
+
+static Fit
+fit_integer(int64 value, Oid type, Datum *result)
+{
+	int64		least = type == INT2OID ? PG_INT16_MIN :
+		type == INT4OID ? PG_INT32_MIN : PG_INT64_MIN;
+	int64		most = type == INT2OID ? PG_INT16_MAX :
+		type == INT4OID ? PG_INT32_MAX : PG_INT64_MAX;
+
+	if (value < least)
+		return FIT_BELOW;
+	if (value > most)
+		return FIT_ABOVE;
+	if (type == INT2OID)
+		*result = Int16GetDatum((int16) value);
+	else if (type == INT4OID)
+		*result = Int32GetDatum((int32) value);
+	else
+		*result = Int64GetDatum(value);
+	return FIT_EXACT;
+}
+
+/* The column's value that a condition's value of another type is equal to. */
+static Fit
+fit_value(Oid type, Oid from, Datum value, Datum *result)
+{
+	*result = value;
+	if (!OidIsValid(from) || from == type)
+		return FIT_EXACT;
+	switch (from)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			if (type == INT2OID || type == INT4OID || type == INT8OID)
+				return fit_integer(from == INT2OID ? DatumGetInt16(value) :
+								   from == INT4OID ? DatumGetInt32(value) :
+								   DatumGetInt64(value), type, result);
+			break;
+		case FLOAT4OID:
+			if (type == FLOAT8OID)
+			{
+				*result = Float8GetDatum((float8) DatumGetFloat4(value));
+				return FIT_EXACT;
+			}
+			break;
+		case FLOAT8OID:
+			if (type == FLOAT4OID)
+			{
+				float8		v = DatumGetFloat8(value);
+
+				*result = Float4GetDatum((float4) v);
+				return isnan(v) || (float8) (float4) v == v ? FIT_EXACT :
+					FIT_BETWEEN;
+			}
+			break;
+		case DATEOID:
+			{
+				int			overflow = 0;
+
+				/* as the comparison functions convert it */
+				if (type == TIMESTAMPOID)
+					*result = TimestampGetDatum(date2timestamp_opt_overflow(DatumGetDateADT(value),
+																			&overflow));
+				else if (type == TIMESTAMPTZOID)
+					*result = TimestampTzGetDatum(date2timestamptz_opt_overflow(DatumGetDateADT(value),
+																				&overflow));
+				else
+					break;
+				return overflow != 0 ? FIT_UNKNOWN : FIT_EXACT;
+			}
+		case TIMESTAMPOID:
+			if (type == TIMESTAMPTZOID)
+			{
+				int			overflow = 0;
+
+				*result = TimestampTzGetDatum(timestamp2timestamptz_opt_overflow(DatumGetTimestamp(value),
+																				 &overflow));
+				return overflow != 0 ? FIT_UNKNOWN : FIT_EXACT;
+			}
+			break;
+		case NAMEOID:
+			if (type == TEXTOID)
+			{
+				*result = CStringGetTextDatum(NameStr(*DatumGetName(value)));
+				return FIT_EXACT;
+			}
+			break;
+	}
+	return FIT_UNKNOWN;
+}
+
+/* The values of a column that an equality admits */
+typedef struct Equal
+{
+	int			n;
+	Datum	   *values;
+	bool		null;			/* IS NULL: n is 1 */
+} Equal;
+
+/* Does the equality have values for ranges?  Sets *equal. */
+static bool
+equal_values(Relation rel, ScanKey skey, int64 room, Equal *equal)
+{
+	Oid			type = rel->rd_opcintype[skey->sk_attno - 1];
+	Fit			fit;
+
+	memset(equal, 0, sizeof(Equal));
+	if (skey->sk_flags & SK_SEARCHNULL)
+	{
+		equal->n = 1;
+		equal->values = palloc0(sizeof(Datum));
+		equal->null = true;
+		return true;
+	}
+	if ((skey->sk_flags & SK_ISNULL) || skey->sk_strategy != 3)
+		return false;
+	if (skey->sk_flags & SK_SEARCHARRAY)
+	{
+		ArrayType  *array = DatumGetArrayTypeP(skey->sk_argument);
+		Datum	   *values;
+		bool	   *nulls;
+		int			nvalues;
+		int16		len;
+		bool		byval;
+		char		align;
+
+		get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
+		deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align,
+						  &values, &nulls, &nvalues);
+		if (nvalues > room)
+			return false;
+		equal->values = palloc(Max(nvalues, 1) * sizeof(Datum));
+		for (int i = 0; i < nvalues; i++)
+		{
+			if (nulls[i])
+				continue;
+			fit = fit_value(type, skey->sk_subtype, values[i],
+							&equal->values[equal->n]);
+			if (fit == FIT_UNKNOWN)
+				return false;
+			if (fit == FIT_EXACT)
+				equal->n++;
+		}
+		return true;
+	}
+	equal->values = palloc(sizeof(Datum));
+	fit = fit_value(type, skey->sk_subtype, skey->sk_argument,
+					&equal->values[0]);
+	equal->n = fit == FIT_EXACT ? 1 : 0;
+	return fit != FIT_UNKNOWN;
+}
+
+/* One end of a range, in the order of the index */
+typedef struct End
+{
+	bool		set;
+	bool		null;			/* where the NULLs begin, or end */
+	Datum		value;
+	int			edge;
+} End;
+
+/*
+ * Take an inequality as an end of the ranges.  False if it is for the filter;
+ * *empty is set if nothing satisfies it.
+ */
+static bool
+take_inequality(Relation rel, ScanKey skey, End *begin, End *end, bool *empty)
+{
+	int			col = skey->sk_attno - 1;
+	bool		desc = (rel->rd_indoption[col] & INDOPTION_DESC) != 0;
+	bool		less = skey->sk_strategy <= 2;
+	bool		or_equal = skey->sk_strategy == 2 || skey->sk_strategy == 4;
+	End		   *which = less == desc ? begin : end;
+	Fit			fit;
+	Datum		value;
+
+	if ((skey->sk_flags & (SK_SEARCHARRAY | SK_SEARCHNULL | SK_SEARCHNOTNULL |
+						   SK_ISNULL)) != 0 || skey->sk_strategy == 3)
+		return false;
+	fit = fit_value(rel->rd_opcintype[col], skey->sk_subtype,
+					skey->sk_argument, &value);
+	if (fit == FIT_ABOVE || fit == FIT_BELOW)
+	{
+		/* all values but NULL, or none; the filter looks after NULLs */
+		*empty |= less == (fit == FIT_BELOW);
+		return false;
+	}
+	if (fit != FIT_EXACT || which->set)
+		return false;
+	which->set = true;
+	which->value = value;
+	/* before the equal ones if they belong to the range, or behind them */
+	which->edge = or_equal == (which == begin) ? -1 : 1;
+	return true;
+}
+
+/* A key with the first ncols prefix values and maybe an end of the next. */
+static AlexKey
+make_key(Relation rel, const AlexRel *info, const Datum *prefix,
+		 const bool *isnull, int ncols, const End *end, int edge)
+{
+	AlexBound  *bound;
+	AlexKey		key;
+	int			natts = ncols + (end->set || end->null ? 1 : 0);
+
+	if (natts == 0)
+		return edge < 0 ? alex_key(ALEX_CLASS_VALUE, 0, 0) :
+			alex_key(ALEX_CLASS_VALUE, PG_UINT64_MAX, ALEX_TID_MASK);
+
+	bound = palloc0(sizeof(AlexBound));
+	bound->rel = rel;
+	bound->values = palloc(natts * sizeof(Datum));
+	bound->isnull = palloc(natts * sizeof(bool));
+	memcpy(bound->values, prefix, ncols * sizeof(Datum));
+	memcpy(bound->isnull, isnull, ncols * sizeof(bool));
+	bound->natts = natts;
+	bound->edge = edge;
+	if (natts > ncols)
+	{
+		bound->values[ncols] = end->set ? end->value : (Datum) 0;
+		bound->isnull[ncols] = !end->set;
+		bound->edge = end->set ? end->edge : -edge;
+	}
+	alex_wide_images(rel, info, bound->values, bound->isnull, natts,
+					 bound->edge, &key);
+	key.bound = bound;
+	return key;
+}
+
+static int
+compare_ranges(const void *a, const void *b)
+{
+	const AlexRange *ra = (const AlexRange *) a;
+	const AlexRange *rb = (const AlexRange *) b;
+
+	return alex_key_lt(ra->begin, rb->begin) ? -1 :
+		alex_key_lt(rb->begin, ra->begin) ? 1 : 0;
+}
+
+/* Leave a condition to the filter. */
+static void
+add_to_filter(AlexFilter *filter, ScanKey skey)
+{
+	AlexFilterKey *fkey = &filter->keys[filter->nkeys++];
+
+	memset(fkey, 0, sizeof(AlexFilterKey));
+	fkey->key = skey;
+	if ((skey->sk_flags & SK_SEARCHARRAY) && !(skey->sk_flags & SK_ISNULL))
+	{
+		ArrayType  *array = DatumGetArrayTypeP(skey->sk_argument);
+		int16		len;
+		bool		byval;
+		char		align;
+
+		get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
+		deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align,
+						  &fkey->elems, &fkey->nulls, &fkey->nelems);
+	}
+}
+
+/*
+ * Translate a scan's keys to ranges in index order and a filter, both in the
+ * current memory context.
+ */
+AlexRange *
+alex_wide_ranges(IndexScanDesc scan, const AlexRel *info, int *nranges,
+				 AlexFilter *filter)
+{
+	Relation	rel = scan->indexRelation;
+	int			nkeys = IndexRelationGetNumberOfKeyAttributes(rel);
+	int			nscankeys = scan->numberOfKeys;
+	bool	   *taken = palloc0(Max(nscankeys, 1) * sizeof(bool));
+	Equal		equals[INDEX_MAX_KEYS];
+	int			at[INDEX_MAX_KEYS] = {0};
+	int			ncols = 0;
+	int64		total = 1;
+	bool		empty = false;
+	bool		not_null = false;
+	End			begin = {0};
+	End			end = {0};
+	AlexRange  *ranges;
+	int			n = 0;
+	int			out = 0;
+
+	filter->nkeys = 0;
+	filter->keys = palloc(Max(nscankeys, 1) * sizeof(AlexFilterKey));
+	*nranges = 0;
+	for (int i = 0; i < nscankeys; i++)
+	{
+		ScanKey		skey = &scan->keyData[i];
+
+		if (skey->sk_attno < 1 || skey->sk_attno > nkeys ||
+			(skey->sk_flags & SK_ROW_HEADER))
+			elog(ERROR, "unexpected scan key for index \"%s\"",
+				 RelationGetRelationName(rel));
+		/* operators are strict */
+		if ((skey->sk_flags & SK_ISNULL) &&
+			!(skey->sk_flags & (SK_SEARCHNULL | SK_SEARCHNOTNULL)))
+			return NULL;
+	}
+
+	/* equalities on the first columns */
+	for (; ncols < nkeys; ncols++)
+	{
+		int			best = -1;
+		Equal		equal;
+
+		for (int i = 0; i < nscankeys; i++)
+		{
+			if (scan->keyData[i].sk_attno != ncols + 1 ||
+				!equal_values(rel, &scan->keyData[i], MAX_RANGES / total,
+							  &equal))
+				continue;
+			if (best < 0 || equal.n < equals[ncols].n)
+			{
+				best = i;
+				equals[ncols] = equal;
+			}
+		}
+		if (best < 0)
+			break;
+		taken[best] = true;
+		total *= equals[ncols].n;
+		if (total == 0)
+			return NULL;
+	}
+
+	/* inequalities on the next one */
+	if (ncols < nkeys)
+	{
+		int16		option = rel->rd_indoption[ncols];
+
+		for (int i = 0; i < nscankeys; i++)
+		{
+			ScanKey		skey = &scan->keyData[i];
+
+			if (skey->sk_attno != ncols + 1)
+				continue;
+			if (skey->sk_flags & SK_SEARCHNOTNULL)
+				not_null = taken[i] = true;
+			else if (!(skey->sk_flags & SK_SEARCHNULL))
+			{
+				not_null = true;
+				taken[i] = take_inequality(rel, skey, &begin, &end, &empty);
+			}
+		}
+		/* NULLs satisfy none of them */
+		if (not_null && (option & INDOPTION_NULLS_FIRST) != 0)
+			begin.null = !begin.set;
+		else if (not_null)
+			end.null = !end.set;
+	}
+	if (empty)
+		return NULL;
+	for (int i = 0; i < nscankeys; i++)
+	{
+		if (!taken[i])
+			add_to_filter(filter, &scan->keyData[i]);
+	}
+
+	ranges = palloc_extended(total * sizeof(AlexRange), MCXT_ALLOC_HUGE);
+	for (;;)
+	{
+		Datum		prefix[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+		AlexRange  *range = &ranges[n];
+		int			col;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < ncols; i++)
+		{
+			prefix[i] = equals[i].values[at[i]];
+			isnull[i] = equals[i].null;
+		}
+		memset(range, 0, sizeof(AlexRange));
+		range->class = ALEX_CLASS_VALUE;
+		range->begin = make_key(rel, info, prefix, isnull, ncols, &begin, -1);
+		range->end = make_key(rel, info, prefix, isnull, ncols, &end, 1);
+		if (alex_key_lt(range->begin, range->end))
+			n++;
+
+		/* the next combination */
+		for (col = ncols - 1; col >= 0; col--)
+		{
+			if (++at[col] < equals[col].n)
+				break;
+			at[col] = 0;
+		}
+		if (col < 0)
+			break;
+	}
+	if (n > 1)
+		qsort(ranges, n, sizeof(AlexRange), compare_ranges);
+	/* an array may have equal elements; other ranges do not meet */
+	for (int i = 0; i < n; i++)
+	{
+		if (out == 0 || !alex_key_eq(ranges[i].begin, ranges[out - 1].begin))
+			ranges[out++] = ranges[i];
+	}
+	*nranges = out;
+	return ranges;
+}
+
+/* Does an entry satisfy the conditions that the ranges do not cover? */
+bool
+alex_filter_passes(Relation rel, const AlexFilter *filter, IndexTuple tup)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < filter->nkeys; i++)
+	{
+		const AlexFilterKey *fkey = &filter->keys[i];
+		ScanKey		skey = fkey->key;
+		bool		isnull;
+		Datum		value = index_getattr(tup, skey->sk_attno, desc, &isnull);
+		bool		found = false;
+
+		if (skey->sk_flags & SK_SEARCHNULL)
+		{
+			if (!isnull)
+				return false;
+			continue;
+		}
+		if (isnull)
+			return false;
+		if (skey->sk_flags & SK_SEARCHNOTNULL)
+			continue;
+		if (!(skey->sk_flags & SK_SEARCHARRAY))
+		{
+			if (!DatumGetBool(FunctionCall2Coll(&skey->sk_func,
+												skey->sk_collation, value,
+												skey->sk_argument)))
+				return false;
+			continue;
+		}
+		for (int j = 0; j < fkey->nelems && !found; j++)
+			found = !fkey->nulls[j] &&
+				DatumGetBool(FunctionCall2Coll(&skey->sk_func,
+											   skey->sk_collation, value,
+											   fkey->elems[j]));
+		if (!found)
+			return false;
+	}
+	return true;
+}
