@@ -257,6 +257,104 @@ ALTER OPERATOR FAMILY omendb.datetime_ops USING alex ADD
   OPERATOR 1 < (timestamptz, timestamp), OPERATOR 2 <= (timestamptz, timestamp), OPERATOR 3 = (timestamptz, timestamp), OPERATOR 4 >= (timestamptz, timestamp), OPERATOR 5 > (timestamptz, timestamp),
   FUNCTION 1 (timestamptz, timestamp) timestamptz_cmp_timestamp(timestamptz, timestamp);
 
+-- The rest have images of their leading bits only, or none; see src/alex/README.md.
+
+CREATE OPERATOR FAMILY omendb.text_ops USING alex;
+
+CREATE OPERATOR CLASS omendb.text_ops DEFAULT FOR TYPE text USING alex FAMILY omendb.text_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 bttextcmp(text, text);
+
+CREATE OPERATOR CLASS omendb.name_ops DEFAULT FOR TYPE name USING alex FAMILY omendb.text_ops AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btnamecmp(name, name);
+
+ALTER OPERATOR FAMILY omendb.text_ops USING alex ADD
+  OPERATOR 1 < (text, name), OPERATOR 2 <= (text, name), OPERATOR 3 = (text, name), OPERATOR 4 >= (text, name), OPERATOR 5 > (text, name),
+  FUNCTION 1 (text, name) bttextnamecmp(text, name),
+  OPERATOR 1 < (name, text), OPERATOR 2 <= (name, text), OPERATOR 3 = (name, text), OPERATOR 4 >= (name, text), OPERATOR 5 > (name, text),
+  FUNCTION 1 (name, text) btnametextcmp(name, text);
+
+CREATE OPERATOR CLASS omendb.text_bytewise_ops FOR TYPE text USING alex AS
+  OPERATOR 1 ~<~, OPERATOR 2 ~<=~, OPERATOR 3 =, OPERATOR 4 ~>=~, OPERATOR 5 ~>~,
+  FUNCTION 1 bttext_pattern_cmp(text, text);
+
+CREATE OPERATOR CLASS omendb.uuid_ops DEFAULT FOR TYPE uuid USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 uuid_cmp(uuid, uuid);
+
+CREATE OPERATOR CLASS omendb.bytea_ops DEFAULT FOR TYPE bytea USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 byteacmp(bytea, bytea);
+
+CREATE OPERATOR CLASS omendb.numeric_ops DEFAULT FOR TYPE numeric USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 numeric_cmp(numeric, numeric);
+
+CREATE OPERATOR CLASS omendb.interval_ops DEFAULT FOR TYPE interval USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 interval_cmp(interval, interval);
+
+CREATE OPERATOR CLASS omendb.timetz_ops DEFAULT FOR TYPE timetz USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 timetz_cmp(timetz, timetz);
+
+CREATE OPERATOR CLASS omendb.inet_ops DEFAULT FOR TYPE inet USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 network_cmp(inet, inet);
+
+CREATE OPERATOR CLASS omendb.macaddr_ops DEFAULT FOR TYPE macaddr USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 macaddr_cmp(macaddr, macaddr);
+
+CREATE OPERATOR CLASS omendb.macaddr8_ops DEFAULT FOR TYPE macaddr8 USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 macaddr8_cmp(macaddr8, macaddr8);
+
+CREATE OPERATOR CLASS omendb.bpchar_ops DEFAULT FOR TYPE bpchar USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 bpcharcmp(bpchar, bpchar);
+
+CREATE OPERATOR CLASS omendb.pg_lsn_ops DEFAULT FOR TYPE pg_lsn USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 pg_lsn_cmp(pg_lsn, pg_lsn);
+
+CREATE OPERATOR CLASS omendb.xid8_ops DEFAULT FOR TYPE xid8 USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 xid8cmp(xid8, xid8);
+
+CREATE OPERATOR CLASS omendb.money_ops DEFAULT FOR TYPE money USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 cash_cmp(money, money);
+
+CREATE OPERATOR CLASS omendb.tid_ops DEFAULT FOR TYPE tid USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 bttidcmp(tid, tid);
+
+CREATE OPERATOR CLASS omendb.bit_ops DEFAULT FOR TYPE bit USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 bitcmp(bit, bit);
+
+CREATE OPERATOR CLASS omendb.varbit_ops DEFAULT FOR TYPE varbit USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 varbitcmp(varbit, varbit);
+
+CREATE OPERATOR CLASS omendb.jsonb_ops DEFAULT FOR TYPE jsonb USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 jsonb_cmp(jsonb, jsonb);
+
+CREATE OPERATOR CLASS omendb.enum_ops DEFAULT FOR TYPE anyenum USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 enum_cmp(anyenum, anyenum);
+
+CREATE OPERATOR CLASS omendb.array_ops DEFAULT FOR TYPE anyarray USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 btarraycmp(anyarray, anyarray);
+
+CREATE OPERATOR CLASS omendb.range_ops DEFAULT FOR TYPE anyrange USING alex AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+  FUNCTION 1 range_cmp(anyrange, anyrange);
+
 CREATE FUNCTION omendb.alex_stats(index regclass,
   OUT version int, OUT height int, OUT pages bigint, OUT inner_pages bigint,
   OUT leaf_pages bigint, OUT deleted_pages bigint, OUT empty_pages bigint,
