@@ -17,6 +17,8 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/smgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #define MAX_LEVELS		16
@@ -482,6 +484,29 @@ check_unique(AlexBuild *build, const AlexSortItem *item)
 }
 
 /*
+ * The bytewise order of text knows nothing of a collation for which different
+ * strings are equal, as its own equality does.
+ */
+static void
+check_collations(Relation index)
+{
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+	{
+		Oid			cmp = index_getprocid(index, i + 1, ALEX_CMP_PROC);
+		Oid			collation = index->rd_indcollation[i];
+
+		if ((cmp == F_BTTEXT_PATTERN_CMP || cmp == F_BTBPCHAR_PATTERN_CMP) &&
+			OidIsValid(collation) && !get_collation_isdeterministic(collation))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("nondeterministic collations are not supported for column %d of index \"%s\"",
+							i + 1, RelationGetRelationName(index)),
+					 errdetail("Its operator class compares bytes, but the collation holds different strings to be equal."),
+					 errhint("Use the operator class text_ops.")));
+	}
+}
+
+/*
  * ambuild
  */
 IndexBuildResult *
@@ -498,6 +523,8 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data",
 			 RelationGetRelationName(index));
+
+	check_collations(index);
 
 	/* the file may have been truncated and be built a second time */
 	alex_forget_rel(index);
@@ -558,6 +585,7 @@ alexbuildempty(Relation index)
 	AlexBuild  *build = palloc0(sizeof(AlexBuild));
 
 	omen_require_preload();
+	check_collations(index);
 	build->index = index;
 	alex_describe(index, ALEX_KIND_INVALID, &build->info);
 	begin_write(build, INIT_FORKNUM);

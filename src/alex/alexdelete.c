@@ -162,13 +162,17 @@ block_of_slot(Page page, int slot)
 	return ItemPointerGetBlockNumberNoCheck(&tid);
 }
 
-/* Do two slots have the same key, as far as images tell? */
+/* Do two used slots have the same key? */
 static bool
-same_key(Page page, int a, int b)
+same_key(Relation rel, Page page, int a, int b)
 {
-	return alex_images(page)[a] == alex_images(page)[b] &&
-		(!alex_is_wide(page) ||
-		 ItemPointerEquals(&alex_tids(page)[a], &alex_tids(page)[b]));
+	if (alex_images(page)[a] != alex_images(page)[b])
+		return false;
+	if (!alex_is_wide(page))
+		return true;
+	return ItemPointerEquals(&alex_tids(page)[a], &alex_tids(page)[b]) &&
+		alex_tuple_cmp(rel, alex_leaf_entry(page, a),
+					   alex_leaf_entry(page, b), false) == 0;
 }
 
 /*
@@ -247,7 +251,7 @@ delete_promising(Relation rel, Relation heapRel, Buffer buf, int target)
 		int			next = alex_leaf_next_used(page, slot + 1);
 
 		add_to_request(&op, page, slot, false,
-					   next < nslots && same_key(page, next, slot));
+					   next < nslots && same_key(rel, page, next, slot));
 		slot = next;
 	}
 	end_request(&op, rel, heapRel, buf);
@@ -287,17 +291,18 @@ delete_first(Relation rel, Relation heapRel, Buffer buf)
 	int			nblocks = 0;
 	FirstBlock *firsts;
 	int			nfirsts = 0;
-	int			last = -1;
+	bool		again = false;	/* the entry before has the same key */
 
 	for (int slot = alex_leaf_next_used(page, 0); slot < nslots;
 		 slot = alex_leaf_next_used(page, slot + 1))
 	{
 		int			next = alex_leaf_next_used(page, slot + 1);
 
-		if ((last < 0 || !same_key(page, last, slot)) &&
-			next < nslots && same_key(page, next, slot))
+		bool		same = next < nslots && same_key(rel, page, next, slot);
+
+		if (same && !again)
 			blocks[nblocks++] = block_of_slot(page, slot);
-		last = slot;
+		again = same;
 	}
 	qsort(blocks, nblocks, sizeof(BlockNumber), block_cmp);
 	firsts = palloc(Max(nblocks, 1) * sizeof(FirstBlock));

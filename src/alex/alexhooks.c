@@ -238,27 +238,22 @@ alex_executor_run(QueryDesc *queryDesc, void (*next) (OmenExecutorRun *run),
 static bool
 can_replace(IndexStmt *stmt, const char *queryString)
 {
-	IndexElem  *elem;
+	Oid			alex = get_index_am_oid("alex", true);
+	IndexStmt  *copy = NULL;
 	Oid			relid;
-	Oid			type;
 	char		relkind;
 	ListCell   *lc;
 
 	if (strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary ||
 		stmt->isconstraint || stmt->relation == NULL ||
-		list_length(stmt->indexParams) != 1 ||
 		OidIsValid(stmt->indexOid) || OidIsValid(stmt->oldNumber) ||
-		!OidIsValid(get_index_am_oid("alex", true)))
+		!OidIsValid(alex))
 		return false;
 	foreach(lc, stmt->options)
 	{
 		if (strcmp(lfirst_node(DefElem, lc)->defname, "fillfactor") != 0)
 			return false;
 	}
-	elem = linitial_node(IndexElem, stmt->indexParams);
-	if (elem->opclass != NIL || elem->collation != NIL ||
-		elem->opclassopts != NIL)
-		return false;
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return false;
@@ -268,29 +263,42 @@ can_replace(IndexStmt *stmt, const char *queryString)
 	if (stmt->unique && (relkind != RELKIND_RELATION ||
 						 get_rel_relispartition(relid)))
 		return false;
-	if (elem->name != NULL)
+	foreach(lc, stmt->indexParams)
 	{
-		AttrNumber	attno = get_attnum(relid, elem->name);
+		IndexElem  *elem = lfirst_node(IndexElem, lc);
+		Oid			type = InvalidOid;
 
-		type = attno == InvalidAttrNumber ? InvalidOid :
-			get_atttype(relid, attno);
-	}
-	else
-	{
-		IndexStmt  *copy;
-
-		/* what the expression's type is takes parse analysis to know */
-		if (relkind != RELKIND_RELATION && relkind != RELKIND_MATVIEW &&
-			relkind != RELKIND_PARTITIONED_TABLE)
+		if (elem->opclass != NIL || elem->opclassopts != NIL)
 			return false;
-		LockRelationOid(relid, AccessShareLock);
-		copy = transformIndexStmt(relid, copyObject(stmt), queryString);
-		elem = linitial_node(IndexElem, copy->indexParams);
-		type = elem->expr ? exprType(elem->expr) : InvalidOid;
-		UnlockRelationOid(relid, AccessShareLock);
+		if (elem->name != NULL)
+		{
+			AttrNumber	attno = get_attnum(relid, elem->name);
+
+			if (attno != InvalidAttrNumber)
+				type = get_atttype(relid, attno);
+		}
+		else
+		{
+			/* what the expression's type is takes parse analysis to know */
+			if (relkind != RELKIND_RELATION && relkind != RELKIND_MATVIEW &&
+				relkind != RELKIND_PARTITIONED_TABLE)
+				return false;
+			if (copy == NULL)
+			{
+				LockRelationOid(relid, AccessShareLock);
+				copy = transformIndexStmt(relid, copyObject(stmt),
+										  queryString);
+				UnlockRelationOid(relid, AccessShareLock);
+			}
+			elem = list_nth_node(IndexElem, copy->indexParams,
+								 foreach_current_index(lc));
+			if (elem->expr)
+				type = exprType(elem->expr);
+		}
+		if (!OidIsValid(type) || !OidIsValid(GetDefaultOpClass(type, alex)))
+			return false;
 	}
-	return OidIsValid(type) &&
-		alex_kind_of_type(getBaseType(type)) != ALEX_KIND_INVALID;
+	return true;
 }
 
 /* Run a command that may make foreign keys. */
@@ -344,25 +352,24 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 							 params, queryEnv, dest, qc);
 }
 
-/* Does the operator family hold what btree's for boolean does? */
+/* Does the operator family hold what btree's for that type does? */
 static bool
-is_boolean_family(Oid opfamily)
+is_like_family(Oid opfamily, Oid btree_family, Oid type)
 {
 	for (int strategy = 1; strategy <= ALEX_NSTRATEGIES; strategy++)
 	{
-		if (get_opfamily_member(opfamily, BOOLOID, BOOLOID, strategy) !=
-			get_opfamily_member(BOOL_BTREE_FAM_OID, BOOLOID, BOOLOID,
-								strategy))
+		if (get_opfamily_member(opfamily, type, type, strategy) !=
+			get_opfamily_member(btree_family, type, type, strategy))
 			return false;
 	}
 	return true;
 }
 
 /*
- * "WHERE flag" and "WHERE NOT flag" have no operator.  The planner makes them
- * conditions for an index only if the index's operator family is one of the
- * two that it knows by OID, so that is what it gets to see; the operators are
- * the same.
+ * "WHERE flag" and "WHERE NOT flag" have no operator, and LIKE 'prefix%' is
+ * made a range of the bytes' order.  The planner makes them conditions for an
+ * index only if the index's operator family is one of those that it knows by
+ * OID, so that is what it gets to see; the operators are the same.
  */
 static void
 alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
@@ -381,9 +388,24 @@ alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
 			continue;
 		for (int i = 0; i < index->nkeycolumns; i++)
 		{
-			if (index->opcintype[i] == BOOLOID &&
-				is_boolean_family(index->opfamily[i]))
-				index->opfamily[i] = BOOL_BTREE_FAM_OID;
+			static const struct
+			{
+				Oid			type;
+				Oid			family;
+			}			known[] =
+			{
+				{BOOLOID, BOOL_BTREE_FAM_OID},
+				{TEXTOID, TEXT_PATTERN_BTREE_FAM_OID},
+				{BPCHAROID, BPCHAR_PATTERN_BTREE_FAM_OID}
+			};
+
+			for (int k = 0; k < lengthof(known); k++)
+			{
+				if (index->opcintype[i] == known[k].type &&
+					is_like_family(index->opfamily[i], known[k].family,
+								   known[k].type))
+					index->opfamily[i] = known[k].family;
+			}
 		}
 	}
 }

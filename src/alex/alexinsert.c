@@ -307,14 +307,31 @@ insert_entry(Relation rel, Buffer buf, AlexKey key, IndexTuple payload)
 	END_CRIT_SECTION();
 }
 
-/* Does the leaf hold an entry with that key? */
+/* Does the leaf hold an entry with that key, whatever its TID? */
 static bool
-has_image(Page page, uint64 image)
+has_key(Page page, AlexKey key)
 {
-	int			slot = alex_leaf_next_used(page,
-										   alex_leaf_lower_bound(page, image, 0));
+	AlexBound	first;
+	int			slot;
 
-	return slot < alex_leaf(page)->nslots && alex_images(page)[slot] == image;
+	if (key.bound == NULL)
+	{
+		slot = alex_leaf_next_used(page,
+								   alex_leaf_lower_bound(page, key.image, 0));
+		return slot < alex_leaf(page)->nslots &&
+			alex_images(page)[slot] == key.image;
+	}
+	first = *key.bound;
+	first.edge = -1;
+	key.bound = &first;
+	slot = alex_leaf_next_used(page, alex_leaf_find(page, key));
+	if (slot >= alex_leaf(page)->nslots ||
+		alex_images(page)[slot] != key.image ||
+		alex_tid_pack(&alex_tids(page)[slot]) != alex_key_tid(key))
+		return false;
+	/* it is not before the key; is it behind all entries that are equal? */
+	first.edge = 1;
+	return alex_bound_cmp_tuple(&first, alex_leaf_entry(page, slot)) > 0;
 }
 
 /*
@@ -371,7 +388,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 
 		/* before a page more, look for versions that nobody needs */
 		if (!tried_bottomup &&
-			(churn || (unique && has_image(page, key.image))))
+			(churn || (unique && has_key(page, key))))
 		{
 			int			before = leaf->nitems;
 

@@ -69,6 +69,7 @@ typedef struct Unlink
 	Buffer		parent_right;
 	Buffer		parent;			/* the page whose downlink goes */
 	int			pos;			/* of that downlink */
+	AlexRel		info;			/* by value: comparisons may have it forgotten */
 } Unlink;
 
 /*
@@ -175,7 +176,7 @@ lock_parents(Relation rel, Unlink *u)
 		alex_inner_child(page, 0) != block ||
 		alex_opaque(page)->right == InvalidBlockNumber ||
 		(alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0 ||
-		alex_rel(rel)->level < 2)
+		u->info.level < 2)
 		return false;
 
 	/* from the left again, with the parent's siblings */
@@ -285,6 +286,7 @@ unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
 	xl_alex_unlink xlrec;
 
 	memset(&u, 0, sizeof(u));
+	u.info = *alex_rel(rel);
 	*inner = InvalidBlockNumber;
 	if (!lock_leaves(rel, block, &u) || !lock_parents(rel, &u))
 	{
@@ -354,7 +356,7 @@ unlink_leaf(Relation rel, BlockNumber block, BlockNumber *inner)
 	}
 	END_CRIT_SECTION();
 
-	alex_dir_remove(rel, alex_rel(rel), low,
+	alex_dir_remove(rel, &u.info, low,
 					alex_key_of_raw(alex_header(BufferGetPage(u.target))->high));
 	release_all(&u);
 	OMEN_STOP_EVENT("alex-unlink-after");

@@ -592,6 +592,9 @@ alex_key_with_tuple(Relation rel, AlexRaw raw, IndexTuple tup,
 		room->tup = tup;
 		room->tid = alex_tid_pack(&tup->t_tid);
 		room->natts = IndexRelationGetNumberOfKeyAttributes(rel);
+		/* no entry has this TID: it stands for the beginning of a key */
+		if (room->tid == 0)
+			room->edge = -1;
 		key.bound = room;
 	}
 	return key;
