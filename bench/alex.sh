@@ -2,9 +2,12 @@
 #
 # alex.sh: the learned index alex beside btree, on heap tables
 #
-# One server; for each distribution of keys (random, and lognormal, both 8-byte
-# integers) two equal heap tables, one with a btree index and one with an alex
-# index.  Measured, in rounds that alternate between the two, after warm-up:
+# One server; for each distribution of keys two equal heap tables, one with a
+# btree index and one with an alex index.  Distributions: random and lognormal
+# are 8-byte integers; uuid, text (12 random letters), url (24 letters that all
+# have), numeric (12,2), int4_timestamptz and text_int8 (two columns) are wide;
+# text is in collation "C".  ascending: 8-byte integers, inserts only.
+# Measured, in rounds that alternate between the two, after warm-up:
 #   probe       nested loop of random existing keys, index-only
 #   fetch       the same, reading a column of the heap
 #   range       index-only ranges of about 100 keys each
@@ -16,7 +19,7 @@
 # the sizes are printed and written to bench/results/alex.{md,svg}.
 #
 # Environment: KEYS (10000000), PROBES (500000), ROUNDS (5),
-# INSERTS (500000), DISTRIBUTIONS ("random lognormal"), NAME (alex: of the
+# INSERTS (500000), DISTRIBUTIONS ("random lognormal ascending"), NAME (alex: of the
 # result's files), NO_BUILD (set: omendb is installed already)
 #
 set -u
@@ -26,7 +29,7 @@ KEYS=${KEYS:-10000000}
 PROBES=${PROBES:-500000}
 ROUNDS=${ROUNDS:-5}
 INSERTS=${INSERTS:-500000}
-DISTRIBUTIONS=${DISTRIBUTIONS:-random lognormal}
+DISTRIBUTIONS=${DISTRIBUTIONS:-random lognormal ascending}
 NAME=${NAME:-alex}
 RESULTS=$TOP/bench/results
 mkdir -p "$RESULTS"
@@ -58,25 +61,45 @@ note() { # distribution what index milliseconds
 size() { sql bench -At -d postgres -c "SELECT pg_relation_size('$1')"; }
 
 for d in $DISTRIBUTIONS; do
+	# the first column's expression, and the second's if there are two
+	key2=
 	case $d in
+		ascending) continue ;;
 		random) key="(random() * 9e18)::bigint" ;;
 		# sigma 2, as in the papers on learned indexes
 		lognormal) key="(exp(2 * sqrt(-2 * ln(1 - random())) * cos(6.283185307179586 * random())) * 1e9)::bigint" ;;
+		uuid) key="md5(random()::text)::uuid" ;;
+		text) key="left(md5(random()::text), 12) COLLATE \"C\"" ;;
+		url) key="('https://www.example.com/' || (random() * 1e10)::bigint) COLLATE \"C\"" ;;
+		numeric) key="(random() * 1e10)::numeric(12,2)" ;;
+		int4_timestamptz) key="(random() * 1000)::int4" key2="'2026-01-01'::timestamptz + random() * interval '365 days'" ;;
+		text_int8) key="('tenant-' || (random() * 1000)::int) COLLATE \"C\"" key2="(random() * 9e18)::bigint" ;;
 		*) fail "unknown distribution $d" ;;
 	esac
+	if [ -n "$key2" ]; then
+		columns="k, k2" new="$key AS k, $key2 AS k2" join="t.k = p.k AND t.k2 = p.k2"
+		ranges="SELECT k, k2 AS lo, lead(k2, 100) OVER (PARTITION BY k ORDER BY k2) AS hi"
+		within="t.k = r.k AND t.k2 BETWEEN r.lo AND r.hi"
+		counted="t.k2"
+	else
+		columns="k" new="$key AS k" join="t.k = p.k"
+		ranges="SELECT k AS lo, lead(k, 100) OVER (ORDER BY k) AS hi"
+		within="t.k BETWEEN r.lo AND r.hi"
+		counted="t.k"
+	fi
 	sql bench -q -d postgres -c "SELECT setseed(0.5)" \
-		-c "CREATE TABLE btree_$d AS SELECT $key AS k, g AS v FROM generate_series(1, $KEYS) g" \
+		-c "CREATE TABLE btree_$d AS SELECT $new, g AS v FROM generate_series(1, $KEYS) g" \
 		-c "CREATE TABLE alex_$d AS TABLE btree_$d" \
 		-c "VACUUM (FREEZE, ANALYZE) btree_$d, alex_$d" \
-		-c "CREATE TABLE probes_$d AS SELECT k FROM (SELECT k FROM btree_$d TABLESAMPLE SYSTEM (20) REPEATABLE (1)) s ORDER BY random() LIMIT $PROBES" \
-		-c "CREATE TABLE ranges_$d AS SELECT k AS lo, lead(k, 100) OVER (ORDER BY k) AS hi FROM btree_$d" \
+		-c "CREATE TABLE probes_$d AS SELECT $columns FROM (SELECT $columns FROM btree_$d TABLESAMPLE SYSTEM (20) REPEATABLE (1)) s ORDER BY random() LIMIT $PROBES" \
+		-c "CREATE TABLE ranges_$d AS $ranges FROM btree_$d" \
 		-c "DELETE FROM ranges_$d WHERE hi IS NULL OR random() > 20000.0 / $KEYS" \
 		-c "VACUUM FULL ANALYZE probes_$d" -c "VACUUM FULL ANALYZE ranges_$d" >/dev/null || exit 1
 
 	for round in 1 2 3; do
 		for am in btree alex; do
 			sql bench -q -d postgres -c "DROP INDEX IF EXISTS ${am}_${d}_k" -c "CHECKPOINT" 2>/dev/null
-			note "$d" build $am "$(timed "CREATE INDEX ${am}_${d}_k ON ${am}_$d USING $am (k)")"
+			note "$d" build $am "$(timed "CREATE INDEX ${am}_${d}_k ON ${am}_$d USING $am ($columns)")"
 		done
 	done
 	for am in btree alex; do note "$d" size $am "$(size ${am}_${d}_k)"; done
@@ -85,9 +108,9 @@ for d in $DISTRIBUTIONS; do
 
 	for round in $(seq 0 "$ROUNDS"); do
 		for am in btree alex; do
-			p=$(timed "SELECT count(t.k) FROM probes_$d p JOIN ${am}_$d t ON t.k = p.k")
-			f=$(timed "SELECT sum(t.v) FROM probes_$d p JOIN ${am}_$d t ON t.k = p.k")
-			r=$(timed "SELECT count(t.k) FROM ranges_$d r JOIN ${am}_$d t ON t.k BETWEEN r.lo AND r.hi")
+			p=$(timed "SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join")
+			f=$(timed "SELECT sum(t.v) FROM probes_$d p JOIN ${am}_$d t ON $join")
+			r=$(timed "SELECT count($counted) FROM ranges_$d r JOIN ${am}_$d t ON $within")
 			[ "$round" = 0 ] && continue # warm-up
 			note "$d" probe $am "$p"
 			note "$d" fetch $am "$f"
@@ -97,13 +120,13 @@ for d in $DISTRIBUTIONS; do
 	# what was timed, in the server's words
 	for am in btree alex; do
 		sql bench -At -d postgres -c "SET enable_seqscan = off" -c "SET enable_hashjoin = off" -c "SET enable_mergejoin = off" -c "SET enable_bitmapscan = off" -c "SET enable_material = off" -c "SET enable_memoize = off" \
-			-c "EXPLAIN (COSTS off) SELECT count(t.k) FROM probes_$d p JOIN ${am}_$d t ON t.k = p.k" |
+			-c "EXPLAIN (COSTS off) SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join" |
 			grep -q "Index Only Scan using ${am}_${d}_k" || fail "probes of ${am}_$d do not go through the index"
 	done
 
 	for round in $(seq "$ROUNDS"); do
 		for am in btree alex; do
-			note "$d" insert $am "$(timed "INSERT INTO ${am}_$d SELECT $key, g FROM (SELECT setseed(0.$round)) s, generate_series(1, $INSERTS) g")"
+			note "$d" insert $am "$(timed "INSERT INTO ${am}_$d SELECT $new, g FROM (SELECT setseed(0.$round)) s, generate_series(1, $INSERTS) g")"
 		done
 	done
 	for am in btree alex; do note "$d" size_after $am "$(size ${am}_${d}_k)"; done
@@ -112,6 +135,7 @@ for d in $DISTRIBUTIONS; do
 	sql bench -q -d postgres -c "DROP TABLE btree_$d, alex_$d, probes_$d, ranges_$d"
 done
 
+case " $DISTRIBUTIONS " in *" ascending "*)
 for am in btree alex; do
 	sql bench -q -d postgres -c "CREATE TABLE ${am}_up (k bigint, v bigint)" -c "CREATE INDEX ${am}_up_k ON ${am}_up USING $am (k)"
 done
@@ -121,6 +145,7 @@ for round in $(seq "$ROUNDS"); do
 	done
 done
 for am in btree alex; do note ascending size_after $am "$(size ${am}_up_k)"; done
+;; esac
 
 perl - "$WORK/runs.txt" >"$WORK/table.txt" <<'P'
 use strict; use warnings;
@@ -148,7 +173,7 @@ P
 {
 	echo "# alex beside btree"
 	echo
-	echo "\`bench/alex.sh\`: $KEYS keys (8-byte integers), $PROBES probes, 20,000 ranges of 100 keys, $INSERTS inserts per round,"
+	echo "\`bench/alex.sh\`: $KEYS keys, $PROBES probes, 20,000 ranges of 100 keys, $INSERTS inserts per round,"
 	echo "medians of $ROUNDS alternating rounds (build: 3), heap tables in shared buffers;"
 	echo "PostgreSQL $(sql bench -At -d postgres -c 'SHOW server_version') ($([ "$(sql bench -At -d postgres -c 'SHOW debug_assertions')" = on ] && echo 'with' || echo 'without') assertions), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), fsync off."
 	echo "Load average when it ended: $(cut -d' ' -f1-3 /proc/loadavg)."

@@ -100,7 +100,8 @@ SELECT count(*) FROM edge_bool WHERE b > false;
 SET enable_incremental_sort = off;
 EXPLAIN (COSTS OFF) SELECT n FROM edge_bool WHERE b ORDER BY b, n;
 
--- operators and orders that are not btree's are refused, not misunderstood
+-- orders that are not btree's are kept by comparison, operators that compare
+-- 8-byte keys with anything else are refused, neither is misunderstood
 CREATE TABLE edge_order (k int);
 INSERT INTO edge_order VALUES (1), (2);
 CREATE FUNCTION edge_cmp(int, int) RETURNS int IMMUTABLE STRICT LANGUAGE sql
@@ -108,7 +109,12 @@ CREATE FUNCTION edge_cmp(int, int) RETURNS int IMMUTABLE STRICT LANGUAGE sql
 CREATE OPERATOR CLASS edge_reverse FOR TYPE int USING alex AS
   OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <,
   FUNCTION 1 edge_cmp(int, int);
-CREATE INDEX ON edge_order USING alex (k edge_reverse);
+CREATE INDEX edge_order_k ON edge_order USING alex (k edge_reverse);
+INSERT INTO edge_order SELECT i * 7 % 1009 FROM generate_series(3, 1000) i;
+SELECT omendb.alex_check('edge_order_k', true);
+SELECT k FROM edge_order WHERE k > 1005 ORDER BY k USING >;
+DROP INDEX edge_order_k;
+DELETE FROM edge_order WHERE k > 2;
 CREATE FUNCTION edge_cmp(int, numeric) RETURNS int IMMUTABLE STRICT LANGUAGE sql
   AS 'SELECT numeric_cmp($1, $2)';
 CREATE FUNCTION edge_less(int, numeric) RETURNS bool IMMUTABLE STRICT LANGUAGE plpgsql

@@ -25,7 +25,7 @@
 #             normal and stress with vectorised scans and aggregations wherever
 #             they are possible.  Plans and the order of lines are not compared.
 #   alex      heap tables, and an alex index in place of each plain btree index
-#             on one column of a type that alex supports
+#             whose columns are of types that alex has a default operator class for
 #
 # The suites come from Debian's source package, kept in $OMENDB_CACHE.  With
 # NO_BUILD set, omendb must be installed already.  SUITES chooses among

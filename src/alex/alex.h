@@ -966,16 +966,26 @@ typedef struct AlexFilterKey
 	bool	   *nulls;
 } AlexFilterKey;
 
-/* What the ranges leave to be checked */
+/*
+ * What the ranges leave to be checked.  If skip_values are given, no entry
+ * matches that has none of them in the column skip_col; columns before it,
+ * behind the ranges' equalities, are free.
+ */
 typedef struct AlexFilter
 {
 	int			nkeys;
 	AlexFilterKey *keys;
+	int			skip_col;
+	int			nskip;			/* in the order of the index */
+	Datum	   *skip_values;
 } AlexFilter;
 extern AlexRange *alex_wide_ranges(IndexScanDesc scan, const AlexRel *info,
 								   int *nranges, AlexFilter *filter);
 extern bool alex_filter_passes(Relation rel, const AlexFilter *filter,
 							   IndexTuple tup);
+extern AlexKey alex_skip(Relation rel, const AlexRel *info,
+						 const AlexFilter *filter, IndexTuple from,
+						 bool forward, AlexBound *room);
 
 /* alexvacuum.c */
 extern IndexBulkDeleteResult *alexbulkdelete(IndexVacuumInfo *info,

@@ -376,11 +376,43 @@ load_wide(IndexScanDesc scan, Page page, int slot, const AlexRange *range,
 }
 
 /*
- * Copy the matching entries in [low, high) of the share-locked leaf buf, which
- * holds all of them, and make that the current piece.  Gives up the lock.
+ * Extend the current piece, which a locked wide leaf holds, in the direction of
+ * the scan by what cannot match: to where the next of the values can be that
+ * the filter wants behind columns that are free.
  */
 static void
-load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
+skip_ahead(IndexScanDesc scan, Page page, ScanDirection dir)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	Relation	rel = scan->indexRelation;
+	bool		forward = ScanDirectionIsForward(dir);
+	int			nslots = alex_leaf(page)->nslots;
+	int			slot = forward ? alex_leaf_prev_used(page, nslots - 1) :
+		alex_leaf_next_used(page, 0);
+	AlexBound	room;
+	AlexKey		key;
+
+	if (slot < 0 || slot >= nslots)
+		return;
+	key = alex_skip(rel, &so->info, &so->filter, alex_leaf_entry(page, slot),
+					forward, &room);
+	if (key.bound == NULL)
+		return;
+	if (forward && alex_key_lt(so->high, key))
+		so->high = alex_key_save(so->high_store, key);
+	else if (!forward && alex_key_lt(key, so->low))
+		so->low = alex_key_save(so->low_store, key);
+	pfree(room.tup);
+}
+
+/*
+ * Copy the matching entries in [low, high) of the share-locked leaf buf, which
+ * holds all of them, and make that the current piece; dir is where the scan is
+ * going.  Gives up the lock.
+ */
+static void
+load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high,
+		   ScanDirection dir)
 {
 	AlexScan   *so = (AlexScan *) scan->opaque;
 	Page		page = BufferGetPage(buf);
@@ -473,6 +505,9 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high)
 		}
 	}
 	so->nitems = n;
+	/* others of a parallel scan have been told already where to go on */
+	if (so->info.wide && so->filter.nskip > 0 && scan->parallel_scan == NULL)
+		skip_ahead(scan, page, dir);
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 
 	/*
@@ -626,9 +661,9 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 		if (parallel)
 			parallel_release(scan, false, next, next_hint);
 		if (forward)
-			load_piece(scan, buf, bound, next);
+			load_piece(scan, buf, bound, next, dir);
 		else
-			load_piece(scan, buf, next, bound);
+			load_piece(scan, buf, next, bound, dir);
 		if (so->nitems > 0)
 		{
 			so->at = forward ? 0 : so->nitems - 1;
@@ -835,7 +870,8 @@ alexrestrpos(IndexScanDesc scan)
 		PredicateLockPage(scan->indexRelation, BufferGetBlockNumber(buf),
 						  scan->xs_snapshot);
 		load_piece(scan, buf, alex_low(scan->indexRelation, page, &low),
-				   alex_high(scan->indexRelation, page, &high));
+				   alex_high(scan->indexRelation, page, &high),
+				   ForwardScanDirection);
 	}
 
 	/* the last entry that is not behind the mark */

@@ -23,6 +23,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -127,8 +128,60 @@ fit_value(Oid type, Oid from, Datum value, Datum *result)
 				return FIT_EXACT;
 			}
 			break;
+		case TEXTOID:
+			if (type == NAMEOID)
+			{
+				text	   *string = DatumGetTextPP(value);
+				Name		name;
+
+				/* a longer one would be cut off */
+				if (VARSIZE_ANY_EXHDR(string) >= NAMEDATALEN)
+					break;
+				name = palloc0(NAMEDATALEN);
+				memcpy(NameStr(*name), VARDATA_ANY(string),
+					   VARSIZE_ANY_EXHDR(string));
+				*result = NameGetDatum(name);
+				return FIT_EXACT;
+			}
+			break;
 	}
 	return FIT_UNKNOWN;
+}
+
+/*
+ * A value of the column's type which no value that is less (or greater) than a
+ * condition's is beyond: where no value is equal, and since timestamps with and
+ * without time zone are not monotone against each other around clock changes.
+ * A time zone is less than a day.  False if there is none at hand.
+ */
+static bool
+loose_value(Oid type, Oid from, Datum value, bool less, Datum *result)
+{
+	Timestamp	t;
+	int64		days;
+
+	if ((type != DATEOID && type != TIMESTAMPOID) ||
+		(from != TIMESTAMPOID && from != TIMESTAMPTZOID))
+		return false;
+	t = DatumGetTimestamp(value);
+	if (TIMESTAMP_NOT_FINITE(t))
+		return false;
+	if (from == TIMESTAMPTZOID)
+	{
+		t += less ? USECS_PER_DAY : -USECS_PER_DAY;
+		if (!IS_VALID_TIMESTAMP(t))
+			return false;
+	}
+	if (type == TIMESTAMPOID)
+	{
+		*result = TimestampGetDatum(t);
+		return true;
+	}
+	days = t / USECS_PER_DAY - (t % USECS_PER_DAY < 0 ? 1 : 0);
+	if (!IS_VALID_DATE(days))
+		return false;
+	*result = DateADTGetDatum((DateADT) days);
+	return true;
 }
 
 /* The values of a column that an equality admits */
@@ -202,7 +255,8 @@ typedef struct End
 } End;
 
 /*
- * Take an inequality as an end of the ranges.  False if it is for the filter;
+ * Take an inequality as an end of the ranges.  False if it is for the filter,
+ * too;
  * *empty is set if nothing satisfies it.
  */
 static bool
@@ -213,6 +267,7 @@ take_inequality(Relation rel, ScanKey skey, End *begin, End *end, bool *empty)
 	bool		less = skey->sk_strategy <= 2;
 	bool		or_equal = skey->sk_strategy == 2 || skey->sk_strategy == 4;
 	End		   *which = less == desc ? begin : end;
+	bool		loose = false;
 	Fit			fit;
 	Datum		value;
 
@@ -227,13 +282,21 @@ take_inequality(Relation rel, ScanKey skey, End *begin, End *end, bool *empty)
 		*empty |= less == (fit == FIT_BELOW);
 		return false;
 	}
+	if (fit == FIT_UNKNOWN &&
+		loose_value(rel->rd_opcintype[col], skey->sk_subtype,
+					skey->sk_argument, less, &value))
+	{
+		/* the filter looks at what lies between */
+		fit = FIT_EXACT;
+		loose = or_equal = true;
+	}
 	if (fit != FIT_EXACT || which->set)
 		return false;
 	which->set = true;
 	which->value = value;
 	/* before the equal ones if they belong to the range, or behind them */
 	which->edge = or_equal == (which == begin) ? -1 : 1;
-	return true;
+	return !loose;
 }
 
 /* A key with the first ncols prefix values and maybe an end of the next. */
@@ -300,6 +363,159 @@ add_to_filter(AlexFilter *filter, ScanKey skey)
 	}
 }
 
+/* Longest value to skip to: a bound with it has to be kept like an entry. */
+#define MAX_SKIP_VALUE	256
+
+/* For sorting values of a column in the order of the index */
+typedef struct SkipOrder
+{
+	FmgrInfo   *cmp;
+	Oid			collation;
+	bool		desc;
+} SkipOrder;
+
+static int
+compare_skip(const void *a, const void *b, void *arg)
+{
+	const SkipOrder *order = (const SkipOrder *) arg;
+	int			cmp = DatumGetInt32(FunctionCall2Coll(order->cmp,
+													  order->collation,
+													  *(const Datum *) a,
+													  *(const Datum *) b));
+
+	return order->desc ? (cmp < 0) - (cmp > 0) : (cmp > 0) - (cmp < 0);
+}
+
+static SkipOrder
+skip_order(Relation rel, int col)
+{
+	SkipOrder	order;
+
+	order.cmp = index_getprocinfo(rel, col + 1, ALEX_CMP_PROC);
+	order.collation = rel->rd_indcollation[col];
+	order.desc = (rel->rd_indoption[col] & INDOPTION_DESC) != 0;
+	return order;
+}
+
+/*
+ * The first column behind the one that the ranges end with, that has an
+ * equality: between its values the scan can skip what is in between (in what
+ * literature calls a loose scan, and PostgreSQL 18 a skip scan).
+ */
+static void
+plan_skip(IndexScanDesc scan, int ncols, AlexFilter *filter)
+{
+	Relation	rel = scan->indexRelation;
+	int			best = -1;
+	Equal		values;
+	SkipOrder	order;
+
+	filter->nskip = 0;
+	for (int i = 0; i < filter->nkeys; i++)
+	{
+		ScanKey		skey = filter->keys[i].key;
+		int			col = skey->sk_attno - 1;
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), col);
+		Equal		equal;
+		bool		fits = true;
+
+		if (col <= ncols || (best >= 0 && filter->skip_col <= col) ||
+			!equal_values(rel, skey, MAX_RANGES, &equal) || equal.null ||
+			equal.n == 0)
+			continue;
+		for (int j = 0; j < equal.n && fits; j++)
+			fits = datumGetSize(equal.values[j], att->attbyval,
+								att->attlen) <= MAX_SKIP_VALUE;
+		if (!fits)
+			continue;
+		best = i;
+		filter->skip_col = col;
+		values = equal;
+	}
+	if (best < 0)
+		return;
+	order = skip_order(rel, filter->skip_col);
+	qsort_arg(values.values, values.n, sizeof(Datum), compare_skip, &order);
+	filter->nskip = values.n;
+	filter->skip_values = values.values;
+}
+
+/*
+ * From an entry, where the next one in the given direction can be that the
+ * filter's skip_values let pass: all between have the entry's columns before
+ * skip_col, and none of the values in it.  The key's tuple is palloc'd, room
+ * refers to it; a key without bound is none: the very next can be one.
+ */
+AlexKey
+alex_skip(Relation rel, const AlexRel *info, const AlexFilter *filter,
+		  IndexTuple from, bool forward, AlexBound *room)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	SkipOrder	order = skip_order(rel, filter->skip_col);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	int			natts = filter->skip_col;
+	bool		nulls_first = (rel->rd_indoption[natts] &
+							   INDOPTION_NULLS_FIRST) != 0;
+	int			at;				/* first value that is not before the entry's */
+	AlexKey		key = ALEX_KEY_LOW;
+	IndexTuple	tup;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		values[i] = (Datum) 0;
+		isnull[i] = true;
+		if (i <= natts)
+			values[i] = index_getattr(from, i + 1, desc, &isnull[i]);
+	}
+	if (isnull[natts])
+		at = nulls_first ? 0 : filter->nskip;
+	else
+	{
+		int			hi = filter->nskip;
+
+		at = 0;
+		while (at < hi)
+		{
+			int			mid = (at + hi) / 2;
+			int			cmp = compare_skip(&filter->skip_values[mid],
+										   &values[natts], &order);
+
+			if (cmp == 0)
+				return key;
+			if (cmp < 0)
+				at = mid + 1;
+			else
+				hi = mid;
+		}
+	}
+	if (!forward)
+		at--;
+	memset(room, 0, sizeof(AlexBound));
+	room->rel = rel;
+	room->natts = natts;
+	room->edge = forward ? 1 : -1;
+	isnull[natts] = true;
+	if (at >= 0 && at < filter->nskip)
+	{
+		/* before, or behind, all with that value */
+		values[natts] = filter->skip_values[at];
+		isnull[natts] = false;
+		room->natts++;
+		room->edge = -room->edge;
+	}
+	tup = index_form_tuple(desc, values, isnull);
+	if (MAXALIGN(IndexTupleSize(tup)) > ALEX_MAX_WIDE)
+	{
+		pfree(tup);
+		return key;
+	}
+	alex_wide_images(rel, info, values, isnull, room->natts, room->edge, &key);
+	room->tup = tup;
+	key.bound = room;
+	return key;
+}
+
 /*
  * Translate a scan's keys to ranges in index order and a filter, both in the
  * current memory context.
@@ -325,6 +541,7 @@ alex_wide_ranges(IndexScanDesc scan, const AlexRel *info, int *nranges,
 	int			out = 0;
 
 	filter->nkeys = 0;
+	filter->nskip = 0;
 	filter->keys = palloc(Max(nscankeys, 1) * sizeof(AlexFilterKey));
 	*nranges = 0;
 	for (int i = 0; i < nscankeys; i++)
@@ -399,6 +616,7 @@ alex_wide_ranges(IndexScanDesc scan, const AlexRel *info, int *nranges,
 		if (!taken[i])
 			add_to_filter(filter, &scan->keyData[i]);
 	}
+	plan_skip(scan, ncols, filter);
 
 	ranges = palloc_extended(total * sizeof(AlexRange), MCXT_ALLOC_HUGE);
 	for (;;)

@@ -54,7 +54,7 @@ sub caught_up
 	return;
 }
 
-my @indexes = qw(w_a w_u w_f w_w);
+my @indexes = qw(w_a w_u w_f w_w w_m w_x w_j);
 my $check = 'SELECT '
   . join(', ', map { "omendb.alex_check('$_', true)" } @indexes);
 my $state = q{
@@ -63,6 +63,9 @@ SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY a) x;
 SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY f DESC) x;
 SELECT count(*), sum(length(pad)) FROM (SELECT wide, pad FROM w ORDER BY wide DESC) x;
 SELECT u, a FROM w WHERE u < 50 ORDER BY u;
+SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY wide, f DESC NULLS LAST, a) x;
+SELECT count(*), count(f) FROM (SELECT f, x, u FROM w ORDER BY x DESC, u) x;
+SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY ARRAY[a]) x;
 };
 
 # nothing is in doubt: the same from the table itself
@@ -72,6 +75,9 @@ SELECT count(*), sum(a) FROM w;
 SELECT count(*), sum(a) FROM w;
 SELECT count(*), sum(length(pad)) FROM w;
 SELECT u, a FROM w WHERE u < 50 ORDER BY u;
+SELECT count(*), sum(a) FROM w;
+SELECT count(*), count(f) FROM w;
+SELECT count(*), sum(a) FROM w;
 };
 
 sub same_everywhere
@@ -90,12 +96,17 @@ sub same_everywhere
 # keep their originals, wide payloads (which make the tree high)
 $primary->safe_psql(
 	'postgres', q{
-CREATE TABLE w (a int8, u int, f float8, wide int, pad text);
+CREATE TABLE w (a int8, u int, f float8, wide int, pad text,
+  x text COLLATE "C" GENERATED ALWAYS AS ('tenant-0000-0000-0000-' || repeat('x', coalesce(wide, 0) % 300) || coalesce(a, 0)) STORED);
 ALTER TABLE w ALTER pad SET STORAGE EXTERNAL;
 CREATE INDEX w_a ON w USING alex (a);
 CREATE UNIQUE INDEX w_u ON w USING alex (u);
 CREATE INDEX w_f ON w USING alex (f DESC);
 CREATE INDEX w_w ON w USING alex (wide) INCLUDE (pad);
+-- several columns; keys whose images are all the same; keys without images
+CREATE INDEX w_m ON w USING alex (wide, f DESC NULLS LAST, a);
+CREATE INDEX w_x ON w USING alex (x, u) INCLUDE (f);
+CREATE INDEX w_j ON w USING alex ((ARRAY[a]));
 SELECT setseed(0.5);
 INSERT INTO w SELECT (random() * 1e12)::int8, i,
     CASE WHEN i % 10 = 0 THEN '-0' ELSE random() END, (random() * 1e6)::int,
@@ -134,18 +145,25 @@ same_everywhere('recycling');
 # branches: inner pages go with their last leaf
 $primary->safe_psql(
 	'postgres', q{
-CREATE TABLE q (a int, pad text);
-ALTER TABLE q ALTER pad SET STORAGE EXTERNAL;
+CREATE TABLE q (a int, pad text, l text COLLATE "C");
+ALTER TABLE q ALTER pad SET STORAGE EXTERNAL, ALTER l SET STORAGE EXTERNAL;
 CREATE INDEX q_a ON q USING alex (a) INCLUDE (pad);
-INSERT INTO q SELECT i, repeat('x', 1200) FROM generate_series(1, 6000) i;
+CREATE UNIQUE INDEX q_l ON q USING alex (l);
+INSERT INTO q SELECT i, repeat('x', 1200), repeat('x', 800 + 280 * (i % 2)) || lpad((i * 7919 % 6007)::text, 8, '0') FROM generate_series(1, 6000) i;
 });
+my $q_check = "SELECT omendb.alex_check('q_a', true), omendb.alex_check('q_l', true)";
+$primary->safe_psql('postgres', $q_check);
+cmp_ok($primary->safe_psql('postgres', "SELECT height FROM omendb.alex_stats('q_l')"), '>=', 3,
+	'keys of the greatest length make a high tree');
 my $inner = "SELECT inner_pages FROM omendb.alex_stats('q_a')";
 my $inner_before = $primary->safe_psql('postgres', $inner);
 $primary->safe_psql('postgres', 'DELETE FROM q WHERE a < 5500; VACUUM q');
 cmp_ok($primary->safe_psql('postgres', $inner), '<', $inner_before - 1, 'branches have been unlinked');
-$primary->safe_psql('postgres', "SELECT omendb.alex_check('q_a', true)");
+$primary->safe_psql('postgres', $q_check);
 caught_up();
-$standby->safe_psql('postgres', "SELECT omendb.alex_check('q_a', true)");
+$standby->safe_psql('postgres', $q_check);
+is($standby->safe_psql('postgres', 'SET enable_seqscan = off; SELECT count(*), sum(a) FROM (SELECT a FROM q ORDER BY l) x'),
+	'501|2880750', 'and by the long keys');
 is($standby->safe_psql('postgres', 'SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*), min(a), max(a) FROM q WHERE a > 0'),
 	'501|5500|6000', 'on the standby too');
 
