@@ -28,7 +28,7 @@ alex_define_settings(void)
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.alex_replaces_btree",
 							 "Make plain btree indexes on types that alex supports alex indexes (for tests).",
-							 "Constraints stay with btree, so do indexes with operator classes or several columns.",
+							 "Constraints stay with btree, so do indexes with operator classes.",
 							 &alex_replaces_btree, false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);

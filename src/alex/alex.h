@@ -966,10 +966,20 @@ typedef struct AlexFilterKey
 	bool	   *nulls;
 } AlexFilterKey;
 
+/* One end of a range, in the order of the index */
+typedef struct AlexEnd
+{
+	bool		set;
+	bool		null;			/* where the NULLs begin, or end */
+	Datum		value;
+	int			edge;
+} AlexEnd;
+
 /*
- * What the ranges leave to be checked.  If skip_values are given, no entry
- * matches that has none of them in the column skip_col; columns before it,
- * behind the ranges' equalities, are free.
+ * What the ranges leave to be checked.  If skip_col is not -1, no entry matches
+ * that has something else in that column than one of skip_values, or without
+ * those than what is between skip_begin and skip_end; columns before it, behind
+ * the ranges' equalities, are free.
  */
 typedef struct AlexFilter
 {
@@ -978,6 +988,8 @@ typedef struct AlexFilter
 	int			skip_col;
 	int			nskip;			/* in the order of the index */
 	Datum	   *skip_values;
+	AlexEnd		skip_begin;
+	AlexEnd		skip_end;
 } AlexFilter;
 extern AlexRange *alex_wide_ranges(IndexScanDesc scan, const AlexRel *info,
 								   int *nranges, AlexFilter *filter);

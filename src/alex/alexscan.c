@@ -506,7 +506,7 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high,
 	}
 	so->nitems = n;
 	/* others of a parallel scan have been told already where to go on */
-	if (so->info.wide && so->filter.nskip > 0 && scan->parallel_scan == NULL)
+	if (so->info.wide && so->filter.skip_col >= 0 && scan->parallel_scan == NULL)
 		skip_ahead(scan, page, dir);
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 

@@ -245,28 +245,20 @@ equal_values(Relation rel, ScanKey skey, int64 room, Equal *equal)
 	return fit != FIT_UNKNOWN;
 }
 
-/* One end of a range, in the order of the index */
-typedef struct End
-{
-	bool		set;
-	bool		null;			/* where the NULLs begin, or end */
-	Datum		value;
-	int			edge;
-} End;
-
 /*
  * Take an inequality as an end of the ranges.  False if it is for the filter,
  * too;
  * *empty is set if nothing satisfies it.
  */
 static bool
-take_inequality(Relation rel, ScanKey skey, End *begin, End *end, bool *empty)
+take_inequality(Relation rel, ScanKey skey, AlexEnd *begin, AlexEnd *end,
+				bool *empty)
 {
 	int			col = skey->sk_attno - 1;
 	bool		desc = (rel->rd_indoption[col] & INDOPTION_DESC) != 0;
 	bool		less = skey->sk_strategy <= 2;
 	bool		or_equal = skey->sk_strategy == 2 || skey->sk_strategy == 4;
-	End		   *which = less == desc ? begin : end;
+	AlexEnd    *which = less == desc ? begin : end;
 	bool		loose = false;
 	Fit			fit;
 	Datum		value;
@@ -302,7 +294,7 @@ take_inequality(Relation rel, ScanKey skey, End *begin, End *end, bool *empty)
 /* A key with the first ncols prefix values and maybe an end of the next. */
 static AlexKey
 make_key(Relation rel, const AlexRel *info, const Datum *prefix,
-		 const bool *isnull, int ncols, const End *end, int edge)
+		 const bool *isnull, int ncols, const AlexEnd *end, int edge)
 {
 	AlexBound  *bound;
 	AlexKey		key;
@@ -397,68 +389,183 @@ skip_order(Relation rel, int col)
 	return order;
 }
 
+/* Is a value short enough to be part of a bound that has to be kept? */
+static bool
+can_skip_to(Relation rel, int col, Datum value)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), col);
+
+	return datumGetSize(value, att->attbyval, att->attlen) <= MAX_SKIP_VALUE;
+}
+
+/* Take an equality of the filter for skipping, if it serves. */
+static bool
+skip_by_equality(Relation rel, ScanKey skey, AlexFilter *filter)
+{
+	int			col = skey->sk_attno - 1;
+	SkipOrder	order = skip_order(rel, col);
+	Equal		equal;
+
+	if (!equal_values(rel, skey, MAX_RANGES, &equal) || equal.null ||
+		equal.n == 0)
+		return false;
+	for (int i = 0; i < equal.n; i++)
+	{
+		if (!can_skip_to(rel, col, equal.values[i]))
+			return false;
+	}
+	qsort_arg(equal.values, equal.n, sizeof(Datum), compare_skip, &order);
+	filter->skip_col = col;
+	filter->nskip = equal.n;
+	filter->skip_values = equal.values;
+	return true;
+}
+
 /*
  * The first column behind the one that the ranges end with, that has an
- * equality: between its values the scan can skip what is in between (in what
+ * equality or inequalities: the scan can pass over what these leave out (in what
  * literature calls a loose scan, and PostgreSQL 18 a skip scan).
  */
 static void
 plan_skip(IndexScanDesc scan, int ncols, AlexFilter *filter)
 {
 	Relation	rel = scan->indexRelation;
-	int			best = -1;
-	Equal		values;
-	SkipOrder	order;
+	int			nkeys = IndexRelationGetNumberOfKeyAttributes(rel);
 
+	filter->skip_col = -1;
 	filter->nskip = 0;
-	for (int i = 0; i < filter->nkeys; i++)
+	for (int col = ncols + 1; col < nkeys; col++)
 	{
-		ScanKey		skey = filter->keys[i].key;
-		int			col = skey->sk_attno - 1;
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), col);
-		Equal		equal;
-		bool		fits = true;
+		bool		empty = false;
 
-		if (col <= ncols || (best >= 0 && filter->skip_col <= col) ||
-			!equal_values(rel, skey, MAX_RANGES, &equal) || equal.null ||
-			equal.n == 0)
-			continue;
-		for (int j = 0; j < equal.n && fits; j++)
-			fits = datumGetSize(equal.values[j], att->attbyval,
-								att->attlen) <= MAX_SKIP_VALUE;
-		if (!fits)
-			continue;
-		best = i;
-		filter->skip_col = col;
-		values = equal;
+		for (int i = 0; i < filter->nkeys; i++)
+		{
+			if (filter->keys[i].key->sk_attno == col + 1 &&
+				skip_by_equality(rel, filter->keys[i].key, filter))
+				return;
+		}
+		memset(&filter->skip_begin, 0, sizeof(AlexEnd));
+		memset(&filter->skip_end, 0, sizeof(AlexEnd));
+		for (int i = 0; i < filter->nkeys; i++)
+		{
+			if (filter->keys[i].key->sk_attno == col + 1)
+				(void) take_inequality(rel, filter->keys[i].key,
+									   &filter->skip_begin,
+									   &filter->skip_end, &empty);
+		}
+		if ((filter->skip_begin.set &&
+			 !can_skip_to(rel, col, filter->skip_begin.value)) ||
+			(filter->skip_end.set &&
+			 !can_skip_to(rel, col, filter->skip_end.value)))
+			return;
+		if (filter->skip_begin.set || filter->skip_end.set)
+		{
+			filter->skip_col = col;
+			return;
+		}
 	}
-	if (best < 0)
-		return;
-	order = skip_order(rel, filter->skip_col);
-	qsort_arg(values.values, values.n, sizeof(Datum), compare_skip, &order);
-	filter->nskip = values.n;
-	filter->skip_values = values.values;
+}
+
+/*
+ * Where a value stands: among those that the filter wants (0, *end is not
+ * set), before (-1) or behind (1) them, or between two of them.  *end becomes
+ * where the next of them begin, or end, in the given direction; it is not set
+ * if there are none in it.
+ */
+static int
+skip_end(Relation rel, const AlexFilter *filter, Datum value, bool isnull,
+		 bool forward, AlexEnd *end)
+{
+	int			col = filter->skip_col;
+	SkipOrder	order = skip_order(rel, col);
+	bool		nulls_first = (rel->rd_indoption[col] &
+							   INDOPTION_NULLS_FIRST) != 0;
+	int			where = 0;
+
+	memset(end, 0, sizeof(AlexEnd));
+	if (filter->nskip == 0)
+	{
+		const AlexEnd *from = forward ? &filter->skip_begin :
+			&filter->skip_end;
+
+		if (isnull)
+			where = nulls_first ? -1 : 1;
+		else if (filter->skip_begin.set)
+		{
+			int			cmp = compare_skip(&value, &filter->skip_begin.value,
+										   &order);
+
+			if (cmp < 0 || (cmp == 0 && filter->skip_begin.edge > 0))
+				where = -1;
+		}
+		if (where == 0 && filter->skip_end.set)
+		{
+			int			cmp = compare_skip(&value, &filter->skip_end.value,
+										   &order);
+
+			if (cmp > 0 || (cmp == 0 && filter->skip_end.edge < 0))
+				where = 1;
+		}
+		if (where == (forward ? -1 : 1))
+		{
+			/* without a value it is the NULLs that the value is among */
+			*end = *from;
+			end->null = !from->set;
+			if (end->null)
+				end->edge = -where;
+			end->set = true;
+		}
+		return where;
+	}
+	else
+	{
+		int			at = 0;		/* first that is not before the value */
+		int			hi = filter->nskip;
+
+		if (isnull)
+			at = hi = nulls_first ? 0 : filter->nskip;
+		while (at < hi)
+		{
+			int			mid = (at + hi) / 2;
+			int			cmp = compare_skip(&filter->skip_values[mid], &value,
+										   &order);
+
+			if (cmp == 0)
+				return 0;
+			if (cmp < 0)
+				at = mid + 1;
+			else
+				hi = mid;
+		}
+		if (!forward)
+			at--;
+		if (at >= 0 && at < filter->nskip)
+		{
+			/* before, or behind, all with that value */
+			end->set = true;
+			end->value = filter->skip_values[at];
+			end->edge = forward ? -1 : 1;
+		}
+		return forward ? -1 : 1;
+	}
 }
 
 /*
  * From an entry, where the next one in the given direction can be that the
- * filter's skip_values let pass: all between have the entry's columns before
- * skip_col, and none of the values in it.  The key's tuple is palloc'd, room
- * refers to it; a key without bound is none: the very next can be one.
+ * filter lets pass: all between have the entry's columns before skip_col, and
+ * nothing in it that is wanted.  The key's tuple is palloc'd, room refers to
+ * it; a key without bound is none: the very next can be one.
  */
 AlexKey
 alex_skip(Relation rel, const AlexRel *info, const AlexFilter *filter,
 		  IndexTuple from, bool forward, AlexBound *room)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	SkipOrder	order = skip_order(rel, filter->skip_col);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 	int			natts = filter->skip_col;
-	bool		nulls_first = (rel->rd_indoption[natts] &
-							   INDOPTION_NULLS_FIRST) != 0;
-	int			at;				/* first value that is not before the entry's */
 	AlexKey		key = ALEX_KEY_LOW;
+	AlexEnd		end;
 	IndexTuple	tup;
 
 	for (int i = 0; i < desc->natts; i++)
@@ -468,41 +575,20 @@ alex_skip(Relation rel, const AlexRel *info, const AlexFilter *filter,
 		if (i <= natts)
 			values[i] = index_getattr(from, i + 1, desc, &isnull[i]);
 	}
-	if (isnull[natts])
-		at = nulls_first ? 0 : filter->nskip;
-	else
-	{
-		int			hi = filter->nskip;
-
-		at = 0;
-		while (at < hi)
-		{
-			int			mid = (at + hi) / 2;
-			int			cmp = compare_skip(&filter->skip_values[mid],
-										   &values[natts], &order);
-
-			if (cmp == 0)
-				return key;
-			if (cmp < 0)
-				at = mid + 1;
-			else
-				hi = mid;
-		}
-	}
-	if (!forward)
-		at--;
+	if (skip_end(rel, filter, values[natts], isnull[natts], forward,
+				 &end) == 0)
+		return key;
 	memset(room, 0, sizeof(AlexBound));
 	room->rel = rel;
 	room->natts = natts;
 	room->edge = forward ? 1 : -1;
 	isnull[natts] = true;
-	if (at >= 0 && at < filter->nskip)
+	if (end.set)
 	{
-		/* before, or behind, all with that value */
-		values[natts] = filter->skip_values[at];
-		isnull[natts] = false;
+		values[natts] = end.value;
+		isnull[natts] = end.null;
 		room->natts++;
-		room->edge = -room->edge;
+		room->edge = end.edge;
 	}
 	tup = index_form_tuple(desc, values, isnull);
 	if (MAXALIGN(IndexTupleSize(tup)) > ALEX_MAX_WIDE)
@@ -534,14 +620,14 @@ alex_wide_ranges(IndexScanDesc scan, const AlexRel *info, int *nranges,
 	int64		total = 1;
 	bool		empty = false;
 	bool		not_null = false;
-	End			begin = {0};
-	End			end = {0};
+	AlexEnd		begin = {0};
+	AlexEnd		end = {0};
 	AlexRange  *ranges;
 	int			n = 0;
 	int			out = 0;
 
 	filter->nkeys = 0;
-	filter->nskip = 0;
+	filter->skip_col = -1;
 	filter->keys = palloc(Max(nscankeys, 1) * sizeof(AlexFilterKey));
 	*nranges = 0;
 	for (int i = 0; i < nscankeys; i++)
