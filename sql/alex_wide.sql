@@ -98,6 +98,37 @@ SELECT count(*) FROM wide_like WHERE t = 'https://www.example.com/99';
 EXPLAIN (COSTS OFF) SELECT t FROM wide_like WHERE t ~>=~ 'https://www.example.com/998' ORDER BY t USING ~>~;
 SELECT t FROM wide_like WHERE t ~>=~ 'https://www.example.com/998' ORDER BY t USING ~>~;
 
+-- networks within another
+CREATE TABLE wide_net (i inet);
+INSERT INTO wide_net SELECT ('10.' || i % 4 || '.' || i % 50 || '.' || i % 7 || '/' || CASE WHEN i % 3 = 0 THEN 24 ELSE 32 END)::inet FROM generate_series(1, 500) i;
+CREATE INDEX wide_net_i ON wide_net USING alex (i);
+ANALYZE wide_net;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM wide_net WHERE i << '10.2.0.0/16';
+SELECT count(*) FROM wide_net WHERE i << '10.2.0.0/16';
+SELECT count(*) FROM wide_net WHERE i <<= '10.2.6.0/24';
+
+-- a free column before those with conditions is skipped over: the pages that a
+-- scan touches are few
+CREATE TABLE wide_skip AS SELECT i % 4 AS a, i AS b, i % 3 AS c FROM generate_series(1, 100000) i;
+CREATE INDEX wide_skip_i ON wide_skip USING alex (a, b, c);
+VACUUM ANALYZE wide_skip;
+CREATE FUNCTION wide_pages(q text, OUT n bigint, OUT few bool) LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  -- the directory learns of the leaves
+  EXECUTE 'SELECT count(*) FROM (' || q || ') x' INTO n;
+  EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || q INTO plan;
+  few := (plan->0->'Plan'->>'Shared Hit Blocks')::int + (plan->0->'Plan'->>'Shared Read Blocks')::int <
+    (SELECT leaf_pages / 2 FROM omendb.alex_stats('wide_skip_i'));
+END $$;
+SELECT wide_pages('SELECT a FROM wide_skip WHERE b = 777');
+SELECT wide_pages('SELECT a FROM wide_skip WHERE b IN (5, 9000, 99999, 300000, NULL)');
+SELECT wide_pages('SELECT a FROM wide_skip WHERE b BETWEEN 12000 AND 12010');
+SELECT wide_pages('SELECT a FROM wide_skip WHERE b > 99990 ORDER BY a DESC, b DESC, c DESC');
+SELECT wide_pages('SELECT a FROM wide_skip WHERE a > 1 AND b < 10');
+SELECT wide_pages('SELECT a FROM wide_skip WHERE c = 1');
+
 -- unique
 CREATE TABLE wide_unique (a int, b text, d numeric);
 CREATE UNIQUE INDEX wide_unique_i ON wide_unique USING alex (a, b, d);
@@ -184,7 +215,7 @@ SELECT count(*) FROM wide_inval WHERE t < repeat('y', 200) || '00050';
 SELECT omendb.alex_check('wide_inval_i', true);
 
 DROP TABLE wide_types, wide_bad, wide_multi, wide_like, wide_unique, wide_dead,
-  wide_big, wide_inval;
+  wide_big, wide_inval, wide_net, wide_skip;
 DROP OPERATOR FAMILY wide_inval_ops USING alex;
-DROP FUNCTION wide_cmp, wide_look;
+DROP FUNCTION wide_cmp, wide_look, wide_pages;
 DROP TYPE wide_mood;

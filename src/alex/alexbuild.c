@@ -300,8 +300,9 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 													bound_bytes(build, NULL),
 													true, build->density);
 
+		/* fewer slots than the density asks for: the page has no more */
 		full = nslots == 0 ||
-			(n + 1 > (int) (nslots * build->density) && n > 0);
+			(nslots < (int) ((n + 1) / build->density) && n > 0);
 	}
 	if (full)
 	{
@@ -477,7 +478,7 @@ check_unique(AlexBuild *build, const AlexSortItem *item)
 	{
 		if (alex_tuple_cmp(build->index, build->last_alive, item->payload,
 						   false) == 0)
-			report_duplicate(build, item->key, item->payload);
+			report_duplicate(build, item->key, build->last_alive);
 		pfree(build->last_alive);
 	}
 	build->last_alive = CopyIndexTuple(item->payload);

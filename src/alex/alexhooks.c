@@ -251,7 +251,12 @@ can_replace(IndexStmt *stmt, const char *queryString)
 		return false;
 	foreach(lc, stmt->options)
 	{
-		if (strcmp(lfirst_node(DefElem, lc)->defname, "fillfactor") != 0)
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "fillfactor") != 0 ||
+			option->arg == NULL || !IsA(option->arg, Integer) ||
+			intVal(option->arg) < ALEX_MIN_FILLFACTOR ||
+			intVal(option->arg) > 100)
 			return false;
 	}
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
@@ -366,8 +371,8 @@ is_like_family(Oid opfamily, Oid btree_family, Oid type)
 }
 
 /*
- * "WHERE flag" and "WHERE NOT flag" have no operator, and LIKE 'prefix%' is
- * made a range of the bytes' order.  The planner makes them conditions for an
+ * "WHERE flag" and "WHERE NOT flag" have no operator, LIKE 'prefix%' is made a
+ * range of the bytes' order, and "<<" one of networks.  The planner makes them conditions for an
  * index only if the index's operator family is one of those that it knows by
  * OID, so that is what it gets to see; the operators are the same.
  */
@@ -396,7 +401,8 @@ alex_get_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
 			{
 				{BOOLOID, BOOL_BTREE_FAM_OID},
 				{TEXTOID, TEXT_PATTERN_BTREE_FAM_OID},
-				{BPCHAROID, BPCHAR_PATTERN_BTREE_FAM_OID}
+				{BPCHAROID, BPCHAR_PATTERN_BTREE_FAM_OID},
+				{INETOID, NETWORK_BTREE_FAM_OID}
 			};
 
 			for (int k = 0; k < lengthof(known); k++)

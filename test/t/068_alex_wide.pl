@@ -208,6 +208,7 @@ sub literal
 	return 'NULL::' . ($type // $col->{type}) if rand() < 0.02;
 	my $v = $col->{gen}->();
 	# another type's form of a value
+	$v = '1e30' if $v eq '1e300' && defined $type && $type eq 'float4';
 	if (defined $type && $type =~ /^(int|oid)/)
 	{
 		$v = 0 if $v !~ /^-?\d+$/;
