@@ -328,14 +328,6 @@ extern void omen_set_index_callbacks(struct IndexAmRoutine *routine,
  */
 #define OMEN_CORE_TRANSLATES_STRATEGIES (PG_VERSION_NUM >= 180000)
 
-/* Is a collation's order that of the bytes? */
-#if PG_VERSION_NUM >= 180000
-#define omen_collation_is_c(collation) \
-	(pg_newlocale_from_collation(collation)->collate_is_c)
-#else
-#define omen_collation_is_c(collation) lc_collate_is_c(collation)
-#endif
-
 /* Does this subcommand of ALTER TABLE change what a column's values are? */
 #if PG_VERSION_NUM >= 170000
 #define OMEN_ALTERS_COLUMN_TYPE(subtype) \
