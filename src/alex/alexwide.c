@@ -110,7 +110,7 @@ collation_is_c(Oid collation)
 	HeapTuple	tuple;
 	bool		result;
 
-	if (collation == C_COLLATION_OID || collation == POSIX_COLLATION_OID)
+	if (collation == C_COLLATION_OID)
 		return true;
 	if (!OidIsValid(collation))
 		return false;
