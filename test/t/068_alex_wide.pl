@@ -145,7 +145,10 @@ DECLARE
 	a text := run(replace(w, 'TBL', 'a_t'), false);
 	b text := run(replace(w, 'TBL', 'b_t'), false);
 BEGIN
-	IF a IS DISTINCT FROM b THEN
+	-- 18's skip scan compares the least timestamp there is across types, which
+	-- is an error in itself
+	IF a IS DISTINCT FROM b AND NOT
+		(b = 'error 22008' AND current_setting('server_version_num')::int >= 180000) THEN
 		RAISE WARNING 'DIFFERENT: % : alex %, btree %', q, a, b;
 	END IF;
 END $$;
