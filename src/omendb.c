@@ -39,7 +39,7 @@ int			omen_seal_delay = 60;
 int			omen_trash_retention = 3600;
 int			omen_gc_interval = -1;
 int			omen_reclaim_space = OMEN_RECLAIM_HALF;
-int			omen_reclaim_min_run = 32;
+int			omen_reclaim_min_run = 33;
 bool		omen_eager_seal = false;
 bool		omen_seal_before_scan = false;
 int			omen_eager_naptime = 20;
@@ -140,8 +140,8 @@ define_settings(void)
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("omendb.reclaim_min_run",
 							"Cold blocks side by side that are given back as a whole (for tests).",
-							"VACUUM skips runs of 32 and more.",
-							&omen_reclaim_min_run, 32, 1, 1024,
+							"VACUUM skips runs of 32 and more, not counting the last block.",
+							&omen_reclaim_min_run, 33, 1, 1024,
 							PGC_SIGHUP, GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.eager_seal",

@@ -260,9 +260,17 @@ omen_check_beyond_end(Relation rel, BlockNumber blk)
 	if (blk < nblocks || OmenGroupFirstBlock(blk) >= nblocks ||
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		return;
-	if (omen_ask_header(rel, blk, false) == OMEN_BLOCK_COLD &&
-		blk >= RelationGetNumberOfBlocks(rel))
-		report_beyond_end(rel, blk, nblocks);
+	switch (omen_ask_header(rel, blk, false))
+	{
+		case OMEN_BLOCK_COLD:
+		case OMEN_BLOCK_GIVEN:
+			if (blk >= RelationGetNumberOfBlocks(rel))
+				report_beyond_end(rel, blk, nblocks);
+			break;
+		case OMEN_BLOCK_HOT:
+		case OMEN_BLOCK_UNKNOWN:
+			break;
+	}
 }
 
 /* See damage.h */

@@ -130,6 +130,13 @@ extern const char *omen_quoted_name(Relation rel);
  * transaction must not commit it.  No content lock may be held.
  */
 extern void omen_check_landing(Relation rel, BlockNumber blk);
+
+/*
+ * A block that was given back has a page that is no cold one, since an insertion
+ * did not come to the call above: put one there that stands for the marker, if the
+ * block is still cold.  No content lock may be held.
+ */
+extern void omen_restore_given(Relation rel, BlockNumber blk);
 /*
  * Does a hot page, which is locked, hold rows, and all of them of transactions
  * that have failed or not ended?

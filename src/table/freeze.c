@@ -236,6 +236,12 @@ omen_freeze_page(OmenFreezeState *state, Buffer buffer)
 			XLogRecPtrIsInvalid(PageGetLSN(page)))
 			log_newpage_buffer(buffer, true);
 		PageSetAllVisible(page);
+
+		/*
+		 * Pruning would have done that.  VACUUM does not come by any more, and
+		 * the transaction may be one that no longer is in the past.
+		 */
+		((PageHeader) page)->pd_prune_xid = InvalidTransactionId;
 		END_CRIT_SECTION();
 
 		visibilitymap_set(rel, blk, buffer, InvalidXLogRecPtr,

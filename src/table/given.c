@@ -14,6 +14,7 @@
  */
 #include "table/reclaim.h"
 
+#include "access/heaptoast.h"
 #include "access/hio.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
@@ -28,6 +29,7 @@ typedef struct ReclaimShared
 {
 	pg_atomic_uint32 vacuums;	/* running on omendb tables */
 	pg_atomic_uint32 no_holes;	/* the file system cannot: said already */
+	pg_atomic_uint32 no_images; /* no checksums nor wal_log_hints: likewise */
 	pg_atomic_uint32 given;		/* may any block have been given back? */
 } ReclaimShared;
 
@@ -54,6 +56,7 @@ omen_reclaim_shmem_init(void)
 	{
 		pg_atomic_init_u32(&shared->vacuums, 0);
 		pg_atomic_init_u32(&shared->no_holes, 0);
+		pg_atomic_init_u32(&shared->no_images, 0);
 		pg_atomic_init_u32(&shared->given,
 						   omen_reclaim_space == OMEN_RECLAIM_FULL);
 	}
@@ -71,6 +74,14 @@ bool
 omen_note_no_holes(void)
 {
 	return pg_atomic_exchange_u32(&shared->no_holes, 1) == 0;
+}
+
+/* See reclaim.h */
+bool
+omen_note_no_images(void)
+{
+	return pg_atomic_read_u32(&shared->no_images) == 0 &&
+		pg_atomic_exchange_u32(&shared->no_images, 1) == 0;
 }
 
 /* See reclaim.h */
@@ -241,41 +252,98 @@ omen_vacuum_ends(void)
 	pg_atomic_fetch_sub_u32(&shared->vacuums, 1);
 }
 
+/* May rel have blocks that were given back? */
+static inline bool
+may_have_given(Relation rel)
+{
+	return pg_atomic_read_u32(&shared->given) != 0 &&
+		rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT &&
+		rel->rd_createSubid == InvalidSubTransactionId;
+}
+
+/*
+ * Room for rows on the page of blk, at a glance; -1 if the block was given back.
+ */
+static int
+room_on_page(Relation rel, BlockNumber blk)
+{
+	Buffer		buf = ReadBuffer(rel, blk);
+	Page		page = BufferGetPage(buf);
+	bool		zero;
+	Size		room;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	zero = omen_page_is_unlogged(page);
+	room = PageIsNew(page) ? MaxHeapTupleSize : PageGetHeapFreeSpace(page);
+	UnlockReleaseBuffer(buf);
+	if (zero && omen_ask_header(rel, blk, false) == OMEN_BLOCK_GIVEN)
+		return -1;
+	return (int) room;
+}
+
 /*
  * See reclaim.h.  heap_insert() takes a page of zeros for a new one, and does not
  * ask us.  What the free space map has of given blocks was set to nothing; but
- * nothing is certain about a map that is not logged.
+ * nothing is certain about a map that is not logged.  So we do what heap_insert()
+ * would, and leave it a target that has the room, so that it does not look
+ * further; unless somebody else takes the room in between (omen_check_landing()).
  */
-void
+bool
 omen_vet_target(Relation rel, Size len)
 {
-	if (pg_atomic_read_u32(&shared->given) == 0 ||
-		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
-		rel->rd_createSubid != InvalidSubTransactionId)
-		return;
-	len = Min(MAXALIGN(len), MaxHeapTupleSize) +
-		RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
-	for (;;)
-	{
-		BlockNumber blk = GetPageWithFreeSpace(rel, len);
-		Buffer		buf;
-		bool		zero;
+	BlockNumber blk;
+	BlockNumber nblocks;
+	int			room;
 
+	if (!may_have_given(rel))
+		return true;
+	/* what is longer is toasted, to about that */
+	len = Min(MAXALIGN(len), TOAST_TUPLE_THRESHOLD) +
+		RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
+	len = Min(len, MaxHeapTupleSize);
+	nblocks = RelationGetNumberOfBlocks(rel);
+	blk = RelationGetTargetBlock(rel);
+	if (blk == InvalidBlockNumber)
+		blk = GetPageWithFreeSpace(rel, len);
+	while (blk < nblocks)
+	{
 		CHECK_FOR_INTERRUPTS();
-		if (blk == InvalidBlockNumber || blk >= RelationGetNumberOfBlocks(rel))
-			return;
-		buf = ReadBuffer(rel, blk);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		zero = omen_page_is_unlogged(BufferGetPage(buf));
-		UnlockReleaseBuffer(buf);
-		if (!zero || omen_ask_header(rel, blk, false) != OMEN_BLOCK_GIVEN)
+		room = room_on_page(rel, blk);
+		/* what had room when we put a row there may have been sealed since */
+		if (room < 0 && blk == RelationGetTargetBlock(rel))
+			RelationSetTargetBlock(rel, InvalidBlockNumber);
+		if (room >= (int) len)
 		{
-			/* the first that heapam will try */
 			RelationSetTargetBlock(rel, blk);
-			return;
+			return true;
 		}
-		RecordPageWithFreeSpace(rel, blk, 0);
+		blk = RecordAndGetPageWithFreeSpace(rel, blk, Max(room, 0), len);
 	}
+	return false;
+}
+
+/*
+ * See reclaim.h.  heap_multi_insert() goes from page to page by itself, so the
+ * map is for those who need one.
+ */
+int
+omen_vet_targets(Relation rel, TupleTableSlot **slots, int ntuples,
+				 BulkInsertState bistate, int options)
+{
+	Size		bytes = 0;
+
+	if ((options & HEAP_INSERT_SKIP_FSM) != 0 || !may_have_given(rel))
+		return options;
+	for (int i = 0; i < ntuples && bytes <= TOAST_TUPLE_THRESHOLD; i++)
+	{
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slots[i], true, NULL);
+
+		bytes += MAXALIGN(tuple->t_len) + sizeof(ItemIdData);
+	}
+	if ((bistate != NULL && BufferIsValid(bistate->current_buf)) ||
+		!omen_vet_target(rel, bytes) || bytes > TOAST_TUPLE_THRESHOLD)
+		options |= HEAP_INSERT_SKIP_FSM;
+	return options;
 }
 
 /* ------------------------------------------------------------------------

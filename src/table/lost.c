@@ -348,8 +348,16 @@ inspect_cold(OmenInspection *insp, BlockNumber blk)
 		if (omen_page_is_cold(page))
 		{
 			omen_allocate_block(rel, blk);
-			/* may be logged as a whole: not with an older LSN than it has */
+
+			/*
+			 * Redo of the record that sets the bits looks for a page that is
+			 * not new.  The block may read as zeros, whatever the buffer has,
+			 * and there may be no image in that record (full_page_writes).
+			 */
+			START_CRIT_SECTION();
 			MarkBufferDirty(buf);
+			omen_log_repair(buf);
+			END_CRIT_SECTION();
 			visibilitymap_set(rel, blk, buf, InvalidXLogRecPtr,
 							  insp->vmbuffer, InvalidTransactionId,
 							  VISIBILITYMAP_ALL_VISIBLE |
@@ -359,6 +367,31 @@ inspect_cold(OmenInspection *insp, BlockNumber blk)
 	UnlockReleaseBuffer(buf);
 	if (!sound && !noted && keep_marker_place(rel, blk, insp->strategy))
 		note_lost(insp, blk, false);
+}
+
+/* See damage.h */
+void
+omen_restore_given(Relation rel, BlockNumber blk)
+{
+	(void) keep_marker_place(rel, blk, NULL);
+}
+
+/* Nothing is free on blk, if it is still cold by its header page */
+static void
+correct_free_space(Relation rel, BlockNumber header_block, BlockNumber blk)
+{
+	Buffer		buf = ReadBuffer(rel, header_block);
+	Page		page = BufferGetPage(buf);
+	bool		cold;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	cold = omen_page_is_header(page) &&
+		OmenBitmapIsSet(OmenPageGetGroupHeader(page)->cold,
+						OmenGroupOffset(blk));
+	UnlockReleaseBuffer(buf);
+	/* if it is thawed just now, only room is not found until it is changed */
+	if (cold)
+		RecordPageWithFreeSpace(rel, blk, 0);
 }
 
 /* See damage.h */
@@ -385,6 +418,17 @@ omen_inspect_group(OmenInspection *insp, const OmenGroupCopy *copy,
 			return;
 		note_lost(insp, keep_header_place(insp->rel, first, marker), true);
 		return;
+	}
+
+	/*
+	 * Insertion would take what was given back for new pages.  The free space
+	 * map is not logged, and nothing else corrects its entries for these blocks.
+	 */
+	for (int off = 0; off < n && copy->given; off++)
+	{
+		if (OmenBitmapIsSet(copy->cold, off) &&
+			GetRecordedFreeSpace(insp->rel, first + off) != 0)
+			correct_free_space(insp->rel, copy->header_block, first + off);
 	}
 
 	/*

@@ -117,9 +117,13 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 	if (options & HEAP_INSERT_SPECULATIVE)
 		HeapTupleHeaderSetSpeculativeToken(tuple->t_data, spec_token);
 
-	if (RelationGetTargetBlock(rel) == InvalidBlockNumber)
-		omen_vet_target(rel, tuple->t_len);
+	if (bistate == NULL)
+		(void) omen_vet_target(rel, tuple->t_len);
+	else
+		options = omen_vet_targets(rel, &slot, 1, bistate, options);
+	OMEN_STOP_EVENT("insert-vetted");
 	heap_insert(rel, tuple, cid, options, bistate);
+	OMEN_STOP_EVENT("insert-unchecked");
 	ItemPointerCopy(&tuple->t_self, &slot->tts_tid);
 
 	if (should_free)
@@ -195,9 +199,7 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 {
 	int			done = 0;
 
-	if (ntuples > 0 && RelationGetTargetBlock(rel) == InvalidBlockNumber &&
-		!(options & HEAP_INSERT_SKIP_FSM))
-		omen_vet_target(rel, BLCKSZ / 8);
+	options = omen_vet_targets(rel, slots, ntuples, bistate, options);
 	while (done < ntuples)
 	{
 		int			n = rows_before_header(rel, slots + done, ntuples - done,
@@ -240,8 +242,10 @@ omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 	tuple->t_tableOid = slot->tts_tableOid;
 
 	buf = pin_hot(rel, otid);
-	if (RelationGetTargetBlock(rel) == InvalidBlockNumber)
-		omen_vet_target(rel, tuple->t_len);
+	/* at a glance: will the new version have to go elsewhere? */
+	if (BufferIsValid(buf) &&
+		PageGetHeapFreeSpace(BufferGetPage(buf)) < MAXALIGN(tuple->t_len))
+		(void) omen_vet_target(rel, tuple->t_len);
 	result = omen_heap_update(rel, otid, tuple, cid, crosscheck, wait, tmfd,
 							  lockmode, update_indexes);
 	unpin_hot(buf);

@@ -242,6 +242,7 @@ choose_blocks(Punch *punch, const OmenGroupCopy *copy, bool given,
 		Buffer		buf;
 		Page		page;
 		bool		marker;
+		bool		landed;
 		bool		ok;
 
 		if (!OmenBitmapIsSet(blocks, off))
@@ -257,7 +258,11 @@ choose_blocks(Punch *punch, const OmenGroupCopy *copy, bool given,
 		ok = marker || (given && (omen_page_is_given(page) ||
 								  omen_page_is_zero(page)));
 		ok = ok && PageGetLSN(page) <= punch->redo;
+		landed = given && !omen_page_is_cold(page) && !omen_page_is_zero(page);
 		UnlockReleaseBuffer(buf);
+		/* an insertion was killed before it was told (omen_check_landing()) */
+		if (landed)
+			omen_restore_given(punch->rel, first + off);
 		if (marker && omen_is_witness(off))
 		{
 			witnesses++;
@@ -476,12 +481,9 @@ omen_reclaim_full(Relation rel)
 	 */
 	if (!XLogHintBitIsNeeded())
 	{
-		static bool said = false;
-
-		if (!said)
+		if (omen_note_no_images())
 			ereport(LOG,
 					(errmsg("omendb.reclaim_space = full needs data checksums or wal_log_hints, and is taken for half")));
-		said = true;
 		return;
 	}
 

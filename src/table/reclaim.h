@@ -12,8 +12,12 @@
 
 #include "table/table.h"
 
-/* VACUUM skips runs of as many all-visible pages: as in vacuumlazy.c */
-#define OMEN_SKIP_PAGES_THRESHOLD	32
+/*
+ * VACUUM skips runs of 32 all-visible pages (as in vacuumlazy.c), to which it does
+ * not count the table's last one: so it skips all but one page of a run of more
+ * than 32, wherever that is.
+ */
+#define OMEN_SKIP_PAGES_THRESHOLD	33
 
 extern Size omen_reclaim_shmem_size(void);
 extern void omen_reclaim_shmem_init(void);
@@ -58,6 +62,8 @@ extern void omen_stand_beside(Relation rel, BlockNumber header_block,
 /* Can the file system not punch holes?  The second function: it cannot; first? */
 extern bool omen_no_holes(void);
 extern bool omen_note_no_holes(void);
+/* WAL has no images of pages whose hints are set: first to say so? */
+extern bool omen_note_no_images(void);
 /* Blocks have been given back: omen_vet_target() has something to do */
 extern void omen_note_given(void);
 /* Is the marker of a block left, of which there are some in each row group? */
@@ -68,10 +74,14 @@ extern bool omen_vacuum_runs(void);
 extern void omen_vacuum_begins(void);
 extern void omen_vacuum_ends(void);
 /*
- * A row of this length is about to be inserted, and rel has no target block: see
- * that the one that will be taken first is not a block that was given back.
+ * A row of this length is about to be inserted: see that heapam need not ask the
+ * free space map where, which might offer a block that was given back.  false if
+ * there is no room, so that the table will be extended.
  */
-extern void omen_vet_target(Relation rel, Size len);
+extern bool omen_vet_target(Relation rel, Size len);
+/* Likewise for many rows: the options that they are to be inserted with */
+extern int	omen_vet_targets(Relation rel, TupleTableSlot **slots, int ntuples,
+							 BulkInsertState bistate, int options);
 
 /* Make page the marker of a block whose rebuilt heap page is image */
 extern void omen_page_init_marker(Page page, BlockNumber blk,

@@ -31,12 +31,14 @@
  * is its own, and goes with it; on a promoted server sealing goes over all tables
  * again.
  */
-#define MAX_PENDING		4096
+#define FIRST_PENDING	1024
+#define MAX_PENDING		(256 * 1024)	/* 2 TB of heap */
 /* Look whether there was a restartpoint no more often */
 #define PENDING_PAUSE_MS	5000
 
 static OmenGivenBlocks *pending = NULL;
 static int	npending = 0;
+static int	max_pending = 0;
 static TimestampTz pending_looked = 0;
 
 #ifdef FALLOC_FL_PUNCH_HOLE
@@ -183,9 +185,18 @@ omen_redo_give_back(const OmenGivenBlocks *given)
 	if (!InArchiveRecovery)
 		return;
 	if (pending == NULL)
+	{
 		pending = MemoryContextAlloc(TopMemoryContext,
-									 MAX_PENDING * sizeof(OmenGivenBlocks));
-	if (npending == MAX_PENDING)
+									 FIRST_PENDING * sizeof(OmenGivenBlocks));
+		max_pending = FIRST_PENDING;
+	}
+	if (npending == max_pending && max_pending < MAX_PENDING)
+	{
+		pending = repalloc(pending,
+						   2 * max_pending * sizeof(OmenGivenBlocks));
+		max_pending *= 2;
+	}
+	if (npending == max_pending)
 		return;
 	entry = &pending[npending++];
 	memset(entry, 0, sizeof(OmenGivenBlocks));

@@ -369,6 +369,7 @@ omen_group_copy_load(OmenGroupCopy *copy, Relation rel, BlockNumber blk,
 			omen_id_register(&header->id);
 			copy->id = header->id;
 			copy->cold_rows = header->cold_rows;
+			copy->given = (header->flags & OMEN_GROUP_GIVEN) != 0;
 			memcpy(copy->cold, header->cold, OMEN_BITMAP_BYTES);
 			copy->sealed = true;
 		}

@@ -278,6 +278,7 @@ typedef struct OmenGroupCopy
 								 * against old_snapshot_threshold at load */
 	OmenRowGroupId id;			/* registered while sealed is true */
 	uint32		cold_rows;
+	bool		given;			/* cold blocks may read as zeros */
 	uint8		cold[OMEN_BITMAP_BYTES];
 } OmenGroupCopy;
 

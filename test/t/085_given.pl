@@ -79,6 +79,18 @@ sub same
 	return;
 }
 
+# What a file holds from a position on
+sub rest_of
+{
+	my ($path, $from) = @_;
+	open(my $fh, '<:raw', $path) or die "$path: $!";
+	seek($fh, $from, 0) or die $!;
+	local $/;
+	my $bytes = <$fh>;
+	close $fh;
+	return $bytes;
+}
+
 # Free space in the map for cold blocks, that insertion would believe
 sub offered
 {
@@ -174,6 +186,7 @@ value('CALL twin()');
 
 # -- insertion: the free space map is wrong
 punch();
+$file = relation_file($node, 't');
 my ($target) = grep { is_zero($_) } $group + 20 .. $group + 60;
 value("SELECT omendb.test_free_space('t', $target, 8000)");
 value(q{INSERT INTO t SELECT g, 1, 'new', g FROM generate_series(20001, 20010) g});
@@ -181,19 +194,120 @@ is(value("SELECT count(*) FROM t WHERE a > 20000 AND ctid >= '($target,0)' AND c
 is(value(qq{SELECT avail FROM pg_freespace('t', $target) AS avail}), 0, 'and has corrected the free space map');
 same('after insertions') if value('CALL twin(); SELECT 1');
 
-# in the midst of a transaction heapam asks the map, and we cannot
-my ($rc, $out, $err) = $node->psql('postgres', qq{
+# in the midst of a transaction, where the target is full
+sub landed
+{
+	return value("SELECT count(*) FROM t WHERE ctid >= '($target,0)' AND ctid < '(" . ($target + 1) . ",0)' AND a > 20000");
+}
+my $forge = "DO \$\$ BEGIN PERFORM omendb.test_free_space('t', b, 8000) FROM generate_series($target, $target + 4) b; END \$\$;";
+value(qq{
 BEGIN;
 INSERT INTO t VALUES (30000, 1, 'x', 30000);
-SELECT omendb.test_free_space('t', $target, 8000);
+$forge
 INSERT INTO t SELECT g, 1, repeat('y', 1000), g FROM generate_series(30001, 30100) g;
-COMMIT}, on_error_stop => 0);
-like($err, qr/could not insert into block $target of relation "t"/, 'a row that lands on a given block fails');
-like($err, qr/might succeed if retried/, 'with a hint');
-is(value("SELECT count(*) FROM t WHERE a > 29999"), 0, 'nothing of it is there');
+$forge
+UPDATE t SET pad = repeat('z', 2000) WHERE a BETWEEN 30001 AND 30010;
+$forge
+COPY t (a, b, pad, c) FROM PROGRAM 'for i in `seq 30101 30200`; do echo \$i,1,abcdefghij\$i,\$i; done' (FORMAT csv);
+$forge
+COPY t (a, b, pad, c) FROM PROGRAM 'echo 30201,1,x,30201' (FORMAT csv);
+COMMIT});
+is(landed(), 0, 'insertion, update and COPY do not land on given blocks, whatever the map says');
+value("DELETE FROM t WHERE a >= 30000");
+
+# only if the target's room is taken by somebody else does heapam ask the map
+sub land
+{
+	my ($key) = @_;
+	my $inserter = $node->background_psql('postgres', on_error_stop => 0);
+	$inserter->query_safe("INSERT INTO t VALUES ($key, 1, 'x', $key)");
+	value(q{SELECT omendb.stop_event_set('insert-vetted', 'wait')});
+	$inserter->query_until(qr/start/, "\\echo start\nINSERT INTO t VALUES ($key + 1, 1, repeat('y', 1500), $key + 1);\n");
+	$node->poll_query_until('postgres', q{SELECT omendb.stop_event_waiting('insert-vetted') = 1}) or die;
+	value("UPDATE t SET pad = repeat('z', 1500) WHERE a = $key") for 1 .. 6;
+	value($forge);
+	return $inserter;
+}
+my $inserter = land(30300);
+value(q{SELECT omendb.stop_event_clear('insert-vetted')});
+$inserter->quit;
+is(value("SELECT count(*) FROM t WHERE a = 30301"), 0, 'the row is not there');
+my $messages = slurp_file($node->logfile);
+like($messages, qr/could not insert into block \d+ of relation "t"/, 'a row that lands on a given block fails');
+like($messages, qr/might succeed if retried/, 'with a hint');
+value('CALL twin()');
 same('after an insertion that failed');
+
+# and if the server ends between the two, sealing and VACUUM put it right
+$inserter = land(30310);
+value(q{SELECT omendb.stop_event_set('insert-unchecked', 'wait')});
+value(q{SELECT omendb.stop_event_clear('insert-vetted')});
+ok($node->poll_query_until('postgres', q{SELECT omendb.stop_event_waiting('insert-unchecked') = 1}), 'a row has landed on a given block');
+value('CREATE TABLE flushed ()');
+$node->stop('immediate');
+eval { $inserter->quit };
+$node->start;
+my ($landed) = grep { read_block($file, $_) ne "\0" x 8192 } $target .. $target + 4;
+ok(defined $landed, 'recovery has brought it back');
+value('VACUUM t; TRUNCATE h; SET enable_indexscan = off; SET enable_bitmapscan = off; INSERT INTO h SELECT ctid, a, b, pad, c FROM t WHERE a > 0');
+same('after VACUUM');
 value('REINDEX TABLE t');
 same('and after REINDEX');
+value($forge);
+cmp_ok(offered(), '>', 0, 'the map is wrong again');
+value('VACUUM t');
+is(offered(), 0, 'VACUUM corrects it');
+
+# a session goes on where it put its last row; that may have been sealed since
+my $idle = $node->background_psql('postgres');
+$idle->query_safe(q{INSERT INTO t VALUES (25000, 1, 'x', 25000)});
+my $own = value('SELECT ctid FROM t WHERE a = 25000');
+value(q{INSERT INTO t SELECT g, 1, repeat('x', 200), g FROM generate_series(25001, 29000) g});
+punch();
+my ($own_blk) = $own =~ /(\d+)/;
+ok(is_zero($own_blk), "the block of a session's last row is given back");
+$idle->query_safe(q{INSERT INTO t VALUES (29001, 1, 'x', 29001)});
+$idle->quit;
+is(value('SELECT count(*) FROM t WHERE a IN (25000, 29001)'), '2', 'it inserts elsewhere');
+value('DELETE FROM t WHERE a >= 25000');
+punch();
+value('CALL twin()');
+
+# -- VACUUM visits the last block, so that it skips one page less there
+value(q{CREATE TABLE e (a int PRIMARY KEY, pad text) USING omendb;
+INSERT INTO e SELECT g, repeat('x', 200) FROM generate_series(1, 7700) g});
+seal_all($node, 'e');
+value('CHECKPOINT');
+value('VACUUM e');
+my $end_file = relation_file($node, 'e');
+my $end = (-s $end_file) / 8192;
+my $in_end = sub { return value("SELECT a FROM e WHERE ctid = '($_[0],2)'") };
+value('SELECT 1 FROM e WHERE a = ' . $in_end->($end - 33) . ' FOR UPDATE');
+is((-s $end_file) / 8192, $end, 'the last 32 blocks are cold');
+is(read_block($end_file, $end - 10), "\0" x 8192, 'and given back');
+value('VACUUM e');
+is(value("SELECT count(*) FROM pg_freespace('e') WHERE avail > 0 AND blkno > $end - 33"), 0, 'VACUUM offers none of them to insertions');
+is(value('SELECT count(*), sum(length(pad)) FROM e'), '7700|1540000', 'all rows are there');
+
+# -- a file that ends too early
+my $beyond = $in_end->($end - 10);
+$node->stop;
+my $rest = rest_of($end_file, ($end - 20) * 8192);
+truncate($end_file, ($end - 20) * 8192) or die $!;
+$node->start;
+my ($rc, $out, $err);
+foreach my $sql ("SET enable_seqscan = off; SET enable_indexscan = off; SELECT pad FROM e WHERE a = $beyond",
+	"SELECT pad FROM e WHERE ctid = '(" . ($end - 10) . ",2)'")
+{
+	($rc, $out, $err) = $node->psql('postgres', $sql);
+	like($err, qr/relation "e" ends before block/, "a row beyond the end of the file is missed: $sql");
+}
+$node->stop('immediate');
+open(my $fh, '>>:raw', $end_file) or die $!;
+print $fh $rest;
+close $fh;
+$node->start;
+is(value('SELECT count(*), sum(length(pad)) FROM e WHERE a > 0'), '7700|1540000', 'all rows are there again');
 
 # -- a table's end: a given block must not become the last one
 value(q{DELETE FROM t WHERE a > 11000 OR a > 20000});

@@ -34,7 +34,7 @@ sub omen_conf
 		'omendb.seal' => 'off',
 		'omendb.seal_delay' => 0,
 		'omendb.reclaim_space' => $ENV{RECLAIM_SPACE} // 'half',
-		'omendb.reclaim_min_run' => $ENV{RECLAIM_MIN_RUN} // 32,
+		'omendb.reclaim_min_run' => $ENV{RECLAIM_MIN_RUN} // 33,
 		'max_connections' => 40,
 		'max_worker_processes' => 16,
 		'shared_buffers' => "'8MB'",
