@@ -40,7 +40,6 @@ typedef struct ChunkHeader
 	uint32		crc;			/* CRC-32C; must be last */
 } ChunkHeader;
 
-#define CHUNK_ZSTD_LEVEL	1
 /* below this many bytes compression does not pay for its own framing */
 #define CHUNK_COMPRESS_MIN	128
 
@@ -82,11 +81,11 @@ omen_chunk_bound(Size len)
 /*
  * Encode data (len bytes) for the key into out (outsize bytes, at least
  * omen_chunk_bound(len)).  Returns the value's length.  Without a cctx it is not
- * compressed.
+ * compressed.  level: zstd's
  */
 Size
-omen_chunk_encode(ZSTD_CCtx *cctx, const char *key, const char *data, Size len,
-				  char *out, Size outsize)
+omen_chunk_encode(ZSTD_CCtx *cctx, int level, const char *key, const char *data,
+				  Size len, char *out, Size outsize)
 {
 	ChunkHeader header;
 	char	   *payload = out + sizeof(header);
@@ -101,7 +100,7 @@ omen_chunk_encode(ZSTD_CCtx *cctx, const char *key, const char *data, Size len,
 	{
 		size_t		n = ZSTD_compressCCtx(cctx, payload,
 										  outsize - sizeof(header),
-										  data, len, CHUNK_ZSTD_LEVEL);
+										  data, len, level);
 
 		if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
 			ereport(ERROR,

@@ -164,9 +164,9 @@ struct ZSTD_DCtx_s;
 extern void omen_key_encode(char *buf, const OmenRowGroupId *id, uint16 attno,
 							uint16 segment);
 extern Size omen_chunk_bound(Size len);
-extern Size omen_chunk_encode(struct ZSTD_CCtx_s *cctx, const char *key,
-							  const char *data, Size len, char *out,
-							  Size outsize);
+extern Size omen_chunk_encode(struct ZSTD_CCtx_s *cctx, int level,
+							  const char *key, const char *data, Size len,
+							  char *out, Size outsize);
 /* NULL or what is wrong; *rawlen is the decoded length in bytes */
 extern const char *omen_chunk_check(const char *key, const char *value,
 									Size len, Size *rawlen);
