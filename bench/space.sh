@@ -45,8 +45,8 @@ declare -A COLUMNS=(
 {
 	echo "# Space: bench/space.sh"
 	echo
-	echo "MB on disk, without indexes: heap after VACUUM; omendb sealed, by \`omendb.reclaim_space\`. Of \`full\`: hot pages (the last row"
-	echo "group, which is not full), header and marker pages, chunks."
+	echo "MB on disk, without indexes: heap after VACUUM; omendb sealed, by \`omendb.reclaim_space\`. The last row group, which is"
+	echo "not full, is sealed, too (\`omendb.seal(..., true)\`). Of \`full\`: hot pages, header and marker pages, chunks."
 	echo
 	echo "| table | rows | heap | off | half | full | hot | markers | chunks |"
 	echo "|---|---|---|---|---|---|---|---|---|"
@@ -58,13 +58,13 @@ declare -A COLUMNS=(
 		heap=$(ask "SELECT pg_table_size('heap_t')")
 		set_reclaim off
 		ask "VACUUM FREEZE $table"
-		ask "SELECT omendb.seal('$table')" >/dev/null
+		ask "SELECT omendb.seal('$table', true)" >/dev/null
 		ask "CHECKPOINT"
 		off=$(ask "SELECT total_bytes FROM omendb.table_size('$table')")
 		# half punches when it seals
 		ask "SELECT omendb.unseal('$table')" >/dev/null
 		set_reclaim half
-		ask "SELECT omendb.seal('$table')" >/dev/null
+		ask "SELECT omendb.seal('$table', true)" >/dev/null
 		ask "CHECKPOINT"
 		half=$(ask "SELECT total_bytes FROM omendb.table_size('$table')")
 		set_reclaim full
