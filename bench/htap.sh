@@ -25,14 +25,16 @@ as_user mkdir -p "$WORK/data"
 cat >"$WORK/data/update.sql" <<-'E'
 	\set id random(1, :rows)
 	\set d random(-100, 100)
-	UPDATE :t SET x = x + :d, y = y - :d WHERE id = :id;
+	UPDATE @table SET x = x + :d, y = y - :d WHERE id = :id;
 E
 # the writers' lines: transactions, latency average, p99
 writers() {
 	local table=$1 log=$2
 	rm -f "$WORK"/data/"$log".*
+	# (in a prepared statement a variable cannot be a table)
+	sed "s/@table/$table/" "$WORK/data/update.sql" >"$WORK/data/$log.sql"
 	as_user pgbench -h "$WORK/bench.s" -U postgres -n -M prepared -c 2 -j 2 -R "$RATE" -T "$DURATION" \
-		-D t="$table" -D rows="$ROWS" -f "$WORK/data/update.sql" -l --log-prefix="$WORK/data/$log" postgres >"$WORK/data/$log.out" 2>&1 ||
+		-D rows="$ROWS" -f "$WORK/data/$log.sql" -l --log-prefix="$WORK/data/$log" postgres >"$WORK/data/$log.out" 2>&1 ||
 		{ cat "$WORK/data/$log.out"; fail "pgbench"; }
 }
 # throughput and the 99th percentile of latency in ms
