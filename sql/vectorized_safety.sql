@@ -20,7 +20,7 @@ DECLARE
 BEGIN
 	FOR line IN EXECUTE format('EXPLAIN (COSTS OFF%s) %s', options, q) LOOP
 		IF line !~ 'Disabled: true|Buffers: |Planning:' THEN
-			RETURN NEXT regexp_replace(line, 'rows=(\d+)\.00', 'rows=\1');
+			RETURN NEXT replace(regexp_replace(line, 'rows=(\d+)\.00', 'rows=\1'), 'Group Key: vs.', 'Group Key: ');
 		END IF;
 	END LOOP;
 END $$;
