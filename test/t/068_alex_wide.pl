@@ -332,7 +332,9 @@ sub one_round
 			push @conds, condition($cols[$i]) if rand() < 0.1;
 		}
 		push @conds, 'pay < 70' if $partial;
-		if (@cols > 1 && rand() < 0.1 && !grep { $_->{bytewise} } @cols[ 0, 1 ])
+		# btree of 17 gives rows for c0 = 1 AND (c0, c1) > ('NaN', ...), which no
+		# row satisfies
+		if (@cols > 1 && rand() < 0.1 && ($version < 17 || $version >= 18) && !grep { $_->{bytewise} } @cols[ 0, 1 ])
 		{
 			push @conds, "($cols[0]{expr}, $cols[1]{expr}) " . pick('<', '<=', '>', '>=') . ' (' . literal($cols[0]) . ', ' . literal($cols[1]) . ')';
 		}
