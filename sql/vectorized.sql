@@ -189,7 +189,7 @@ SELECT sum(CASE WHEN id = 5 THEN 0 ELSE 1 / (id - 5) END) FROM vec;
 CREATE TABLE vec_like (n int, s text) USING omendb;
 INSERT INTO vec_like SELECT n, left(left(repeat('en-', 30), at) || 'nie' || repeat('ni-', 30), n)
 	FROM generate_series(0, 60) n, generate_series(0, 60) at WHERE at <= n;
-SELECT pg_temp.freeze_and_seal('vec_like');
+CALL pg_temp.vec_seal('vec_like');
 SELECT p, pg_temp.both(format('SELECT count(*), sum(n) FROM vec_like WHERE s LIKE %L', p)) FROM unnest(ARRAY['%nie%', '%nie%nie%',
 	'%e%', '%nie', 'e%nien', '%-n%i-n%-%', '%-nien%', '%nieni-ni-%', '%nine%', repeat('%n', 21)]) p;
 DROP TABLE vec_like;
