@@ -87,7 +87,7 @@ RESET ROLE;
 ALTER TABLE vs DISABLE ROW LEVEL SECURITY;
 DROP POLICY vs_policy ON vs;
 -- by the owner: as always
-SELECT * FROM vs_explain(', ANALYZE, TIMING OFF, SUMMARY OFF', 'SELECT count(*) FROM vs WHERE id = 2000');
+SELECT * FROM vs_explain(', ANALYZE, TIMING OFF, SUMMARY OFF, BUFFERS OFF', 'SELECT count(*) FROM vs WHERE id = 2000');
 
 --
 -- Settings of PostgreSQL's that are meant for such nodes as well
