@@ -98,11 +98,13 @@ my $session = $standby->background_psql('postgres');
 $session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
 my $sum = $session->query_safe('SELECT sum(v) FROM t');
 $standby->safe_psql('postgres', 'CHECKPOINT');
-# the next record of ours, some seconds later, finds it
+# The next record of ours, some seconds later, finds it.  Each round updates a row
+# of another page: a page touched twice could be pruned, and its record would wait
+# for the session's snapshot and then cancel it, as on any standby.
 my $zeros = 0;
-for (1 .. 20)
+for my $n (1 .. 20)
 {
-	$primary->safe_psql('postgres', 'CALL change(1)');
+	$primary->safe_psql('postgres', "UPDATE $_ SET v = v + 1 WHERE id = $n * 500") foreach 't', 'h';
 	caught_up($standby);
 	$zeros = zeros($standby);
 	last if $zeros > $given * 0.9;
