@@ -144,6 +144,7 @@ gather_rows(OmenSource *source, int attno, const uint16 *sel, int n,
 	uint16		to[OMEN_BATCH_ROWS];
 	bool		nulls = false;
 
+	omen_rows_number(source);
 	for (int k = 0; k < n;)
 	{
 		int			vector = -1;
@@ -205,6 +206,7 @@ load_segment_rows(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
 	{
 		int			n = sel ? batch->nsel : (int) batch->nrows;
 
+		omen_rows_number(source);
 		for (int k = 0; k < n; k++)
 		{
 			int			i = sel ? sel[k] : k;
@@ -283,6 +285,8 @@ deform(OmenSource *source, HeapTupleHeader tup, int row, int first)
 		bool		of_sel_ = (batch)->sel != NULL && \
 			(batch)->nsel < (state)->ntuples; \
 		int			n_ = of_sel_ ? (batch)->nsel : (state)->ntuples; \
+		if (of_sel_) \
+			omen_rows_number((batch)->source); \
 		for (int k_ = 0; k_ < n_; k_++) \
 		{ \
 			int			i = of_sel_ ? (batch)->sel[k_] : (state)->tuple_rows[k_]; \

@@ -161,7 +161,22 @@ omen_rows_begin_segment(OmenSource *source)
 	for (int i = 0; i < source->max_attno; i++)
 		state->decoded_vectors[i] = -1;
 	state->zone_vector = -1;
+}
+
+/* See source_state.h */
+void
+omen_rows_begin_group(OmenSource *source)
+{
+	OmenSourceState *state = source->state;
+
+	state->notes = NULL;
+	if (!state->copy.sealed)
+		return;
 	omen_thaw_mark_init(&state->mark, &state->copy.id);
+	state->notes = omen_page_notes(source->rel, state->copy.first_block,
+								   &state->copy.id);
+	if (state->notes != NULL)
+		state->notes_generation = state->notes->generation;
 }
 
 /* See source_state.h */
@@ -179,6 +194,27 @@ omen_rows_begin(OmenSource *source, OmenBatch *batch)
 	state->nruns = state->nsegment = state->ntuples = 0;
 	state->simple = true;
 	state->deformed = false;
+	state->numbered = false;
+}
+
+/* See source_state.h */
+void
+omen_rows_number(OmenSource *source)
+{
+	OmenSourceState *state = source->state;
+
+	if (state->numbered)
+		return;
+	for (int r = 0; r < state->nruns; r++)
+	{
+		const OmenRun *run = &state->runs[r];
+
+		for (int i = 0; i < run->n; i++)
+			state->row_numbers[run->at + i] = run->row + i;
+	}
+	for (int k = 0; k < state->ntuples; k++)
+		state->row_numbers[state->tuple_rows[k]] = -1;
+	state->numbered = true;
 }
 
 /*
@@ -230,8 +266,6 @@ append_rows(OmenSource *source, OmenBatch *batch, uint32 first, int n)
 				last->at = at;
 				last->n = part;
 			}
-			for (int i = 0; i < part; i++)
-				state->row_numbers[at + i] = first + i;
 			batch->nrows += part;
 			appended += part;
 		}
@@ -255,7 +289,6 @@ append_tuple(OmenSource *source, OmenBatch *batch, HeapTupleHeader tuple)
 {
 	OmenSourceState *state = source->state;
 
-	state->row_numbers[batch->nrows] = -1;
 	state->tuples[batch->nrows] = tuple;
 	state->tuple_rows[state->ntuples++] = (uint16) batch->nrows++;
 	state->simple &= (tuple->t_infomask & HEAP_HASNULL) == 0 &&
@@ -325,34 +358,145 @@ append_turned_page(OmenSource *source, OmenBatch *batch)
 	return true;
 }
 
+/* The rows of a page, as they are appended one after the other */
+typedef struct PageRows
+{
+	OmenSource *source;
+	OmenBatch  *batch;
+	Page		page;
+	PageView	view;
+	int			nsealed;		/* line pointers that the segment knows */
+	bool		dense;			/* line pointer n is row first + n - 1 ... */
+	uint32		first;
+	const int32 *rows;			/* ... else this one */
+	uint32		run;			/* rows of the segment that are to be appended */
+	int			nrun;
+	int			nthawed;
+	int			ntuples;
+} PageRows;
+
+static inline void
+end_run(PageRows *pr)
+{
+	if (pr->nrun > 0)
+		pr->nthawed += append_rows(pr->source, pr->batch, pr->run, pr->nrun);
+	pr->nrun = 0;
+}
+
+/* Rows row .. row + n - 1 of the segment come next */
+static inline void
+add_rows(PageRows *pr, uint32 row, int n)
+{
+	if (row != pr->run + pr->nrun)
+	{
+		end_run(pr);
+		pr->run = row;
+	}
+	pr->nrun += n;
+}
+
+/*
+ * The line pointer off comes next.  Returns whether its tuple is settled (see
+ * pagenotes.h).
+ */
+static inline bool
+add_line(PageRows *pr, OffsetNumber off)
+{
+	OmenSourceState *state = pr->source->state;
+	ItemId		lp = PageGetItemId(pr->page, off);
+	HeapTupleHeader tuple;
+	bool		marked;
+	bool		settled;
+
+	if (!ItemIdIsNormal(lp))
+		return false;
+	tuple = (HeapTupleHeader) PageGetItem(pr->page, lp);
+	marked = omen_has_thaw_mark(tuple, off, &state->mark) && off <= pr->nsealed;
+	settled = (tuple->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL;
+	if ((!settled || unlikely(pr->view.conflicts)) &&
+		!is_visible(&pr->view, lp, tuple, off))
+		return false;
+	if (marked && (pr->dense || pr->rows[off - 1] >= 0))
+	{
+		add_rows(pr, pr->dense ? pr->first + off - 1 :
+				 (uint32) pr->rows[off - 1], 1);
+		return settled;
+	}
+	end_run(pr);
+	state->tuple_lengths[pr->ntuples++] = ItemIdGetLength(lp);
+	append_tuple(pr->source, pr->batch, tuple);
+	return false;
+}
+
+/* The note of a block of the row group at hand; NULL if none is to be had */
+static inline OmenPageNote *
+page_note(OmenSourceState *state, BlockNumber blk)
+{
+	if (state->notes == NULL ||
+		unlikely(state->notes->generation != state->notes_generation))
+		return NULL;
+	return &state->notes->pages[OmenGroupOffset(blk)];
+}
+
+/*
+ * Does the note tell about the page that the scan has open, which has so many
+ * line pointers, the segment knowing the first nsealed?
+ */
+static inline bool
+is_noted(const OmenPageNote *note, const PageView *view, int lines, int nsealed)
+{
+	if (note == NULL || note->lsn == InvalidXLogRecPtr || view->conflicts ||
+		note->lsn != BufferGetLSNAtomic(view->buffer))
+		return false;
+	for (int i = note->nlines; lines > nsealed; i--, lines--)
+	{
+		if (i == 0 || note->lines[i - 1] != lines)
+			return false;		/* a mark that is not the segment's */
+	}
+	return true;
+}
+
+/* A page's note as it is made */
+static inline void
+begin_note(OmenPageNote *note, const PageView *view, int lines)
+{
+	note->lsn = lines <= OMEN_NOTE_MAX_LINE ?
+		BufferGetLSNAtomic(view->buffer) : InvalidXLogRecPtr;
+	note->buffer = view->buffer;
+	note->nlines = 0;
+}
+
+static inline void
+note_line(OmenPageNote *note, OffsetNumber off)
+{
+	if (note->nlines == OMEN_NOTE_LINES)
+		note->lsn = InvalidXLogRecPtr;
+	if (note->lsn != InvalidXLogRecPtr)
+		note->lines[note->nlines++] = (uint8) off;
+}
+
 /* See source_state.h */
 bool
 omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 				 int block)
 {
 	OmenSourceState *state = source->state;
+	OmenPageNote *note = page_note(state, blk);
 	int			lines;
-	int			nsealed = 0;	/* line pointers that the segment knows */
-	uint32		first = 0;
-	bool		dense = true;	/* line pointer n is row first + n - 1 */
 	int32		rows[MaxHeapTuplesPerPage];
 	int			before = (int) batch->nrows;
-	int			ntuples = 0;
-	int			nthawed = 0;
-	uint32		run = 0;
-	int			nrun = 0;
-	PageView	view;
-	Page		page;
+	PageRows	pr;
 
 	if (batch->nrows + state->page_lines > OMEN_BATCH_ROWS)
 		return false;
-	page = omen_scan_open_page(state->scan, blk);
-	if (page == NULL)
+	pr.page = omen_scan_open_page(state->scan, blk,
+								  note ? note->buffer : InvalidBuffer);
+	if (pr.page == NULL)
 	{
 		state->page_lines = 0;
 		return append_turned_page(source, batch);
 	}
-	lines = PageGetMaxOffsetNumber(page);
+	lines = PageGetMaxOffsetNumber(pr.page);
 	if (lines > MaxHeapTuplesPerPage)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -364,57 +508,50 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 		omen_scan_close_page(state->scan, false);
 		return false;
 	}
-	begin_page(source, page, &view);
+	begin_page(source, pr.page, &pr.view);
+	pr.source = source;
+	pr.batch = batch;
+	pr.rows = rows;
+	pr.nsealed = 0;
+	pr.dense = true;
+	pr.first = pr.run = 0;
+	pr.nrun = pr.nthawed = pr.ntuples = 0;
 	if (block >= 0 && omen_segment_has_block(state->segment, block))
-		nsealed = omen_segment_block_lines(state->segment, block, &first,
-										   &dense, rows);
+		pr.nsealed = omen_segment_block_lines(state->segment, block, &pr.first,
+											  &pr.dense, rows);
 
-	for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
+	if (pr.dense && is_noted(note, &pr.view, lines, pr.nsealed))
 	{
-		ItemId		lp = PageGetItemId(page, off);
-		HeapTupleHeader tuple;
-		bool		marked;
+		int			next = FirstOffsetNumber;
 
-		prefetch_header(page, off, lines);
-		if (!ItemIdIsNormal(lp))
-			continue;
-		tuple = (HeapTupleHeader) PageGetItem(page, lp);
-		marked = omen_has_thaw_mark(tuple, off, &state->mark) &&
-			off <= nsealed;
-		if ((tuple->t_infomask & SEEN_BY_ALL) != SEEN_BY_ALL ||
-			unlikely(view.conflicts))
+		for (int i = 0; i < note->nlines; i++)
 		{
-			if (!is_visible(&view, lp, tuple, off))
-				continue;
+			if (note->lines[i] > next)
+				add_rows(&pr, pr.first + next - 1, note->lines[i] - next);
+			(void) add_line(&pr, note->lines[i]);
+			next = note->lines[i] + 1;
 		}
-		if (marked && (dense || rows[off - 1] >= 0))
-		{
-			uint32		row = dense ? first + off - 1 : (uint32) rows[off - 1];
-
-			if (row != run + nrun)
-			{
-				if (nrun > 0)
-					nthawed += append_rows(source, batch, run, nrun);
-				run = row;
-				nrun = 0;
-			}
-			nrun++;
-			continue;
-		}
-		if (nrun > 0)
-			nthawed += append_rows(source, batch, run, nrun);
-		nrun = 0;
-		state->tuple_lengths[ntuples++] = ItemIdGetLength(lp);
-		append_tuple(source, batch, tuple);
+		if (next <= lines)
+			add_rows(&pr, pr.first + next - 1, lines + 1 - next);
 	}
-	if (nrun > 0)
-		nthawed += append_rows(source, batch, run, nrun);
+	else
+	{
+		if (note != NULL)
+			begin_note(note, &pr.view, lines);
+		for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
+		{
+			prefetch_header(pr.page, off, lines);
+			if (!add_line(&pr, off) && note != NULL)
+				note_line(note, off);
+		}
+	}
+	end_run(&pr);
 
-	omen_scan_close_page(state->scan, ntuples > 0);
-	if (ntuples > 0)
-		keep_tuples(source, page, ntuples, (int) batch->nrows - before);
-	source->counters.rows_thawed += nthawed;
-	source->counters.rows_hot += ntuples;
+	omen_scan_close_page(state->scan, pr.ntuples > 0);
+	if (pr.ntuples > 0)
+		keep_tuples(source, pr.page, pr.ntuples, (int) batch->nrows - before);
+	source->counters.rows_thawed += pr.nthawed;
+	source->counters.rows_hot += pr.ntuples;
 	return true;
 }
 
@@ -423,14 +560,12 @@ bool
 omen_page_is_thawed(OmenSource *source, BlockNumber blk)
 {
 	OmenSourceState *state = source->state;
-	Page		page = omen_scan_open_page(state->scan, blk);
-	OmenThawMark mark;
+	Page		page = omen_scan_open_page(state->scan, blk, InvalidBuffer);
 	int			lines;
 	bool		found = false;
 
 	if (page == NULL)
 		return false;
-	omen_thaw_mark_init(&mark, &state->copy.id);
 	lines = PageGetMaxOffsetNumber(page);
 	for (OffsetNumber off = FirstOffsetNumber; off <= lines && !found; off++)
 	{
@@ -438,10 +573,34 @@ omen_page_is_thawed(OmenSource *source, BlockNumber blk)
 
 		found = ItemIdIsNormal(lp) &&
 			omen_has_thaw_mark((HeapTupleHeader) PageGetItem(page, lp), off,
-							   &mark);
+							   &state->mark);
 	}
 	omen_scan_close_page(state->scan, false);
 	return found;
+}
+
+/* Does a count have this line pointer?  *settled as add_line() returns it */
+static inline bool
+count_line(OmenSourceState *state, const PageView *view, Page page,
+		   OffsetNumber off, bool *settled)
+{
+	ItemId		lp = PageGetItemId(page, off);
+	HeapTupleHeader tuple;
+
+	*settled = false;
+	if (!ItemIdIsNormal(lp))
+		return false;
+	if (view->all_visible && !view->conflicts)
+		return true;
+	tuple = (HeapTupleHeader) PageGetItem(page, lp);
+	if ((tuple->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL)
+	{
+		*settled = state->notes != NULL &&
+			omen_has_thaw_mark(tuple, off, &state->mark);
+		if (!view->conflicts)
+			return true;
+	}
+	return is_visible(view, lp, tuple, off);
 }
 
 /* See source_state.h */
@@ -449,31 +608,38 @@ int
 omen_count_page(OmenSource *source, BlockNumber blk)
 {
 	OmenSourceState *state = source->state;
-	Page		page = omen_scan_open_page(state->scan, blk);
+	OmenPageNote *note = page_note(state, blk);
+	Page		page = omen_scan_open_page(state->scan, blk,
+										   note ? note->buffer : InvalidBuffer);
 	PageView	view;
 	int			lines;
 	int			n = 0;
+	bool		settled;
 
 	if (page == NULL)
 		return state->scan->heap.rs_ntuples;
 	begin_page(source, page, &view);
 	lines = PageGetMaxOffsetNumber(page);
-	for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
+	if (view.all_visible)
+		note = NULL;			/* nothing is looked at but line pointers */
+	if (is_noted(note, &view, lines, lines))
 	{
-		ItemId		lp = PageGetItemId(page, off);
-		HeapTupleHeader tuple;
-
-		if (!view.all_visible)
-			prefetch_header(page, off, lines);
-		if (!ItemIdIsNormal(lp))
-			continue;
-		tuple = (HeapTupleHeader) PageGetItem(page, lp);
-		if (!view.conflicts &&
-			(view.all_visible ||
-			 (tuple->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL))
-			n++;
-		else
-			n += is_visible(&view, lp, tuple, off);
+		n = lines - note->nlines;
+		for (int i = 0; i < note->nlines; i++)
+			n += count_line(state, &view, page, note->lines[i], &settled);
+	}
+	else
+	{
+		if (note != NULL)
+			begin_note(note, &view, lines);
+		for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
+		{
+			if (!view.all_visible)
+				prefetch_header(page, off, lines);
+			n += count_line(state, &view, page, off, &settled);
+			if (!settled && note != NULL)
+				note_line(note, off);
+		}
 	}
 	omen_scan_close_page(state->scan, false);
 	return n;

@@ -225,6 +225,7 @@ next_group(OmenSource *source)
 								   (BlockNumber) omen_row_group_blocks);
 	state->blk = first;
 	state->segment_end = first;
+	omen_rows_begin_group(source);
 	if (state->copy.sealed)
 		source->counters.groups++;
 	return true;

@@ -11,6 +11,7 @@
 #define OMENDB_SOURCE_STATE_H
 
 #include "exec/batch.h"
+#include "exec/pagenotes.h"
 #include "table/scan.h"
 #include "table/thawmark.h"
 
@@ -45,6 +46,9 @@ typedef struct OmenSourceState
 	BlockNumber next_group;		/* first block of the next one */
 	BlockNumber group_end;		/* of the one at hand; 0 if there is none */
 	OmenGroupCopy copy;
+	OmenThawMark mark;			/* of tuples whose values its segments have */
+	OmenPageNotes *notes;		/* of its pages; NULL if there are none */
+	uint64		notes_generation;	/* they are of this one, or not ours */
 	OmenColdReader *reader;		/* NULL until needed */
 
 	/* where we are in it */
@@ -62,13 +66,13 @@ typedef struct OmenSourceState
 	OmenRun    *runs;
 	int			nruns;
 	int32	   *row_numbers;	/* in the segment; -1: it is in a tuple */
+	bool		numbered;		/* row_numbers is set (omen_rows_number()) */
 	HeapTupleHeader *tuples;	/* by row */
 	uint16	   *tuple_rows;		/* rows that are in tuples, in order */
 	int			nsegment;		/* how many rows are in the segment */
 	int			ntuples;		/* ... in tuples */
 	bool		simple;			/* these have all attributes, none is null */
 	bool		deformed;		/* arrays have those not at a fixed place */
-	OmenThawMark mark;			/* of tuples whose values the segment has */
 
 	/* the page that was read last */
 	int			page_lines;		/* its line pointers */
@@ -146,6 +150,10 @@ extern void omen_append_cold(OmenSource *source, OmenBatch *batch,
  */
 extern bool omen_append_page(OmenSource *source, OmenBatch *batch,
 							 BlockNumber blk, int block);
+/* Set state->row_numbers of a batch, if that was not done */
+extern void omen_rows_number(OmenSource *source);
+/* Notes of the row group whose header was copied are to be used */
+extern void omen_rows_begin_group(OmenSource *source);
 /* Was such a block thawed of the version that the copy of the header names? */
 extern bool omen_page_is_thawed(OmenSource *source, BlockNumber blk);
 /* Number of rows of such a block that are visible */

@@ -112,9 +112,11 @@ extern void omen_scan_load_page(OmenScanDesc scan, BlockNumber blk);
 /*
  * The same in page mode for who lists the visible rows himself: returns blk's page
  * under a share lock, and rs_vistuples is not set.  Or NULL if the page is cold: then
- * scan->cold and rs_vistuples are set.
+ * scan->cold and rs_vistuples are set.  recent: where the page may still be in
+ * shared buffers, or InvalidBuffer.
  */
-extern Page omen_scan_open_page(OmenScanDesc scan, BlockNumber blk);
+extern Page omen_scan_open_page(OmenScanDesc scan, BlockNumber blk,
+								Buffer recent);
 /*
  * Give back that lock.  needed: tuples of the page will be looked at, on
  * omen_scan_page(), until the scan moves on; else the pin is given back, too.

@@ -243,7 +243,7 @@ collect_hot(OmenScanDesc scan, BlockNumber blk, Page page)
 
 /* See scan.h */
 Page
-omen_scan_open_page(OmenScanDesc scan, BlockNumber blk)
+omen_scan_open_page(OmenScanDesc scan, BlockNumber blk, Buffer recent)
 {
 	HeapScanDesc hscan = &scan->heap;
 	Relation	rel = hscan->rs_base.rs_rd;
@@ -274,8 +274,16 @@ omen_scan_open_page(OmenScanDesc scan, BlockNumber blk)
 		return NULL;
 	}
 
-	hscan->rs_cbuf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL,
-										hscan->rs_strategy);
+	if (BufferIsValid(recent) &&
+		ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, blk, recent))
+	{
+		hscan->rs_cbuf = recent;
+		pgstat_count_buffer_read(rel);
+		pgstat_count_buffer_hit(rel);
+	}
+	else
+		hscan->rs_cbuf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL,
+											hscan->rs_strategy);
 	if (!pagemode)
 		return NULL;			/* omen_scan_lock_page() does the rest */
 
@@ -325,7 +333,7 @@ omen_scan_close_page(OmenScanDesc scan, bool needed)
 void
 omen_scan_load_page(OmenScanDesc scan, BlockNumber blk)
 {
-	Page		page = omen_scan_open_page(scan, blk);
+	Page		page = omen_scan_open_page(scan, blk, InvalidBuffer);
 
 	if (page != NULL)
 	{
