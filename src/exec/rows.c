@@ -456,23 +456,26 @@ is_noted(const OmenPageNote *note, const PageView *view, int lines, int nsealed)
 	return true;
 }
 
-/* A page's note as it is made */
+/*
+ * A page's note while it is made: it says nothing before all of the page was
+ * looked at, whatever error comes between.
+ */
 static inline void
-begin_note(OmenPageNote *note, const PageView *view, int lines)
+begin_note(OmenPageNote *note, const PageView *view)
 {
-	note->lsn = lines <= OMEN_NOTE_MAX_LINE ?
-		BufferGetLSNAtomic(view->buffer) : InvalidXLogRecPtr;
+	note->lsn = InvalidXLogRecPtr;
 	note->buffer = view->buffer;
 	note->nlines = 0;
 }
 
-static inline void
+/* The line pointer is not settled.  Returns false if there is no room for that. */
+static inline bool
 note_line(OmenPageNote *note, OffsetNumber off)
 {
-	if (note->nlines == OMEN_NOTE_LINES)
-		note->lsn = InvalidXLogRecPtr;
-	if (note->lsn != InvalidXLogRecPtr)
-		note->lines[note->nlines++] = (uint8) off;
+	if (note->nlines == OMEN_NOTE_LINES || off > OMEN_NOTE_MAX_LINE)
+		return false;
+	note->lines[note->nlines++] = (uint8) off;
+	return true;
 }
 
 /* See source_state.h */
@@ -536,14 +539,21 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 	}
 	else
 	{
+		XLogRecPtr	lsn = InvalidXLogRecPtr;
+
 		if (note != NULL)
-			begin_note(note, &pr.view, lines);
+		{
+			begin_note(note, &pr.view);
+			lsn = BufferGetLSNAtomic(pr.view.buffer);
+		}
 		for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
 		{
 			prefetch_header(pr.page, off, lines);
-			if (!add_line(&pr, off) && note != NULL)
-				note_line(note, off);
+			if (!add_line(&pr, off) && note != NULL && !note_line(note, off))
+				note = NULL;
 		}
+		if (note != NULL)
+			note->lsn = lsn;
 	}
 	end_run(&pr);
 
@@ -630,16 +640,23 @@ omen_count_page(OmenSource *source, BlockNumber blk)
 	}
 	else
 	{
+		XLogRecPtr	lsn = InvalidXLogRecPtr;
+
 		if (note != NULL)
-			begin_note(note, &view, lines);
+		{
+			begin_note(note, &view);
+			lsn = BufferGetLSNAtomic(view.buffer);
+		}
 		for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
 		{
 			if (!view.all_visible)
 				prefetch_header(page, off, lines);
 			n += count_line(state, &view, page, off, &settled);
-			if (!settled && note != NULL)
-				note_line(note, off);
+			if (!settled && note != NULL && !note_line(note, off))
+				note = NULL;
 		}
+		if (note != NULL)
+			note->lsn = lsn;
 	}
 	omen_scan_close_page(state->scan, false);
 	return n;
