@@ -14,6 +14,7 @@
 #include "alex/alex_public.h"
 #include "datatype/timestamp.h"
 #include "exec/exec.h"
+#include "exec/pagenotes.h"
 #include "fmgr.h"
 #include "portability/instr_time.h"
 #include "storage/ipc.h"
@@ -93,6 +94,12 @@ define_settings(void)
 							"Shared memory for column chunks of sealed row groups.",
 							NULL,
 							&omen_cache_size_kb, 128 * 1024, 4096, MAX_KILOBYTES,
+							PGC_POSTMASTER, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.page_notes",
+							"Shared memory for what scans note of pages with changed rows.",
+							"32 bytes a page; 0 does without.",
+							&omen_page_notes_size_kb, 8192, 0, MAX_KILOBYTES,
 							PGC_POSTMASTER, GUC_UNIT_KB,
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.seal",
@@ -183,6 +190,7 @@ omen_shmem_request(void)
 	omen_store_shmem_request();
 	omen_table_shmem_request();
 	alex_shmem_request();
+	omen_page_notes_shmem_request();
 }
 
 static void
@@ -196,6 +204,7 @@ omen_shmem_startup(void)
 	omen_store_shmem_init();
 	omen_table_shmem_init();
 	alex_shmem_init();
+	omen_page_notes_shmem_init();
 }
 
 /* See compat.h */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pagenotes.c
- *	  What a backend remembers of thawed pages.
+ *	  What is remembered of thawed pages.
  *
  * After single rows of a sealed table were updated, most pages are hot, and most
  * tuples on them are as the thaw has put them there: values come from the chunks,
@@ -21,10 +21,16 @@
  * scan: the notes do not depend on a snapshot.  SSI wants to hear of each tuple, and
  * gets what it wants in the usual way (rows.c).
  *
- * Notes are local to the backend.  They are made when pages are read, so that they
- * need no invalidation, take NOTES_MAX row groups at most (8 MB), and then
+ * Notes are in shared memory, omendb.page_notes of it: a table of slots, each for
+ * the pages of one row group, in sets of WAYS.  Where a set is full, row groups
  * displace each other at random: a table that is larger, and scanned again and
  * again, finds the share that fits.
+ *
+ * Locks: the slots' owners change under the exclusive lock.  Who leaves a note
+ * holds it shared; a note's sequence is odd meanwhile, and a second writer goes
+ * away.  Readers take no lock, but copy the note and look whether its sequence and
+ * the slot's generation are what they were: a new owner changes the generation
+ * before anything else.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -33,123 +39,214 @@
 #include "exec/pagenotes.h"
 #include "table/table.h"
 
-#include "access/parallel.h"
+#include "common/hashfn.h"
 #include "common/pg_prng.h"
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
 #include "utils/rel.h"
 
-/* Row groups of 1024 pages that notes are kept of: those of 2 GB of pages */
-#define NOTES_MAX		256
+/* Slots that a row group may be in */
+#define WAYS			8
 
-typedef struct NotesKey
+#define TRANCHE			"omendb_page_notes"
+
+/* padded to a cache line: readers look at the generation for each page */
+typedef struct OmenNotesSlot
 {
+	pg_atomic_uint64 generation;
 	RelFileLocator locator;
 	BlockNumber first_block;
-} NotesKey;
+	OmenRowGroupId id;
+	bool		used;
+	char		padding[23];
+} OmenNotesSlot;
 
-typedef struct NotesEntry
+int			omen_page_notes_size_kb = 8192;
+
+static LWLock *notes_lock = NULL;
+static OmenNotesSlot *notes_slots = NULL;
+static OmenPageNote *notes_pages = NULL;
+
+/* Sets of WAYS slots */
+static uint32
+number_of_sets(void)
 {
-	NotesKey	key;
-	int			slot;
-} NotesEntry;
+	Size		set = WAYS * (sizeof(OmenNotesSlot) +
+							  sizeof(OmenPageNote) * omen_row_group_blocks);
 
-static HTAB *notes_table = NULL;
-static OmenPageNotes notes_slots[NOTES_MAX];
-static int	notes_nslots = 0;
-
-static void
-make_key(NotesKey *key, RelFileLocator locator, BlockNumber first_block)
-{
-	memset(key, 0, sizeof(*key));
-	key->locator = locator;
-	key->first_block = first_block;
-}
-
-/* A slot for another row group, the last in use; nothing if memory has run out */
-static int
-take_slot(void)
-{
-	int			slot;
-
-	StaticAssertStmt(sizeof(OmenPageNote) == 32, "two notes in a cache line");
-
-	if (notes_nslots < NOTES_MAX)
-	{
-		OmenPageNotes *notes = &notes_slots[notes_nslots];
-
-		notes->pages = MemoryContextAllocExtended(TopMemoryContext,
-												  sizeof(OmenPageNote) *
-												  omen_row_group_blocks,
-												  MCXT_ALLOC_NO_OOM);
-		if (notes->pages == NULL)
-			return -1;
-		return notes_nslots++;
-	}
-	slot = (int) pg_prng_uint64_range(&pg_global_prng_state, 0, NOTES_MAX - 1);
-	if (notes_slots[slot].used)
-	{
-		NotesKey	key;
-
-		make_key(&key, notes_slots[slot].locator,
-				 notes_slots[slot].first_block);
-		hash_search(notes_table, &key, HASH_REMOVE, NULL);
-		notes_slots[slot].used = false;
-	}
-	return slot;
-}
-
-/* Of this version nothing is known yet */
-static void
-clear_notes(OmenPageNotes *notes, const OmenRowGroupId *id)
-{
-	notes->generation++;
-	notes->id = *id;
-	StaticAssertStmt(InvalidXLogRecPtr == 0 && InvalidBuffer == 0,
-					 "zeros are notes that say nothing");
-	memset(notes->pages, 0, sizeof(OmenPageNote) * omen_row_group_blocks);
+	StaticAssertStmt(sizeof(OmenPageNote) == 32 && sizeof(OmenNotesSlot) == 64,
+					 "notes and slots do not straddle cache lines");
+	return (uint32) ((Size) omen_page_notes_size_kb * 1024 / set);
 }
 
 /* See pagenotes.h */
-OmenPageNotes *
-omen_page_notes(Relation rel, BlockNumber first_block, const OmenRowGroupId *id)
+Size
+omen_page_notes_shmem_size(void)
 {
-	NotesKey	key;
-	NotesEntry *entry;
-	OmenPageNotes *notes;
+	Size		slots = (Size) number_of_sets() * WAYS;
 
-	/* a worker ends with its query: it would only pay for them */
-	if (!RelationNeedsWAL(rel) || IsParallelWorker())
-		return NULL;
-	if (notes_table == NULL)
+	if (slots == 0)
+		return 0;
+	return slots * sizeof(OmenNotesSlot) + PG_CACHE_LINE_SIZE +
+		slots * omen_row_group_blocks * sizeof(OmenPageNote);
+}
+
+/* See pagenotes.h */
+void
+omen_page_notes_shmem_request(void)
+{
+	if (number_of_sets() == 0)
+		return;
+	RequestAddinShmemSpace(omen_page_notes_shmem_size());
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+/* See pagenotes.h */
+void
+omen_page_notes_shmem_init(void)
+{
+	Size		slots = (Size) number_of_sets() * WAYS;
+	bool		found;
+	char	   *p;
+
+	if (slots == 0)
+		return;
+	notes_lock = &(GetNamedLWLockTranche(TRANCHE))->lock;
+	p = ShmemInitStruct("omendb page notes", omen_page_notes_shmem_size(),
+						&found);
+	notes_slots = (OmenNotesSlot *) TYPEALIGN(PG_CACHE_LINE_SIZE, p);
+	notes_pages = (OmenPageNote *) (notes_slots + slots);
+	if (found)
+		return;
+	memset(notes_slots, 0, slots * sizeof(OmenNotesSlot));
+	for (Size i = 0; i < slots; i++)
+		pg_atomic_init_u64(&notes_slots[i].generation, 0);
+}
+
+/* The slot of a row group in its set; NULL if it has none.  The lock is held. */
+static OmenNotesSlot *
+find_slot(OmenNotesSlot *set, const RelFileLocator *locator,
+		  BlockNumber first_block)
+{
+	for (int i = 0; i < WAYS; i++)
 	{
-		HASHCTL		ctl;
-
-		ctl.keysize = sizeof(NotesKey);
-		ctl.entrysize = sizeof(NotesEntry);
-		notes_table = hash_create("omendb page notes", NOTES_MAX, &ctl,
-								  HASH_ELEM | HASH_BLOBS);
+		if (set[i].used && set[i].first_block == first_block &&
+			RelFileLocatorEquals(set[i].locator, *locator))
+			return &set[i];
 	}
+	return NULL;
+}
 
-	make_key(&key, rel->rd_locator, first_block);
-	entry = hash_search(notes_table, &key, HASH_FIND, NULL);
-	if (entry == NULL)
+/* A slot of the set for another row group; the lock is held exclusively */
+static OmenNotesSlot *
+take_slot(OmenNotesSlot *set)
+{
+	for (int i = 0; i < WAYS; i++)
 	{
-		int			slot = take_slot();
-
-		if (slot < 0)
-			return NULL;
-		entry = hash_search(notes_table, &key, HASH_ENTER, NULL);
-		entry->slot = slot;
-		notes = &notes_slots[slot];
-		notes->locator = rel->rd_locator;
-		notes->first_block = first_block;
-		notes->used = true;
-		clear_notes(notes, id);
-		return notes;
+		if (!set[i].used)
+			return &set[i];
 	}
-	notes = &notes_slots[entry->slot];
-	if (!OmenRowGroupIdEquals(&notes->id, id))
-		clear_notes(notes, id);
-	return notes;
+	return &set[pg_prng_uint64_range(&pg_global_prng_state, 0, WAYS - 1)];
+}
+
+static OmenPageNote *
+slot_pages(OmenNotesSlot *slot)
+{
+	return notes_pages + (slot - notes_slots) * (Size) omen_row_group_blocks;
+}
+
+/* See pagenotes.h */
+void
+omen_page_notes_find(OmenPageNotes *notes, Relation rel,
+					 BlockNumber first_block, const OmenRowGroupId *id)
+{
+	OmenNotesSlot *set;
+	OmenNotesSlot *slot;
+	uint32		hash;
+
+	notes->slot = NULL;
+	if (notes_slots == NULL || !RelationNeedsWAL(rel))
+		return;
+	hash = hash_combine(murmurhash32(rel->rd_locator.relNumber),
+						murmurhash32(first_block));
+	set = notes_slots + (hash % number_of_sets()) * WAYS;
+
+	LWLockAcquire(notes_lock, LW_SHARED);
+	slot = find_slot(set, &rel->rd_locator, first_block);
+	if (slot == NULL || !OmenRowGroupIdEquals(&slot->id, id))
+	{
+		LWLockRelease(notes_lock);
+		LWLockAcquire(notes_lock, LW_EXCLUSIVE);
+		slot = find_slot(set, &rel->rd_locator, first_block);
+		if (slot == NULL || !OmenRowGroupIdEquals(&slot->id, id))
+		{
+			if (slot == NULL)
+				slot = take_slot(set);
+			pg_atomic_write_u64(&slot->generation,
+								pg_atomic_read_u64(&slot->generation) + 1);
+			pg_write_barrier();
+			slot->locator = rel->rd_locator;
+			slot->first_block = first_block;
+			slot->id = *id;
+			slot->used = true;
+			StaticAssertStmt(InvalidXLogRecPtr == 0 && InvalidBuffer == 0,
+							 "zeros are notes that say nothing");
+			memset(slot_pages(slot), 0,
+				   sizeof(OmenPageNote) * omen_row_group_blocks);
+		}
+	}
+	notes->slot = slot;
+	notes->generation = pg_atomic_read_u64(&slot->generation);
+	notes->pages = slot_pages(slot);
+	LWLockRelease(notes_lock);
+}
+
+/* See pagenotes.h */
+bool
+omen_page_note_get(const OmenPageNotes *notes, int block, OmenPageNote *note)
+{
+	OmenPageNote *shared;
+	uint32		sequence;
+
+	if (notes->slot == NULL)
+		return false;
+	shared = &notes->pages[block];
+	sequence = pg_atomic_read_u32(&shared->sequence);
+	if (sequence & 1)
+		return false;
+	pg_read_barrier();
+	memcpy(note, shared, sizeof(*note));
+	pg_read_barrier();
+	return pg_atomic_read_u32(&shared->sequence) == sequence &&
+		pg_atomic_read_u64(&notes->slot->generation) == notes->generation &&
+		note->lsn != InvalidXLogRecPtr;
+}
+
+/* See pagenotes.h */
+void
+omen_page_note_put(const OmenPageNotes *notes, int block,
+				   const OmenPageNote *note)
+{
+	OmenPageNote *shared;
+	uint32		sequence;
+
+	if (notes->slot == NULL)
+		return;
+	shared = &notes->pages[block];
+	LWLockAcquire(notes_lock, LW_SHARED);
+	sequence = pg_atomic_read_u32(&shared->sequence);
+	if (pg_atomic_read_u64(&notes->slot->generation) == notes->generation &&
+		(sequence & 1) == 0 &&
+		pg_atomic_compare_exchange_u32(&shared->sequence, &sequence,
+									   sequence + 1))
+	{
+		pg_write_barrier();
+		shared->buffer = note->buffer;
+		shared->lsn = note->lsn;
+		shared->nlines = note->nlines;
+		memcpy(shared->lines, note->lines, sizeof(shared->lines));
+		pg_write_barrier();
+		pg_atomic_write_u32(&shared->sequence, sequence + 2);
+	}
+	LWLockRelease(notes_lock);
 }

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * pagenotes.h
- *	  What a backend remembers of thawed pages: which of their tuples a scan
- *	  need not look at.
+ *	  What is remembered of thawed pages: which of their tuples a scan need not
+ *	  look at.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -14,13 +14,14 @@
 #include "postgres.h"
 
 #include "access/xlogdefs.h"
+#include "port/atomics.h"
 #include "storage/block.h"
 #include "storage/buf.h"
 #include "store/store.h"
 #include "utils/relcache.h"
 
 /* Line pointers of a page that are not settled: so many are remembered */
-#define OMEN_NOTE_LINES		18
+#define OMEN_NOTE_LINES		15
 
 /* Their highest number */
 #define OMEN_NOTE_MAX_LINE	PG_UINT8_MAX
@@ -32,30 +33,42 @@
  */
 typedef struct OmenPageNote
 {
-	XLogRecPtr	lsn;			/* InvalidXLogRecPtr: nothing is known */
+	pg_atomic_uint32 sequence;	/* private to pagenotes.c */
 	Buffer		buffer;			/* where the page was, a guess */
+	XLogRecPtr	lsn;			/* InvalidXLogRecPtr: nothing is known */
 	uint8		nlines;
 	uint8		lines[OMEN_NOTE_LINES];
 } OmenPageNote;
 
-/* Notes of a version of a row group; unchanged as long as the generation is */
+struct OmenNotesSlot;
+
+/* The notes of a version of a row group */
 typedef struct OmenPageNotes
 {
-	uint64		generation;
+	struct OmenNotesSlot *slot; /* NULL: there are none */
+	uint64		generation;		/* of the slot, when it was theirs */
 	OmenPageNote *pages;		/* by block of the row group */
-	/* private to pagenotes.c */
-	RelFileLocator locator;
-	BlockNumber first_block;
-	OmenRowGroupId id;
-	bool		used;
 } OmenPageNotes;
 
+extern int	omen_page_notes_size_kb;
+
+/* Called from omendb.c */
+extern Size omen_page_notes_shmem_size(void);
+extern void omen_page_notes_shmem_request(void);
+extern void omen_page_notes_shmem_init(void);
+
 /*
- * The notes of the row group at first_block, whose version is id; NULL if there
- * are none to be had.  They are the caller's as long as notes->generation is what
- * it was then.
+ * Find the notes of the row group at first_block, whose version is id, or a place
+ * for them.  notes->slot is NULL if there is none.
  */
-extern OmenPageNotes *omen_page_notes(Relation rel, BlockNumber first_block,
-									  const OmenRowGroupId *id);
+extern void omen_page_notes_find(OmenPageNotes *notes, Relation rel,
+								 BlockNumber first_block,
+								 const OmenRowGroupId *id);
+/* Copy the note of a block of the row group.  Returns false if there is none. */
+extern bool omen_page_note_get(const OmenPageNotes *notes, int block,
+							   OmenPageNote *note);
+/* Leave a note, or do without if somebody else is just doing so */
+extern void omen_page_note_put(const OmenPageNotes *notes, int block,
+							   const OmenPageNote *note);
 
 #endif							/* OMENDB_PAGENOTES_H */

@@ -169,14 +169,12 @@ omen_rows_begin_group(OmenSource *source)
 {
 	OmenSourceState *state = source->state;
 
-	state->notes = NULL;
+	state->notes.slot = NULL;
 	if (!state->copy.sealed)
 		return;
 	omen_thaw_mark_init(&state->mark, &state->copy.id);
-	state->notes = omen_page_notes(source->rel, state->copy.first_block,
-								   &state->copy.id);
-	if (state->notes != NULL)
-		state->notes_generation = state->notes->generation;
+	omen_page_notes_find(&state->notes, source->rel, state->copy.first_block,
+						 &state->copy.id);
 }
 
 /* See source_state.h */
@@ -428,16 +426,6 @@ add_line(PageRows *pr, OffsetNumber off)
 	return false;
 }
 
-/* The note of a block of the row group at hand; NULL if none is to be had */
-static inline OmenPageNote *
-page_note(OmenSourceState *state, BlockNumber blk)
-{
-	if (state->notes == NULL ||
-		unlikely(state->notes->generation != state->notes_generation))
-		return NULL;
-	return &state->notes->pages[OmenGroupOffset(blk)];
-}
-
 /*
  * Does the note tell about the page that the scan has open, which has so many
  * line pointers, the segment knowing the first nsealed?
@@ -445,8 +433,7 @@ page_note(OmenSourceState *state, BlockNumber blk)
 static inline bool
 is_noted(const OmenPageNote *note, const PageView *view, int lines, int nsealed)
 {
-	if (note == NULL || note->lsn == InvalidXLogRecPtr || view->conflicts ||
-		note->lsn != BufferGetLSNAtomic(view->buffer))
+	if (view->conflicts || note->lsn != BufferGetLSNAtomic(view->buffer))
 		return false;
 	for (int i = note->nlines; lines > nsealed; i--, lines--)
 	{
@@ -456,26 +443,23 @@ is_noted(const OmenPageNote *note, const PageView *view, int lines, int nsealed)
 	return true;
 }
 
-/*
- * A page's note while it is made: it says nothing before all of the page was
- * looked at, whatever error comes between.
- */
+/* Begin a note of the page that the scan has open */
 static inline void
 begin_note(OmenPageNote *note, const PageView *view)
 {
-	note->lsn = InvalidXLogRecPtr;
 	note->buffer = view->buffer;
+	note->lsn = BufferGetLSNAtomic(view->buffer);
 	note->nlines = 0;
 }
 
-/* The line pointer is not settled.  Returns false if there is no room for that. */
-static inline bool
+/* The line pointer is not settled.  Is there no room for that, the note is void. */
+static inline void
 note_line(OmenPageNote *note, OffsetNumber off)
 {
 	if (note->nlines == OMEN_NOTE_LINES || off > OMEN_NOTE_MAX_LINE)
-		return false;
-	note->lines[note->nlines++] = (uint8) off;
-	return true;
+		note->lsn = InvalidXLogRecPtr;
+	else
+		note->lines[note->nlines++] = (uint8) off;
 }
 
 /* See source_state.h */
@@ -484,7 +468,8 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 				 int block)
 {
 	OmenSourceState *state = source->state;
-	OmenPageNote *note = page_note(state, blk);
+	OmenPageNote note;
+	bool		noted;
 	int			lines;
 	int32		rows[MaxHeapTuplesPerPage];
 	int			before = (int) batch->nrows;
@@ -492,8 +477,9 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 
 	if (batch->nrows + state->page_lines > OMEN_BATCH_ROWS)
 		return false;
+	noted = omen_page_note_get(&state->notes, OmenGroupOffset(blk), &note);
 	pr.page = omen_scan_open_page(state->scan, blk,
-								  note ? note->buffer : InvalidBuffer);
+								  noted ? note.buffer : InvalidBuffer);
 	if (pr.page == NULL)
 	{
 		state->page_lines = 0;
@@ -523,37 +509,31 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 		pr.nsealed = omen_segment_block_lines(state->segment, block, &pr.first,
 											  &pr.dense, rows);
 
-	if (pr.dense && is_noted(note, &pr.view, lines, pr.nsealed))
+	if (noted && pr.dense && is_noted(&note, &pr.view, lines, pr.nsealed))
 	{
 		int			next = FirstOffsetNumber;
 
-		for (int i = 0; i < note->nlines; i++)
+		for (int i = 0; i < note.nlines; i++)
 		{
-			if (note->lines[i] > next)
-				add_rows(&pr, pr.first + next - 1, note->lines[i] - next);
-			(void) add_line(&pr, note->lines[i]);
-			next = note->lines[i] + 1;
+			if (note.lines[i] > next)
+				add_rows(&pr, pr.first + next - 1, note.lines[i] - next);
+			(void) add_line(&pr, note.lines[i]);
+			next = note.lines[i] + 1;
 		}
 		if (next <= lines)
 			add_rows(&pr, pr.first + next - 1, lines + 1 - next);
 	}
 	else
 	{
-		XLogRecPtr	lsn = InvalidXLogRecPtr;
-
-		if (note != NULL)
-		{
-			begin_note(note, &pr.view);
-			lsn = BufferGetLSNAtomic(pr.view.buffer);
-		}
+		begin_note(&note, &pr.view);
 		for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
 		{
 			prefetch_header(pr.page, off, lines);
-			if (!add_line(&pr, off) && note != NULL && !note_line(note, off))
-				note = NULL;
+			if (!add_line(&pr, off))
+				note_line(&note, off);
 		}
-		if (note != NULL)
-			note->lsn = lsn;
+		if (note.lsn != InvalidXLogRecPtr)
+			omen_page_note_put(&state->notes, OmenGroupOffset(blk), &note);
 	}
 	end_run(&pr);
 
@@ -605,7 +585,7 @@ count_line(OmenSourceState *state, const PageView *view, Page page,
 	tuple = (HeapTupleHeader) PageGetItem(page, lp);
 	if ((tuple->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL)
 	{
-		*settled = state->notes != NULL &&
+		*settled = state->notes.slot != NULL &&
 			omen_has_thaw_mark(tuple, off, &state->mark);
 		if (!view->conflicts)
 			return true;
@@ -618,9 +598,11 @@ int
 omen_count_page(OmenSource *source, BlockNumber blk)
 {
 	OmenSourceState *state = source->state;
-	OmenPageNote *note = page_note(state, blk);
+	OmenPageNote note;
+	bool		noted = omen_page_note_get(&state->notes, OmenGroupOffset(blk),
+										   &note);
 	Page		page = omen_scan_open_page(state->scan, blk,
-										   note ? note->buffer : InvalidBuffer);
+										   noted ? note.buffer : InvalidBuffer);
 	PageView	view;
 	int			lines;
 	int			n = 0;
@@ -630,33 +612,26 @@ omen_count_page(OmenSource *source, BlockNumber blk)
 		return state->scan->heap.rs_ntuples;
 	begin_page(source, page, &view);
 	lines = PageGetMaxOffsetNumber(page);
-	if (view.all_visible)
-		note = NULL;			/* nothing is looked at but line pointers */
-	if (is_noted(note, &view, lines, lines))
+	if (noted && is_noted(&note, &view, lines, lines))
 	{
-		n = lines - note->nlines;
-		for (int i = 0; i < note->nlines; i++)
-			n += count_line(state, &view, page, note->lines[i], &settled);
+		n = lines - note.nlines;
+		for (int i = 0; i < note.nlines; i++)
+			n += count_line(state, &view, page, note.lines[i], &settled);
 	}
 	else
 	{
-		XLogRecPtr	lsn = InvalidXLogRecPtr;
-
-		if (note != NULL)
-		{
-			begin_note(note, &view);
-			lsn = BufferGetLSNAtomic(view.buffer);
-		}
+		begin_note(&note, &view);
 		for (OffsetNumber off = FirstOffsetNumber; off <= lines; off++)
 		{
 			if (!view.all_visible)
 				prefetch_header(page, off, lines);
 			n += count_line(state, &view, page, off, &settled);
-			if (!settled && note != NULL && !note_line(note, off))
-				note = NULL;
+			if (!settled)
+				note_line(&note, off);
 		}
-		if (note != NULL)
-			note->lsn = lsn;
+		/* of an all-visible page nothing was looked at but line pointers */
+		if (note.lsn != InvalidXLogRecPtr && !view.all_visible)
+			omen_page_note_put(&state->notes, OmenGroupOffset(blk), &note);
 	}
 	omen_scan_close_page(state->scan, false);
 	return n;

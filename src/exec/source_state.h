@@ -47,8 +47,7 @@ typedef struct OmenSourceState
 	BlockNumber group_end;		/* of the one at hand; 0 if there is none */
 	OmenGroupCopy copy;
 	OmenThawMark mark;			/* of tuples whose values its segments have */
-	OmenPageNotes *notes;		/* of its pages; NULL if there are none */
-	uint64		notes_generation;	/* they are of this one, or not ours */
+	OmenPageNotes notes;		/* of its pages */
 	OmenColdReader *reader;		/* NULL until needed */
 
 	/* where we are in it */
