@@ -360,11 +360,19 @@ CREATE FUNCTION omendb.alex_stats(index regclass,
   OUT leaf_pages bigint, OUT deleted_pages bigint, OUT empty_pages bigint,
   OUT entries bigint, OUT killed bigint, OUT slots bigint, OUT payload_bytes bigint,
   OUT avg_density float8, OUT avg_error float8, OUT max_error int,
-  OUT exact_hits float8, OUT directory_entries bigint)
+  OUT exact_hits float8, OUT directory_entries bigint, OUT bad_leaves bigint)
 RETURNS record AS 'MODULE_PATHNAME', 'omen_alex_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION omendb.alex_stats(regclass) IS
   'shape of an alex index and accuracy of its models';
+
+CREATE FUNCTION omendb.alex_retrain(index regclass,
+  OUT leaf_pages bigint, OUT retrained bigint, OUT directory_entered bigint,
+  OUT avg_error_before float8, OUT avg_error_after float8)
+RETURNS record AS 'MODULE_PATHNAME', 'omen_alex_retrain'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION omendb.alex_retrain(regclass) IS
+  'lay out anew the leaves of an alex index whose model has gone bad';
 
 CREATE FUNCTION omendb.alex_check(index regclass, heapallindexed boolean DEFAULT false)
 RETURNS void AS 'MODULE_PATHNAME', 'omen_alex_check'

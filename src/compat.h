@@ -281,6 +281,20 @@ extern int no_such_variable
 #endif
 
 /*
+ * The limits that vacuum_delay_point() goes by: those of the session's settings,
+ * or others.  (For users of commands/vacuum.h and miscadmin.h.)
+ */
+#if PG_VERSION_NUM < 160000
+#define omen_use_vacuum_cost() ((void) 0)
+#define omen_set_vacuum_cost(delay, limit) \
+	(VacuumCostDelay = (delay), VacuumCostLimit = (limit))
+#else
+#define omen_use_vacuum_cost() VacuumUpdateCosts()
+#define omen_set_vacuum_cost(delay, limit) \
+	(vacuum_cost_delay = (delay), vacuum_cost_limit = (limit))
+#endif
+
+/*
  * Ownership and, from PostgreSQL 17 on, the privilege MAINTAIN.  (For users
  * of utils/acl.h.)
  */

@@ -9,6 +9,7 @@
  */
 #include "alex/alex.h"
 
+#include "storage/shmem.h"
 #include "utils/guc.h"
 
 void
@@ -32,6 +33,12 @@ alex_define_settings(void)
 							 &alex_replaces_btree, false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.alex_retrain",
+							 "Lay out anew, in the background, leaves of alex indexes whose model has gone bad.",
+							 NULL,
+							 &alex_retrain_enabled, true,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	alex_init_options();
 }
 
@@ -44,19 +51,21 @@ alex_register_rmgr(void)
 Size
 alex_shmem_size(void)
 {
-	return alex_dir_shmem_size();
+	return add_size(alex_dir_shmem_size(), alex_maintain_shmem_size());
 }
 
 void
 alex_shmem_request(void)
 {
 	alex_dir_shmem_request();
+	alex_maintain_shmem_request();
 }
 
 void
 alex_shmem_init(void)
 {
 	alex_dir_shmem_init();
+	alex_maintain_shmem_init();
 }
 
 void

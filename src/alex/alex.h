@@ -531,6 +531,14 @@ alex_inner_child(Page page, int i)
 		alex_inner_children(page)[i];
 }
 
+/* Is that the last leaf with values (or NULLs)? */
+static inline bool
+alex_is_last_leaf(Page page)
+{
+	return alex_key_class(alex_key_of_raw(alex_header(page)->high)) !=
+		alex_leaf(page)->class;
+}
+
 /* TID of the row that the entry in a used slot is for: see alexleaf.c */
 extern IndexTuple alex_leaf_payload(Page page, int slot);
 extern IndexTuple alex_leaf_entry(Page page, int slot);
@@ -740,6 +748,7 @@ typedef struct xl_alex_reuse
 extern int	alex_directory_size_kb;
 extern bool alex_directory_stale;
 extern bool alex_replaces_btree;
+extern bool alex_default;
 
 /* alexutils.c */
 extern bytea *alexoptions(Datum reloptions, bool validate);
@@ -761,6 +770,9 @@ extern IndexTuple alex_form_payload(Relation rel, const AlexRel *info,
 									Datum *values, bool *isnull,
 									const ItemPointerData *tid,
 									uint64 image);
+
+extern bool alex_is_index(Relation rel);
+extern void alex_require_index(Relation rel);
 
 /* alexvalidate.c */
 extern bool alexvalidate(Oid opclassoid);
@@ -825,6 +837,8 @@ extern AlexKey alex_key_save(AlexKeyStore *store, AlexKey key);
 
 /* alexleaf.c */
 extern int	alex_leaf_bytes(int nslots, bool payload);
+extern int	alex_model_predict(const AlexModel *model, int nslots,
+							   uint64 image);
 extern int	alex_leaf_predict(Page page, uint64 image);
 extern int	alex_leaf_lower_bound(Page page, uint64 image, uint64 tid);
 extern int	alex_leaf_next_used(Page page, int slot);
@@ -836,6 +850,11 @@ extern bool alex_leaf_kill(Page page, int slot);
 extern int	alex_leaf_gather(Page page, AlexItem *items);
 extern int	alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
 								   double density);
+extern bool alex_fit_between(const AlexItem *items, int first, int last,
+							 double scale, AlexModel *model);
+extern void alex_leaf_spread(const AlexItem *items, int nitems, int nslots,
+							 bool payload, AlexSpread spread,
+							 const AlexModel *model, AlexLayout *layout);
 extern void alex_leaf_plan(const AlexItem *items, int nitems, int nslots,
 						   bool payload, AlexSpread spread,
 						   AlexLayout *layout);
@@ -886,8 +905,31 @@ extern char *alex_pack_items(const AlexLayout *layout, const AlexItem *items,
 							 Size *size);
 extern Buffer alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 							  IndexTuple newpayload);
+extern void alex_apply_layout(Relation rel, Buffer buf,
+							  const AlexLayout *layout, const AlexItem *items);
 extern void alex_rebuild_leaf(Relation rel, Buffer buf, int nslots,
 							  bool payload, AlexSpread spread);
+
+/* alexretrain.c */
+typedef struct AlexRetrained
+{
+	int64		leaves;			/* looked at */
+	int64		retrained;		/* laid out anew */
+	int64		entered;		/* in the directory */
+	int64		entries;
+	int64		error_before;	/* sums over all entries */
+	int64		error_after;
+} AlexRetrained;
+extern void alex_retrain_pages(Relation rel, BlockNumber *block, int64 end,
+							   AlexRetrained *done);
+
+/* Would retraining lay out anew the leaf, which is locked in any mode? */
+extern bool alex_leaf_is_bad(Page page);
+
+/* alexmaintain.c */
+extern Size alex_maintain_shmem_size(void);
+extern void alex_maintain_shmem_request(void);
+extern void alex_maintain_shmem_init(void);
 
 /* alexdelete.c */
 extern void alex_remove_items(Relation rel, Buffer buf, uint16 *slots,
@@ -1026,6 +1068,8 @@ extern void alex_dir_remove(Relation rel, AlexRel *info, AlexKey low,
 							AlexKey high);
 extern void alex_dir_forget(const RelFileLocator *node);
 extern int64 alex_dir_entries(Relation rel, AlexRel *info);
+extern bool alex_dir_has_room(int64 leaves);
+extern bool alex_dir_lost(int dirslot, uint32 dirgen);
 
 /* alexxlog.c */
 extern void alex_rmgr_register(void);
@@ -1039,6 +1083,9 @@ typedef struct AlexForeign
 extern bool alex_foreign_begin(AlexForeign *f, Node *stmt);
 extern void alex_foreign_end(AlexForeign *f);
 extern void alex_foreign_failed(AlexForeign *f);
+
+/* alexdefault.c */
+extern bool alex_makes_index(PlannedStmt *pstmt, const char *queryString);
 
 /* alexhooks.c */
 extern void alex_hooks_install(void);

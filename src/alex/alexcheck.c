@@ -61,27 +61,6 @@ typedef struct AlexCheck
 								psprintf(__VA_ARGS__)), \
 			 errhint("Please REINDEX it.")))
 
-/* Complain unless the relation is an alex index that can be read. */
-static void
-require_alex_index(Relation rel)
-{
-	if (rel->rd_rel->relkind != RELKIND_INDEX ||
-		rel->rd_indam == NULL || rel->rd_indam->ambuild != alexbuild)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an alex index",
-						RelationGetRelationName(rel))));
-	if (RELATION_IS_OTHER_TEMP(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot access temporary indexes of other sessions")));
-	if (!rel->rd_index->indisvalid)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not valid",
-						RelationGetRelationName(rel))));
-}
-
 /* What an entry looks like in the filter. */
 typedef struct Fingerprint
 {
@@ -472,7 +451,7 @@ omen_alex_check(PG_FUNCTION_ARGS)
 	save_nestlevel = NewGUCNestLevel();
 
 	check.rel = index_open(indexoid, lockmode);
-	require_alex_index(check.rel);
+	alex_require_index(check.rel);
 	check.info = *alex_rel(check.rel);
 
 	if (heapallindexed)
@@ -571,8 +550,8 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 	Relation	rel;
 	AlexRel		info;
 	TupleDesc	tupdesc;
-	Datum		values[16];
-	bool		nulls[16] = {false};
+	Datum		values[17];
+	bool		nulls[17] = {false};
 	BlockNumber nblocks;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	int64		inner = 0,
@@ -583,7 +562,8 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 				killed = 0,
 				nslots = 0,
 				payload = 0,
-				exact = 0;
+				exact = 0,
+				bad = 0;
 	double		error_sum = 0;
 	int			max_error = 0;
 	int			version = 0;
@@ -592,7 +572,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	rel = relation_open(indexoid, AccessShareLock);
-	require_alex_index(rel);
+	alex_require_index(rel);
 	if (!object_ownercheck(RelationRelationId, indexoid, GetUserId()) &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX,
@@ -626,6 +606,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 			entries += leaf->nitems;
 			nslots += leaf->nslots;
 			payload += leaf->payload_bytes;
+			bad += alex_leaf_is_bad(page);
 			for (int s = alex_leaf_next_used(page, 0); s < leaf->nslots;
 				 s = alex_leaf_next_used(page, s + 1))
 			{
@@ -660,6 +641,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 	values[13] = Int32GetDatum(max_error);
 	values[14] = Float8GetDatum(entries ? (double) exact / entries : 0);
 	values[15] = Int64GetDatum(alex_dir_entries(rel, &info));
+	values[16] = Int64GetDatum(bad);
 	relation_close(rel, AccessShareLock);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values,
 													  nulls)));

@@ -742,3 +742,24 @@ alex_dir_entries(Relation rel, AlexRel *info)
 	LWLockRelease(dir->lock);
 	return n;
 }
+
+/*
+ * Is there memory for so many leaves more, without emptying the directory of
+ * another index?
+ */
+bool
+alex_dir_has_room(int64 leaves)
+{
+	return dir != NULL &&
+		dir->nfree > leaves / (DIR_FANOUT / 2) + DIR_MAX_HEIGHT;
+}
+
+/*
+ * Has the directory that an index had been connected with been emptied since,
+ * for the sake of others?
+ */
+bool
+alex_dir_lost(int dirslot, uint32 dirgen)
+{
+	return dir != NULL && dirslot >= 0 && slots[dirslot].gen != dirgen;
+}

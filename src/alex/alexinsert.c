@@ -212,19 +212,11 @@ payload_fits(Page page, Size payload)
 		 alex_leaf_free_payload(page) >= payload);
 }
 
-/* Is that the last leaf with values (or NULLs)? */
-static bool
-is_last_leaf(Page page)
-{
-	return alex_key_class(alex_key_of_raw(alex_header(page)->high)) !=
-		alex_leaf(page)->class;
-}
-
 /* How many entries may a leaf with so many slots have before it is split? */
 static int
 split_at(Page page, int nslots)
 {
-	return is_last_leaf(page) ? SPLIT_LAST_AT(nslots) : nslots;
+	return alex_is_last_leaf(page) ? SPLIT_LAST_AT(nslots) : nslots;
 }
 
 /*
@@ -270,7 +262,7 @@ insert_entry(Relation rel, Buffer buf, AlexKey key, IndexTuple payload)
 	int			moved;
 	xl_alex_insert xlrec;
 
-	last_leaf = is_last_leaf(page);
+	last_leaf = alex_is_last_leaf(page);
 	moved = alex_leaf_place(page, key, last_leaf, &place);
 	if (moved > SHIFT_LIMIT && leaf->nitems < leaf->nslots * 9 / 10)
 	{
@@ -373,7 +365,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		{
 			bool		append;
 
-			append = is_last_leaf(page) &&
+			append = alex_is_last_leaf(page) &&
 				alex_leaf_find(page, key) >
 				alex_leaf_prev_used(page, leaf->nslots - 1);
 			alex_rebuild_leaf(rel, buf, nslots,

@@ -35,24 +35,32 @@ alex_leaf_bytes(int nslots, bool payload)
 				  (payload ? sizeof(uint16) : 0));
 }
 
+/* Slot of nslots that the model predicts for an image. */
+int
+alex_model_predict(const AlexModel *model, int nslots, uint64 image)
+{
+	double		pos;
+
+	if (image <= model->base)
+		pos = model->intercept;
+	else
+		pos = model->slope * (double) (image - model->base) +
+			model->intercept;
+	/* written so that a NaN gives 0 */
+	if (!(pos > 0))
+		return 0;
+	if (pos >= nslots - 1)
+		return nslots - 1;
+	return (int) pos;
+}
+
 /* Slot that the model predicts for an image, always within the page. */
 int
 alex_leaf_predict(Page page, uint64 image)
 {
 	AlexLeafHeader *leaf = alex_leaf(page);
-	double		pos;
 
-	if (image <= leaf->model.base)
-		pos = leaf->model.intercept;
-	else
-		pos = leaf->model.slope * (double) (image - leaf->model.base) +
-			leaf->model.intercept;
-	/* written so that a NaN gives 0 */
-	if (!(pos > 0))
-		return 0;
-	if (pos >= leaf->nslots - 1)
-		return leaf->nslots - 1;
-	return (int) pos;
+	return alex_model_predict(&leaf->model, leaf->nslots, image);
 }
 
 static inline bool
@@ -483,14 +491,33 @@ fit_model(const AlexItem *items, int n, double scale, double offset,
 }
 
 /*
- * Plan where nitems sorted entries go among nslots slots, and the model that
- * finds them.  Not in WAL's redo: floating point.
+ * The line through two of the entries: where keys lie in clusters, or a few lie
+ * far off, it is right for those in between, while least squares are wrong for
+ * all.  False if they have one image.
+ */
+bool
+alex_fit_between(const AlexItem *items, int first, int last, double scale,
+				 AlexModel *model)
+{
+	uint64		dx = items[last].image - items[first].image;
+
+	if (dx == 0)
+		return false;
+	model->base = items[0].image;
+	model->slope = scale * (last - first) / (double) dx;
+	model->intercept = scale * first + 0.5 -
+		model->slope * (double) (items[first].image - model->base);
+	return true;
+}
+
+/*
+ * Spread nitems sorted entries over nslots slots for a given model.
  */
 void
-alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
-			   AlexSpread spread, AlexLayout *layout)
+alex_leaf_spread(const AlexItem *items, int nitems, int nslots, bool payload,
+				 AlexSpread spread, const AlexModel *model,
+				 AlexLayout *layout)
 {
-	double		scale = nitems > 0 ? (double) nslots / nitems : 1;
 	int			last = -1;
 
 	Assert(nitems <= nslots && nslots <= ALEX_MAX_SLOTS);
@@ -499,16 +526,15 @@ alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
 	layout->nslots = nslots;
 	layout->nitems = nitems;
 	layout->flags = payload ? ALEX_LEAF_PAYLOAD : 0;
+	layout->model = *model;
 
 	if (spread == ALEX_SPREAD_APPEND)
 	{
-		fit_model(items, nitems, 1.0, 0.5, &layout->model);
 		for (int i = 0; i < nitems; i++)
 			alex_bit_set(layout->used, i);
 		return;
 	}
 
-	fit_model(items, nitems, scale, 0.5, &layout->model);
 	if (spread == ALEX_SPREAD_MODEL)
 	{
 		int			run = 0;
@@ -540,6 +566,22 @@ alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
 
 	for (int i = 0; i < nitems; i++)
 		alex_bit_set(layout->used, (int) ((int64) i * nslots / nitems));
+}
+
+/*
+ * Plan where nitems sorted entries go among nslots slots, and the model that
+ * finds them.  Not in WAL's redo: floating point.
+ */
+void
+alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
+			   AlexSpread spread, AlexLayout *layout)
+{
+	double		scale = nitems > 0 && spread != ALEX_SPREAD_APPEND ?
+		(double) nslots / nitems : 1;
+	AlexModel	model;
+
+	fit_model(items, nitems, scale, 0.5, &model);
+	alex_leaf_spread(items, nitems, nslots, payload, spread, &model, layout);
 }
 
 /*

@@ -73,25 +73,24 @@ alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
 }
 
 /*
- * Lay out an exclusively locked leaf anew, with nslots slots.
+ * Give an exclusively locked leaf the layout that was planned for its entries,
+ * which alex_leaf_gather has found on it.
  */
 void
-alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
-				  AlexSpread spread)
+alex_apply_layout(Relation rel, Buffer buf, const AlexLayout *layout,
+				  const AlexItem *items)
 {
 	Page		page = BufferGetPage(buf);
-	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
-	AlexLayout	layout;
 	PGAlignedBlock image;
-	int			n = alex_leaf_gather(page, items);
 
-	alex_leaf_plan(items, n, nslots, payload, spread, &layout);
 	memcpy(image.data, page, BLCKSZ);
-	if (alex_leaf_bytes(nslots, payload) + alex_leaf(page)->payload_bytes +
-		alex_bound_bytes(page) > ALEX_LEAF_SPACE)
+	if (alex_leaf_bytes(layout->nslots,
+						(layout->flags & ALEX_LEAF_PAYLOAD) != 0) +
+		alex_leaf(page)->payload_bytes + alex_bound_bytes(page) >
+		ALEX_LEAF_SPACE)
 		elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
 			 RelationGetRelationName(rel));
-	alex_leaf_fill((Page) image.data, &layout, items);
+	alex_leaf_fill((Page) image.data, layout, items);
 
 	START_CRIT_SECTION();
 	alex_page_replace(page, image.data);
@@ -102,13 +101,29 @@ alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
 
 		XLogBeginInsert();
 		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
-		XLogRegisterBufData(0, (char *) &layout, ALEX_LAYOUT_SIZE(nslots));
+		XLogRegisterBufData(0, (char *) layout,
+							ALEX_LAYOUT_SIZE(layout->nslots));
 		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_REBUILD);
 		PageSetLSN(page, lsn);
 	}
 	END_CRIT_SECTION();
-	pfree(items);
 	alex_dir_enter(rel, alex_rel(rel), buf);
+}
+
+/*
+ * Lay out an exclusively locked leaf anew, with nslots slots.
+ */
+void
+alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
+				  AlexSpread spread)
+{
+	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+	AlexLayout	layout;
+	int			n = alex_leaf_gather(BufferGetPage(buf), items);
+
+	alex_leaf_plan(items, n, nslots, payload, spread, &layout);
+	alex_apply_layout(rel, buf, &layout, items);
+	pfree(items);
 }
 
 /*
@@ -310,7 +325,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 	newitem.tid = alex_key_tid(newkey);
 	newitem.payload = payload;
 	firstright = choose_ascending_split(rel, items, n, newkey,
-										alex_key_class(alex_key_of_raw(alex_header(page)->high)) != class);
+										alex_is_last_leaf(page));
 	if (wide && firstright > 0 &&
 		!split_fits(rel, page, items, n, &newitem, firstright))
 		firstright = 0;

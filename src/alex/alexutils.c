@@ -378,3 +378,31 @@ alex_form_payload(Relation rel, const AlexRel *info, Datum *values,
 				 errhint("Leave wide columns out of the index.")));
 	return itup;
 }
+
+/* Is the relation an alex index?  By its routines: no catalog access. */
+bool
+alex_is_index(Relation rel)
+{
+	return rel->rd_rel->relkind == RELKIND_INDEX && rel->rd_indam != NULL &&
+		rel->rd_indam->ambuild == alexbuild;
+}
+
+/* Complain unless the relation is an alex index that can be read. */
+void
+alex_require_index(Relation rel)
+{
+	if (!alex_is_index(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an alex index",
+						RelationGetRelationName(rel))));
+	if (RELATION_IS_OTHER_TEMP(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot access temporary indexes of other sessions")));
+	if (!rel->rd_index->indisvalid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index \"%s\" is not valid",
+						RelationGetRelationName(rel))));
+}

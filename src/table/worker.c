@@ -5,7 +5,8 @@
  *
  * The launcher has no database.  Every omendb.seal_naptime it notes the WAL
  * position (settle.c) and visits the databases one after another with one
- * worker, which seals what has settled and collects garbage.  So we never hold
+ * worker, which seals what has settled, collects garbage, and retrains alex
+ * indexes.  So we never hold
  * more than two of max_worker_processes (and the store one).
  *
  * CREATE, DROP, ALTER and RENAME DATABASE need a database without other
@@ -26,6 +27,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "alex/alex_public.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
@@ -69,6 +71,9 @@
 /* How long an eager worker stays in one database */
 #define EAGER_STAY_MS	5000
 
+/* How long the worker retrains indexes at one visit (us) */
+#define RETRAIN_STAY	INT64CONST(5000000)
+
 typedef struct BarredDatabase
 {
 	Oid			dbid;
@@ -81,6 +86,7 @@ typedef struct WorkerShared
 	Oid			worker_db;		/* where the worker is, or is going */
 	pid_t		worker_pid;		/* 0 until it has started */
 	bool		adopted;		/* it has done VISIT_ADOPT */
+	uint32		retrainings;	/* where to begin among the indexes */
 	BarredDatabase barred[MAX_BARRED];
 } WorkerShared;
 
@@ -263,6 +269,7 @@ list_databases(MemoryContext mcxt)
 /* what the launcher asks the worker for: bgw_extra[0] */
 #define VISIT_GC		0x01	/* collect garbage */
 #define VISIT_ADOPT		0x02	/* look for row groups without owner before */
+#define VISIT_SEAL		0x04	/* seal, if that is enabled */
 
 /*
  * Run a worker in one database and wait until it is done; false if it has not
@@ -406,12 +413,13 @@ omen_launcher_main(Datum arg)
 			adopt = !adopted && (collect_garbage || !tried);
 			tried |= adopt;
 		}
-		if (usable && (collect_garbage || adopt || sealing_enabled()))
+		if ((usable && (collect_garbage || adopt || sealing_enabled())) ||
+			alex_retrain_enabled)
 		{
 			List	   *dbs;
 			ListCell   *lc;
 			int			what = (collect_garbage ? VISIT_GC : 0) |
-				(adopt ? VISIT_ADOPT : 0);
+				(adopt ? VISIT_ADOPT : 0) | (usable ? VISIT_SEAL : 0);
 			bool		complete = true;
 
 			MemoryContextReset(mcxt);
@@ -682,6 +690,18 @@ collect_garbage(void)
 	CommitTransactionCommand();
 }
 
+/* Until when indexes are retrained at this visit (omen_clock) */
+static int64 retrain_end;
+
+static void
+retrain_index(Oid indexid)
+{
+	StartTransactionCommand();
+	ignore_in_horizons();
+	alex_retrain_index(indexid, retrain_end);
+	CommitTransactionCommand();
+}
+
 /*
  * Run fn(arg) and survive its errors: one bad table must not keep the others
  * from being sealed.
@@ -714,6 +734,39 @@ collect_garbage_guarded(Oid unused)
 	collect_garbage();
 }
 
+/*
+ * Retrain the alex indexes that are due, whoever's tables they are on.  As an
+ * autovacuum worker, we are sent away when somebody waits for one.  A large
+ * index may take the whole stay, so another one comes first each time.
+ */
+static void
+retrain_indexes(MemoryContext mcxt)
+{
+	List	   *indexes;
+	int			n;
+	int			first;
+
+	StartTransactionCommand();
+	ignore_in_horizons();
+	indexes = alex_indexes_due(mcxt);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(mcxt);
+	if (indexes == NIL)
+		return;
+
+	pgstat_report_activity(STATE_RUNNING, "retraining alex indexes");
+	n = list_length(indexes);
+	first = worker_shared->retrainings++ % n;
+	retrain_end = omen_clock() + RETRAIN_STAY;
+	act_as_autovacuum(true);
+	for (int i = 0; i < n && omen_clock() < retrain_end; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		run_guarded(retrain_index, list_nth_oid(indexes, (first + i) % n));
+	}
+	act_as_autovacuum(false);
+}
+
 /* Main function of the worker; arg is the database's OID */
 void
 omen_sealer_main(Datum arg)
@@ -724,6 +777,8 @@ omen_sealer_main(Datum arg)
 	bool		welcome;
 	int			what = MyBgworkerEntry->bgw_extra[0];
 	int			round = 0;
+	bool		retrained = false;
+	bool		may_seal = (what & VISIT_SEAL) != 0;
 
 	/* the launcher may have been replaced, or a command may need the database */
 	on_shmem_exit(sealer_exit, (Datum) 0);
@@ -760,8 +815,8 @@ omen_sealer_main(Datum arg)
 		MemoryContextReset(mcxt);
 		MemoryContextSwitchTo(mcxt);
 		pgstat_report_activity(STATE_RUNNING, "sealing settled row groups");
-		/* else we have come for garbage alone */
-		tables = sealing_enabled() || (what & VISIT_ADOPT) ?
+		/* else we have come for garbage or indexes alone */
+		tables = (may_seal && sealing_enabled()) || (what & VISIT_ADOPT) ?
 			list_tables(mcxt) : NIL;
 		MemoryContextSwitchTo(mcxt);
 		if ((what & VISIT_ADOPT) && round == 0 && adopt_ownerless(tables))
@@ -771,7 +826,7 @@ omen_sealer_main(Datum arg)
 		{
 			CHECK_FOR_INTERRUPTS();
 			table_needs_cleaning = false;
-			if (sealing_enabled())
+			if (may_seal && sealing_enabled())
 				run_guarded(visit_table, lfirst_oid(lc));
 			if (table_needs_cleaning)
 			{
@@ -787,6 +842,9 @@ omen_sealer_main(Datum arg)
 		}
 		if ((what & VISIT_GC) && round++ == 0)
 			run_guarded(collect_garbage_guarded, InvalidOid);
+		if (alex_retrain_enabled && !retrained)
+			retrain_indexes(mcxt);
+		retrained = true;
 		pgstat_report_stat(true);
 
 		if (!omen_eager_seal || tables == NIL ||

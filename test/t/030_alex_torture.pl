@@ -30,6 +30,7 @@ sub pick { return $_[ int(rand(@_)) ]; }
 my @events = qw(
   alex-split-before alex-split-after-right alex-split-before-downlink
   alex-split-inner alex-unlink-before alex-unlink-after alex-vacuum-leaf
+  alex-retrain-before
 );
 my @tables = qw(tor_h tor_o);
 my @columns = qw(id u v f w t pad);
@@ -38,7 +39,7 @@ my $primary = omen_node('torture',
 	'wal_consistency_checking' => "'all'", 'max_wal_size' => "'1GB'", 'wal_keep_size' => "'2GB'",
 	'autovacuum_naptime' => 1, 'autovacuum_vacuum_cost_delay' => 0, 'restart_after_crash' => 'on',
 	'checkpoint_timeout' => "'30s'", 'deadlock_timeout' => "'100ms'",
-	'omendb.alex_directory_size' => "'64MB'");
+	'omendb.alex_directory_size' => "'64MB'", 'omendb.alex_retrain' => 'on', 'omendb.seal_naptime' => 1);
 
 # Two tables with the same indexes, one on heap and one on omendb.  The rows
 # of w are wide in its index, so that the tree gets high and splits often.
@@ -196,6 +197,8 @@ REINDEX INDEX ${t}_p;
 SELECT omendb.seal('tor_o', true);
 \\elif :k <= 84
 CHECKPOINT;
+\\elif :k <= 92
+SELECT omendb.alex_retrain('${t}_id'), omendb.alex_retrain('${t}_f'), omendb.alex_retrain('${t}_w'), omendb.alex_retrain('${t}_m');
 \\else
 VACUUM (INDEX_CLEANUP ON, FREEZE) $t;
 \\endif

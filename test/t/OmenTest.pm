@@ -32,6 +32,7 @@ sub omen_conf
 		'omendb.row_group_blocks' => 4,
 		'omendb.stop_events' => 'on',
 		'omendb.seal' => 'off',
+		'omendb.alex_retrain' => 'off',
 		'omendb.seal_delay' => 0,
 		'omendb.reclaim_space' => $ENV{RECLAIM_SPACE} // 'half',
 		'omendb.reclaim_min_run' => $ENV{RECLAIM_MIN_RUN} // 33,
