@@ -33,6 +33,12 @@ alex_define_settings(void)
 							 &alex_replaces_btree, false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.alex_default",
+							 "CREATE INDEX without USING makes an alex index where the keys allow it.",
+							 "PRIMARY KEY and UNIQUE constraints stay with btree.",
+							 &alex_default, false,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("omendb.alex_retrain",
 							 "Lay out anew, in the background, leaves of alex indexes whose model has gone bad.",
 							 NULL,

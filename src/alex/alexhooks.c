@@ -9,31 +9,21 @@
  */
 #include "alex/alex.h"
 
-#include "access/htup_details.h"
-#include "access/relation.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/index.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_opfamily_d.h"
 #include "catalog/pg_type_d.h"
-#include "commands/defrem.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/plancat.h"
-#include "parser/parse_utilcmd.h"
-#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-
-bool		alex_replaces_btree = false;
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
@@ -41,13 +31,6 @@ static get_relation_info_hook_type prev_get_relation_info = NULL;
 
 /* core's message, which no user can make sense of */
 #define CORE_SPECULATIVE_ERROR "unexpected non-btree speculative unique index"
-
-/* Is the index an alex index?  By its routines: no catalog access. */
-static bool
-is_alex(Relation index)
-{
-	return index->rd_indam != NULL && index->rd_indam->ambuild == alexbuild;
-}
 
 /*
  * Fill in what speculative insertion needs to know of a unique index, as
@@ -58,7 +41,7 @@ speculative_index_info(Relation index, IndexInfo *ii)
 {
 	int			nkeys = IndexRelationGetNumberOfKeyAttributes(index);
 
-	if (!is_alex(index))
+	if (!alex_is_index(index))
 	{
 		BuildSpeculativeIndexInfo(index, ii);
 		return;
@@ -101,7 +84,7 @@ open_indexes(ResultRelInfo *rri)
 	{
 		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
 
-		found |= is_alex(index) && index->rd_index->indisunique;
+		found |= alex_is_index(index) && index->rd_index->indisunique;
 		index_close(index, NoLock);
 	}
 	list_free(indexes);
@@ -229,83 +212,6 @@ alex_executor_run(QueryDesc *queryDesc, void (*next) (OmenExecutorRun *run),
 	PG_END_TRY();
 }
 
-/*
- * Could alex index what this statement wants a btree for?  A test setting, so
- * anything that is special to btree is left alone: constraints, operator
- * classes, its storage parameters, unique indexes of partitioned tables and
- * of materialized views.
- */
-static bool
-can_replace(IndexStmt *stmt, const char *queryString)
-{
-	Oid			alex = get_index_am_oid("alex", true);
-	IndexStmt  *copy = NULL;
-	Oid			relid;
-	char		relkind;
-	ListCell   *lc;
-
-	if (strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary ||
-		stmt->isconstraint || stmt->relation == NULL ||
-		OidIsValid(stmt->indexOid) || OidIsValid(stmt->oldNumber) ||
-		!OidIsValid(alex))
-		return false;
-	foreach(lc, stmt->options)
-	{
-		DefElem    *option = lfirst_node(DefElem, lc);
-
-		if (strcmp(option->defname, "fillfactor") != 0 ||
-			option->arg == NULL || !IsA(option->arg, Integer) ||
-			intVal(option->arg) < ALEX_MIN_FILLFACTOR ||
-			intVal(option->arg) > 100)
-			return false;
-	}
-	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	if (!OidIsValid(relid))
-		return false;
-	relkind = get_rel_relkind(relid);
-
-	/* a partition's may become part of the parent's; REFRESH CONCURRENTLY */
-	if (stmt->unique && (relkind != RELKIND_RELATION ||
-						 get_rel_relispartition(relid)))
-		return false;
-	foreach(lc, stmt->indexParams)
-	{
-		IndexElem  *elem = lfirst_node(IndexElem, lc);
-		Oid			type = InvalidOid;
-
-		if (elem->opclass != NIL || elem->opclassopts != NIL)
-			return false;
-		if (elem->name != NULL)
-		{
-			AttrNumber	attno = get_attnum(relid, elem->name);
-
-			if (attno != InvalidAttrNumber)
-				type = get_atttype(relid, attno);
-		}
-		else
-		{
-			/* what the expression's type is takes parse analysis to know */
-			if (relkind != RELKIND_RELATION && relkind != RELKIND_MATVIEW &&
-				relkind != RELKIND_PARTITIONED_TABLE)
-				return false;
-			if (copy == NULL)
-			{
-				LockRelationOid(relid, AccessShareLock);
-				copy = transformIndexStmt(relid, copyObject(stmt),
-										  queryString);
-				UnlockRelationOid(relid, AccessShareLock);
-			}
-			elem = list_nth_node(IndexElem, copy->indexParams,
-								 foreach_current_index(lc));
-			if (elem->expr)
-				type = exprType(elem->expr);
-		}
-		if (!OidIsValid(type) || !OidIsValid(GetDefaultOpClass(type, alex)))
-			return false;
-	}
-	return true;
-}
-
 /* Run a command that may make foreign keys. */
 static void
 process_with_foreign(AlexForeign *foreign, PlannedStmt *pstmt,
@@ -339,9 +245,8 @@ alex_process_utility(PlannedStmt *pstmt, const char *queryString,
 {
 	AlexForeign foreign;
 
-	if (IsA(pstmt->utilityStmt, IndexStmt) && alex_replaces_btree &&
-		IsTransactionState() &&
-		can_replace((IndexStmt *) pstmt->utilityStmt, queryString))
+	if (IsA(pstmt->utilityStmt, IndexStmt) && IsTransactionState() &&
+		alex_makes_index(pstmt, queryString))
 	{
 		/* the tree may be a cached plan's */
 		pstmt = copyObject(pstmt);
