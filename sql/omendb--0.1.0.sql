@@ -360,7 +360,8 @@ CREATE FUNCTION omendb.alex_stats(index regclass,
   OUT leaf_pages bigint, OUT deleted_pages bigint, OUT empty_pages bigint,
   OUT entries bigint, OUT killed bigint, OUT slots bigint, OUT payload_bytes bigint,
   OUT avg_density float8, OUT avg_error float8, OUT max_error int,
-  OUT exact_hits float8, OUT directory_entries bigint, OUT bad_leaves bigint)
+  OUT exact_hits float8, OUT directory_entries bigint, OUT bad_leaves bigint,
+  OUT prefix_length int)
 RETURNS record AS 'MODULE_PATHNAME', 'omen_alex_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION omendb.alex_stats(regclass) IS

@@ -35,7 +35,7 @@
 #define ALEX_NSTRATEGIES		5
 
 #define ALEX_MAGIC				0x414C4558	/* "ALEX" */
-#define ALEX_VERSION			2	/* of the whole on-disk format */
+#define ALEX_VERSION			3	/* of the whole on-disk format */
 #define ALEX_PAGE_ID			0xFFA1	/* last two bytes of every page */
 
 #define ALEX_META_BLOCK			0
@@ -337,6 +337,19 @@ typedef struct AlexInnerHeader
 	uint16		reserved[3];
 } AlexInnerHeader;
 
+/*
+ * What most keys of a wide index's first column, a text in the order of bytes,
+ * begin with: chosen when the index is built, the same as long as it lives.
+ */
+#define ALEX_MAX_PREFIX		88
+
+typedef struct AlexPrefix
+{
+	uint32		len;			/* 0: none */
+	uint32		hash;			/* of the bytes */
+	char		data[ALEX_MAX_PREFIX];
+} AlexPrefix;
+
 typedef struct AlexMeta
 {
 	uint32		magic;
@@ -346,6 +359,7 @@ typedef struct AlexMeta
 	uint32		level;			/* of the root, at least 1 */
 	uint32		kind;			/* AlexKind of the key */
 	uint32		last_deleted;	/* deleted pages after the last vacuum */
+	AlexPrefix	prefix;
 } AlexMeta;
 
 #define ALEX_OPAQUE_SIZE	MAXALIGN(sizeof(AlexOpaque))
@@ -611,6 +625,7 @@ typedef struct AlexRel
 	uint16		null_class;
 	bool		has_include;
 	uint8		encodings[INDEX_MAX_KEYS];	/* wide: of the columns */
+	AlexPrefix	prefix;
 	int			dirslot;		/* directory slot, or -1 */
 	uint32		dirgen;
 } AlexRel;
@@ -800,6 +815,8 @@ extern void alex_page_replace(Page page, const char *image);
 
 /* alexwide.c */
 extern AlexKind alex_wide_kind(Relation rel, uint8 *encodings);
+extern bool alex_may_have_prefix(const AlexRel *info);
+extern uint32 alex_prefix_hash(const AlexPrefix *prefix);
 extern void alex_wide_images(Relation rel, const AlexRel *info,
 							 const Datum *values, const bool *isnull,
 							 int natts, int edge, AlexKey *key);
@@ -945,12 +962,17 @@ extern IndexBuildResult *alexbuild(Relation heap, Relation index,
 								   IndexInfo *indexInfo);
 extern void alexbuildempty(Relation index);
 
+/* alexprefix.c */
+extern void alex_choose_prefix(Relation heap, Relation index,
+							   IndexInfo *indexInfo, AlexRel *info);
+
 /* alexspool.c */
 typedef struct AlexSort AlexSort;
 typedef struct AlexSpool AlexSpool;
 extern void alex_describe(Relation index, AlexKind built, AlexRel *info);
 extern AlexSpool *alex_spool_table(Relation heap, Relation index,
-								   IndexInfo *indexInfo, AlexSort **sort,
+								   IndexInfo *indexInfo,
+								   const AlexPrefix *prefix, AlexSort **sort,
 								   double *heap_tuples, double *index_tuples);
 extern void alex_spool_end(AlexSpool *spool);
 

@@ -420,6 +420,7 @@ end_write(AlexBuild *build)
 	memset(image.data, 0, BLCKSZ);
 	alex_meta_init((Page) image.data, build->info.kind, build->incarnation,
 				   build->levels[level].block, level);
+	alex_meta((Page) image.data)->prefix = build->info.prefix;
 	write_page(build, (Page) image.data, ALEX_META_BLOCK);
 
 	/*
@@ -537,7 +538,9 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 1);
-	spool = alex_spool_table(heap, index, indexInfo, &build->sort,
+	alex_choose_prefix(heap, index, indexInfo, &build->info);
+	spool = alex_spool_table(heap, index, indexInfo, &build->info.prefix,
+							 &build->sort,
 							 &result->heap_tuples, &build->indtuples);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,

@@ -550,8 +550,8 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 	Relation	rel;
 	AlexRel		info;
 	TupleDesc	tupdesc;
-	Datum		values[17];
-	bool		nulls[17] = {false};
+	Datum		values[18];
+	bool		nulls[18] = {false};
 	BlockNumber nblocks;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	int64		inner = 0,
@@ -642,6 +642,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 	values[14] = Float8GetDatum(entries ? (double) exact / entries : 0);
 	values[15] = Int64GetDatum(alex_dir_entries(rel, &info));
 	values[16] = Int64GetDatum(bad);
+	values[17] = Int32GetDatum(info.prefix.len);
 	relation_close(rel, AccessShareLock);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values,
 													  nulls)));

@@ -435,7 +435,7 @@ alex_new_buffer(Relation rel)
 }
 
 /*
- * Read the meta page into *info (root, level, kind, build).
+ * Read the meta page into *info (root, level, kind, build, prefix).
  */
 static void
 read_meta(Relation rel, AlexRel *info)
@@ -460,7 +460,13 @@ read_meta(Relation rel, AlexRel *info)
 	info->root = meta->root;
 	info->level = meta->level;
 	info->kind = (AlexKind) meta->kind;
+	info->prefix = meta->prefix;
 	UnlockReleaseBuffer(buf);
+	/* the images of all keys depend on it */
+	if (info->prefix.len > ALEX_MAX_PREFIX ||
+		(info->prefix.len > 0 &&
+		 info->prefix.hash != alex_prefix_hash(&info->prefix)))
+		alex_corrupted(rel, ALEX_META_BLOCK);
 
 	/*
 	 * The root may be split meanwhile, it remains the leftmost page of its
@@ -496,12 +502,14 @@ alex_rel(Relation rel)
 
 			/* what the catalogs say, against what it was built for */
 			alex_describe(rel, fresh.kind, &described);
-			if (fresh.kind != described.kind)
+			if (fresh.kind != described.kind ||
+				(fresh.prefix.len > 0 && !alex_may_have_prefix(&described)))
 				ereport(ERROR,
 						(errcode(ERRCODE_INDEX_CORRUPTED),
 						 errmsg("index \"%s\" was built for another key type",
 								RelationGetRelationName(rel)),
 						 errhint("Please REINDEX it.")));
+			described.prefix = fresh.prefix;
 			described.buildid = fresh.buildid;
 			described.root = fresh.root;
 			described.level = fresh.level;

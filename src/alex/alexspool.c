@@ -44,6 +44,7 @@ typedef struct SpoolShared
 	Oid			heapoid;
 	Oid			indexoid;
 	bool		concurrent;
+	AlexPrefix	prefix;
 	int			nparticipants;	/* share maintenance_work_mem */
 	SharedFileSet fileset;
 	ConditionVariable done_cv;
@@ -154,14 +155,15 @@ spool_entry(Relation index, ItemPointer tid, Datum *values, bool *isnull,
  */
 static double
 scan_table(Relation heap, Relation index, IndexInfo *indexInfo,
-		   AlexSort *sort, ParallelTableScanDesc pscan, bool progress,
-		   double *index_tuples)
+		   const AlexPrefix *prefix, AlexSort *sort,
+		   ParallelTableScanDesc pscan, bool progress, double *index_tuples)
 {
 	SpoolScan	scan;
 	TableScanDesc tscan = NULL;
 	double		heap_tuples;
 
 	alex_describe(index, ALEX_KIND_INVALID, &scan.info);
+	scan.info.prefix = *prefix;
 	scan.sort = sort;
 	scan.index_tuples = 0;
 	scan.context = AllocSetContextCreate(CurrentMemoryContext, "alex build",
@@ -178,7 +180,7 @@ scan_table(Relation heap, Relation index, IndexInfo *indexInfo,
 /* Launch workers; NULL if the build has to do without. */
 static AlexSpool *
 begin_parallel(Relation heap, Relation index, IndexInfo *indexInfo,
-			   int request)
+			   const AlexPrefix *prefix, int request)
 {
 	AlexSpool  *spool = palloc0(sizeof(AlexSpool));
 	ParallelContext *pcxt;
@@ -222,6 +224,7 @@ begin_parallel(Relation heap, Relation index, IndexInfo *indexInfo,
 	shared->heapoid = RelationGetRelid(heap);
 	shared->indexoid = RelationGetRelid(index);
 	shared->concurrent = indexInfo->ii_Concurrent;
+	shared->prefix = *prefix;
 	shared->nparticipants = pcxt->nworkers + 1;
 	SharedFileSetInit(&shared->fileset, pcxt->seg);
 	ConditionVariableInit(&shared->done_cv);
@@ -291,7 +294,7 @@ collect_runs(AlexSpool *spool, IndexInfo *indexInfo, AlexSort *sort,
  */
 AlexSpool *
 alex_spool_table(Relation heap, Relation index, IndexInfo *indexInfo,
-				 AlexSort **sort, double *heap_tuples, double *index_tuples)
+				 const AlexPrefix *prefix, AlexSort **sort, double *heap_tuples, double *index_tuples)
 {
 	AlexSpool  *spool = NULL;
 	int			request = 0;
@@ -302,19 +305,19 @@ alex_spool_table(Relation heap, Relation index, IndexInfo *indexInfo,
 		request = plan_create_index_workers(RelationGetRelid(heap),
 											RelationGetRelid(index));
 	if (request > 0)
-		spool = begin_parallel(heap, index, indexInfo, request);
+		spool = begin_parallel(heap, index, indexInfo, prefix, request);
 
 	if (spool == NULL)
 	{
 		*sort = alex_sort_begin(sort_relation(index), maintenance_work_mem);
-		*heap_tuples = scan_table(heap, index, indexInfo, *sort, NULL, true,
-								  index_tuples);
+		*heap_tuples = scan_table(heap, index, indexInfo, prefix, *sort, NULL,
+								  true, index_tuples);
 		return NULL;
 	}
 
 	*sort = alex_sort_begin(sort_relation(index), maintenance_work_mem /
 							spool->shared->nparticipants);
-	*heap_tuples = scan_table(heap, index, indexInfo, *sort,
+	*heap_tuples = scan_table(heap, index, indexInfo, prefix, *sort,
 							  SPOOL_SCAN(spool->shared), true, index_tuples);
 	/* a worker that died before it attached must not be waited for */
 	WaitForParallelWorkersToAttach(spool->pcxt);
@@ -372,7 +375,7 @@ alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc)
 	sort = alex_sort_begin(sort_relation(index),
 						   maintenance_work_mem / shared->nparticipants);
 	alex_sort_share(sort, &shared->fileset, ParallelWorkerNumber);
-	heap_tuples = scan_table(heap, index, indexInfo, sort,
+	heap_tuples = scan_table(heap, index, indexInfo, &shared->prefix, sort,
 							 SPOOL_SCAN(shared), false, &index_tuples);
 	nruns = alex_sort_export(sort);
 	alex_sort_end(sort);

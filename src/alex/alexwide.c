@@ -498,6 +498,47 @@ put_value(Bits *bits, Encoding encoding, Datum value)
 	}
 }
 
+/* Can the index have a prefix? */
+bool
+alex_may_have_prefix(const AlexRel *info)
+{
+	return info->wide && info->encodings[0] == ENC_TEXT;
+}
+
+uint32
+alex_prefix_hash(const AlexPrefix *prefix)
+{
+	return hash_bytes((const unsigned char *) prefix->data, prefix->len);
+}
+
+/*
+ * Append a text of an index with a prefix: two bits say whether it is before
+ * all that begin with that, begins with it, or is behind; then its bytes, in
+ * the middle case those behind the prefix.
+ */
+static void
+put_behind_prefix(Bits *bits, const AlexPrefix *prefix, Datum value)
+{
+	struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
+	const char *p = VARDATA_ANY(text);
+	int			len = VARSIZE_ANY_EXHDR(text);
+	int			plen = prefix->len;
+	int			cmp = memcmp(p, prefix->data, Min(len, plen));
+
+	if (cmp == 0 && len < plen)
+		cmp = -1;
+	put(bits, cmp < 0 ? 0 : cmp == 0 ? 1 : 2, 2);
+	if (cmp == 0)
+	{
+		p += plen;
+		len -= plen;
+	}
+	put_bytes(bits, (const unsigned char *) p, len);
+	put(bits, 0, 8);
+	if ((Pointer) text != DatumGetPointer(value))
+		pfree(text);
+}
+
 /*
  * Set the images of a key with natts columns; edge says whether what is not
  * given is before (-1) or behind (1) all that there may be.  The class is
@@ -518,7 +559,10 @@ alex_wide_images(Relation rel, const AlexRel *info, const Datum *values,
 		if (isnull[i])
 			continue;
 		bits.flip = (option & INDOPTION_DESC) != 0 ? ~UINT64CONST(0) : 0;
-		put_value(&bits, (Encoding) info->encodings[i], values[i]);
+		if (i == 0 && info->prefix.len > 0)
+			put_behind_prefix(&bits, &info->prefix, values[i]);
+		else
+			put_value(&bits, (Encoding) info->encodings[i], values[i]);
 		bits.flip = 0;
 	}
 	if (edge > 0)

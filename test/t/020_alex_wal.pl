@@ -54,7 +54,7 @@ sub caught_up
 	return;
 }
 
-my @indexes = qw(w_a w_u w_f w_w w_m w_x w_j);
+my @indexes = qw(w_a w_u w_f w_w w_m w_x w_j w_p);
 my $check = 'SELECT '
   . join(', ', map { "omendb.alex_check('$_', true)" } @indexes);
 my $state = q{
@@ -114,7 +114,11 @@ INSERT INTO w SELECT (random() * 1e12)::int8, i,
   FROM generate_series(1, 6000) i;
 INSERT INTO w (a) SELECT i % 3 FROM generate_series(1, 4000) i;
 INSERT INTO w (u) SELECT NULL FROM generate_series(1, 2000) i;
+-- images behind a prefix, which the meta page has
+CREATE INDEX w_p ON w USING alex (x DESC, wide) INCLUDE (pad);
 });
+is($primary->safe_psql('postgres', "SELECT prefix_length FROM omendb.alex_stats('w_p')"), length('tenant-0000-0000-0000-'),
+	'an index with a prefix');
 cmp_ok($primary->safe_psql('postgres', "SELECT height FROM omendb.alex_stats('w_w')"), '>=', 2,
 	'inner pages have been split');
 same_everywhere('inserts');

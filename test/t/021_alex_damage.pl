@@ -200,6 +200,14 @@ fails($use, qr/alex format version mismatch .* file version 99/, 'another versio
 damage(24, pack('L', 0));
 fails($use, qr/is not an alex index/, 'no meta page');
 
+# the prefix that images are formed behind: its length, and its bytes
+$node->safe_psql('postgres', q{REINDEX INDEX d_a});
+damage(24 + 32, pack('L', 99));
+fails($use, qr/corrupted page at block 0/, 'a prefix that is too long');
+$node->safe_psql('postgres', q{REINDEX INDEX d_a});
+damage(24 + 32, pack('L', 3));
+fails($use, qr/corrupted page at block 0/, 'another prefix');
+
 # rows that the index does not have
 $node->safe_psql('postgres', q{
 REINDEX INDEX d_a;

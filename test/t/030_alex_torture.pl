@@ -189,8 +189,10 @@ SELECT count(*) FROM $t WHERE f IS NULL OR f = 0 OR v IN (1, 3);
 \\set k random(1, 100)
 \\if :k <= 60
 VACUUM $t;
-\\elif :k <= 66
+\\elif :k <= 63
 REINDEX INDEX CONCURRENTLY ${t}_v;
+\\elif :k <= 66
+REINDEX INDEX CONCURRENTLY ${t}_t;
 \\elif :k <= 70
 REINDEX INDEX ${t}_p;
 \\elif :k <= 80 and '$t' = 'tor_o'

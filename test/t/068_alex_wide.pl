@@ -46,6 +46,12 @@ sub word
 	return join('', map { pick(@words) } 1 .. rnd(1, 12)) if rand() < 0.9;
 	return pick('p', 'q') x pick(100, 250, 251, 252, 253) . digits(2);
 }
+# most begin alike, and an index that is built on them remembers how
+sub url
+{
+	return 'https://www.example.com/item/' . pick('', "\x01", '/', 'a', 'z' x 20, rnd(0, 300), digits(rnd(1, 16)) . pick('', '?q=' . rnd(0, 3))) if rand() < 0.93;
+	return pick('', 'h', 'https://www.example.com/item', 'https://www.example.com/itf', 'https://www.example.com/itel/9', 'https://www.example.com/ite~', 'i', "\x{e4}", 'https://www.example.org/' . rnd(0, 9));
+}
 sub number
 {
 	my ($most) = @_;
@@ -85,6 +91,10 @@ my @types = (
 	($icu ? ([ 'text', 'text COLLATE "en-x-icu"', sub { word() } ], [ 'text', 'text COLLATE insensitive', sub { word() } ]) : ()),
 	[ 'text', 'text', sub { word() }, 'bytewise' ],
 	[ 'varchar', 'varchar(300)', sub { word() } ],
+	[ 'text', 'text COLLATE "C"', sub { url() } ],
+	[ 'text', 'text', sub { url() }, 'bytewise' ],
+	[ 'varchar', 'varchar(300)', sub { url() } ],
+	[ 'name', 'name', sub { substr(url(), 0, 60) }, 'text' ],
 	[ 'bpchar', 'char(6)', sub { substr(pick('', 'a', 'ab', 'ab ', "ab\x01", 'abc', 'zz') . pick('', ' ', 'x'), 0, 6) } ],
 	[ 'bpchar', 'char(6) COLLATE "C"', sub { substr(pick('', 'a', 'ab', 'ab ', "ab\x01", 'abc', 'zz') . pick('', ' ', 'x'), 0, 6) } ],
 	[ 'name', 'name', sub { substr(word(), 0, 60) }, 'text' ],
@@ -113,6 +123,8 @@ my @types = (
 	[ 'text[]', 'text[]', sub { '{' . join(',', map { pick('a', 'B', 'c', 'NULL') } 1 .. rnd(0, 4)) . '}' } ],
 	[ 'int4range', 'int4range', sub { pick('empty', '(,)', '[1,)', '(,5)', '[' . rnd(0, 3) . ',' . rnd(4, 6) . ']') } ],
 	[ 'numrange', 'numrange', sub { pick('empty', '(,)', '[1,)', '(,5)', '(' . rnd(0, 3) . ',' . rnd(4, 6) . '.5)') } ]);
+
+my @urls = grep { my $type = $_; grep { $type->[2]->() =~ /item/ } 1 .. 20 } grep { $_->[0] =~ /^(text|varchar)$/ } @types;
 
 my $setup = q{
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
@@ -202,6 +214,7 @@ EXCEPTION WHEN numeric_value_out_of_range THEN
 END $$;
 CREATE TABLE used (yes bool, q text);
 CREATE TABLE filled (n bigint);
+CREATE TABLE prefixed (yes bool);
 };
 $setup = q{CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false);} . $setup if $icu;
 $node->safe_psql('wide', $setup);
@@ -261,7 +274,7 @@ sub one_round
 	my $expression = rand() < 0.15;
 	for my $i (0 .. $ncols - 1)
 	{
-		my ($type, $decl, $gen, @cross) = @{ pick(@types) };
+		my ($type, $decl, $gen, @cross) = @{ $i == 0 && rand() < 0.15 ? pick(@urls) : pick(@types) };
 		my $col = { type => $type, decl => $decl, gen => $gen, cross => \@cross, name => "c$i", expr => "c$i", key => "c$i" };
 		$col->{bytewise} = grep { $_ eq 'bytewise' } @cross;
 		if ($expression && $i == 0 && $type =~ /^(text|int4|numeric)$/ && !$col->{bytewise})
@@ -322,6 +335,7 @@ sub one_round
 				sub { "SELECT change(\$q\$UPDATE TBL SET pay = pay + 1 WHERE pay % 10 = " . rnd(0, 9) . "\$q\$);\n"; },
 				sub { "SELECT change(\$q\$UPDATE TBL SET $c->{name} = " . literal($c, undef) . " WHERE id % 50 = " . rnd(0, 49) . "\$q\$);\n"; },
 				sub { "SELECT change(\$q\$DELETE FROM TBL WHERE pay % 20 = " . rnd(0, 19) . "\$q\$);\n"; },
+				sub { "REINDEX INDEX a_t_i; REINDEX INDEX b_t_i;\n"; },
 				sub { "VACUUM a_t; VACUUM b_t;\n"; })->();
 		}
 		$sql .= 'SET enable_bitmapscan = ' . pick('on', 'off', 'off') . '; SET enable_indexonlyscan = ' . pick('on', 'on', 'off') . ";\n";
@@ -373,7 +387,7 @@ sub one_round
 			$sql .= "INSERT INTO used SELECT uses(q), q FROM (VALUES (\$q\$SELECT $what FROM TBL$cond\$q\$)) v(q);\n" if @conds && rand() < 0.1;
 		}
 	}
-	$sql .= "RESET enable_seqscan; INSERT INTO filled SELECT count(*) FROM a_t; SELECT omendb.alex_check('a_t_i', true);\n";
+	$sql .= "RESET enable_seqscan; INSERT INTO filled SELECT count(*) FROM a_t; INSERT INTO prefixed SELECT prefix_length > 0 FROM omendb.alex_stats('a_t_i'); SELECT omendb.alex_check('a_t_i', true);\n";
 	my $file = $node->basedir . '/round.sql';
 	open my $fh, '>:encoding(UTF-8)', $file or die $!;
 	print $fh $sql;
@@ -397,6 +411,8 @@ foreach my $n (1 .. $rounds)
 }
 cmp_ok($node->safe_psql('wide', 'SELECT sum(n) FROM filled'), '>', 20 * $rounds, 'the tables had rows');
 is($different, 0, "$done queries of seed $seed on $rounds pairs of tables: alex and btree agree");
+my $prefixed = $node->safe_psql('wide', 'SELECT count(*) FROM prefixed WHERE yes');
+cmp_ok($prefixed, '>', 0, "$prefixed of them had images behind a prefix") if $rounds >= 20;
 my ($yes, $all) = split /\|/, $node->safe_psql('wide', 'SELECT count(*) FILTER (WHERE yes), count(*) FROM used');
 note($node->safe_psql('wide', 'SELECT q FROM used WHERE NOT yes LIMIT 10'));
 cmp_ok($yes, '>', 0.9 * $all, "the alex index was used by $yes of $all queries");
