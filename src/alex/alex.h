@@ -940,6 +940,10 @@ typedef struct AlexRetrained
 extern void alex_retrain_pages(Relation rel, BlockNumber *block, int64 end,
 							   AlexRetrained *done);
 
+extern void alex_leaf_plan_best(const AlexItem *items, int nitems, int nslots,
+								bool payload, AlexSpread spread,
+								AlexLayout *layout);
+
 /* Would retraining lay out anew the leaf, which is locked in any mode? */
 extern bool alex_leaf_is_bad(Page page);
 

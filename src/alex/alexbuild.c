@@ -220,8 +220,8 @@ finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 	if (nslots == 0)
 		elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
 			 RelationGetRelationName(build->index));
-	alex_leaf_plan(build->items, n, nslots, want_payload, ALEX_SPREAD_MODEL,
-				   &layout);
+	alex_leaf_plan_best(build->items, n, nslots, want_payload,
+						ALEX_SPREAD_MODEL, &layout);
 	memset(image.data, 0, BLCKSZ);
 	alex_page_init(page, ALEX_PAGE_GAPPED, 0, build->incarnation);
 	if (build->info.wide)

@@ -98,11 +98,12 @@ leaf_cost(const AlexModel *model, int nslots, const uint64 *used,
 }
 
 /*
- * The best layout of n entries: by least squares, or by a line through two of
- * the entries.  (Insertions do with least squares; they have no time to try.)
+ * The best layout of n entries, and its cost: by least squares, or by a line
+ * through two of the entries.  (Insertions do with least squares; they have no
+ * time to try.)
  */
 static void
-best_layout(const AlexItem *items, int n, int nslots, bool payload,
+find_layout(const AlexItem *items, int n, int nslots, bool payload,
 			AlexSpread spread, AlexLayout *layout, LeafCost *cost)
 {
 	/* first and last entry of the line, in sixteenths */
@@ -135,6 +136,19 @@ best_layout(const AlexItem *items, int n, int nslots, bool payload,
 	}
 }
 
+/* As alex_leaf_plan, with the best layout that retraining would find. */
+void
+alex_leaf_plan_best(const AlexItem *items, int nitems, int nslots,
+					bool payload, AlexSpread spread, AlexLayout *layout)
+{
+	LeafCost	cost;
+
+	if (nitems < FEW_ENTRIES)
+		alex_leaf_plan(items, nitems, nslots, payload, spread, layout);
+	else
+		find_layout(items, nitems, nslots, payload, spread, layout, &cost);
+}
+
 /*
  * Plan the layout that a leaf (locked in any mode) would get.  items has room
  * for ALEX_MAX_SLOTS and receives the entries, before and after the costs.
@@ -158,7 +172,7 @@ plan_leaf(Page page, AlexItem *items, AlexLayout *layout, LeafCost *before,
 	/* what is being filled from the left stays so */
 	append = alex_is_last_leaf(page) &&
 		alex_leaf_prev_used(page, leaf->nslots - 1) == n - 1;
-	best_layout(items, n, leaf->nslots,
+	find_layout(items, n, leaf->nslots,
 				(leaf->flags & ALEX_LEAF_PAYLOAD) != 0,
 				append ? ALEX_SPREAD_APPEND : ALEX_SPREAD_MODEL, layout,
 				after);
