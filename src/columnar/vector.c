@@ -208,6 +208,9 @@ omen_segment_dictionary(OmenSegmentReader *reader, int attno)
 	return column->ndict;
 }
 
+/* So many offsets of entries are decoded at a time */
+#define ENTRIES_AT_ONCE	256
+
 /*
  * omen_segment_dictionary_entries: see columnar.h.
  */
@@ -216,11 +219,29 @@ omen_segment_dictionary_entries(OmenSegmentReader *reader, int attno,
 								int start, int n, const char **entries)
 {
 	OmenColumn *column = get_column(reader, attno);
+	uint64		offsets[ENTRIES_AT_ONCE + 1];
 	uint32		length;
 	int			i;
+	int			k;
 
-	for (i = 0; i < n; i++)
-		entries[i] = omen_column_entry(column, start + i, &length);
+	if (n == 1 || column->kind == COLUMN_FIXED || column->dict_ints)
+	{
+		for (i = 0; i < n; i++)
+			entries[i] = omen_column_entry(column, start + i, &length);
+		return;
+	}
+
+	if ((uint64) start + n > column->ndict)
+		omen_chunk_damaged(attno, "A code is not in its dictionary.");
+	for (i = 0; i < n; i += ENTRIES_AT_ONCE)
+	{
+		int			part = Min(n - i, ENTRIES_AT_ONCE);
+
+		omen_ints_decode(&column->dict, start + i, part + 1, offsets);
+		for (k = 0; k < part; k++)
+			entries[i + k] = omen_column_bytes(column, offsets[k],
+											   offsets[k + 1], &length);
+	}
 }
 
 /*

@@ -362,7 +362,37 @@ omen_keys_hash(const OmenKey *keys, int nkeys, OmenVec **vecs,
 		hash_column(&keys[c], vecs[c], sel, nsel, hashes, c == 0);
 }
 
-static bool
+/* Longer ones than this are memcmp()'s */
+#define SHORT_BYTES		32
+
+/*
+ * Are they the same n bytes?  Most keys are so short that a call of memcmp() takes
+ * longer than their comparison.
+ */
+static inline bool
+same_bytes(const char *a, const char *b, Size n)
+{
+	if (n > SHORT_BYTES)
+		return memcmp(a, b, n) == 0;
+	if (n >= 8)
+	{
+		/* the last eight may have been compared in part */
+		uint64		differences = load8(a + n - 8) ^ load8(b + n - 8);
+
+		for (; n > 8; a += 8, b += 8, n -= 8)
+			differences |= load8(a) ^ load8(b);
+		return differences == 0;
+	}
+	if (n >= 4)
+		return load4(a) == load4(b) && load4(a + n - 4) == load4(b + n - 4);
+	for (; n > 0; n--)
+		if (a[n - 1] != b[n - 1])
+			return false;
+	return true;
+}
+
+/* Are two values equal?  Not inline: others than those most keys are of */
+static pg_noinline bool
 values_equal(const OmenKey *key, Datum a, Datum b)
 {
 	const char *pa;
@@ -385,7 +415,7 @@ values_equal(const OmenKey *key, Datum a, Datum b)
 		case OMEN_KEY_BPCHAR:
 			pa = get_bytes(key, a, &na, &copy_a);
 			pb = get_bytes(key, b, &nb, &copy_b);
-			result = na == nb && memcmp(pa, pb, na) == 0;
+			result = na == nb && same_bytes(pa, pb, na);
 			if (unlikely(copy_a != NULL))
 				pfree(copy_a);
 			if (unlikely(copy_b != NULL))
@@ -398,6 +428,25 @@ values_equal(const OmenKey *key, Datum a, Datum b)
 			return DatumGetBool(FunctionCall2Coll((FmgrInfo *) &key->equal,
 												  key->collation, a, b));
 	}
+}
+
+/* The same; keys of groups are integers and short texts before all */
+static inline bool
+keys_equal(const OmenKey *key, Datum a, Datum b)
+{
+	if (key->kind == OMEN_KEY_INT)
+		return a == b;
+	if (key->kind == OMEN_KEY_BYTES)
+	{
+		const char *pa = DatumGetPointer(a);
+		const char *pb = DatumGetPointer(b);
+
+		/* with a short header, which has the length, and is not toasted */
+		if (VARATT_IS_1B(pa) && !VARATT_IS_1B_E(pa) &&
+			VARATT_IS_1B(pb) && !VARATT_IS_1B_E(pb))
+			return *pa == *pb && same_bytes(pa, pb, VARSIZE_1B(pa));
+	}
+	return values_equal(key, a, b);
 }
 
 static inline bool
@@ -413,9 +462,7 @@ group_matches(const OmenGroups *groups, char *group, OmenVec **keys, int i)
 		if (isnull != nulls[c])
 			return false;
 		if (!isnull &&
-			!(groups->keys[c].kind == OMEN_KEY_INT ?
-			  values[c] == keys[c]->values[i] :
-			  values_equal(&groups->keys[c], values[c], keys[c]->values[i])))
+			!keys_equal(&groups->keys[c], values[c], keys[c]->values[i]))
 			return false;
 	}
 	return true;

@@ -68,9 +68,15 @@ lookup_entries(OmenKeyCodes *codes, OmenBatch *batch, int n)
 	OmenVec		vec = {codes->values, NULL};
 	OmenVec    *keys = &vec;
 
-	for (int i = 0; i < n; i++)
-		omen_batch_dictionary_entries(batch, codes->attno, codes->codes[i], 1,
-									  &codes->values[i]);
+	/* codes follow the order in which rows are the first to have the values */
+	for (int i = 0, run; i < n; i += run)
+	{
+		run = 1;
+		while (i + run < n && codes->codes[i + run] == codes->codes[i] + run)
+			run++;
+		omen_batch_dictionary_entries(batch, codes->attno, codes->codes[i],
+									  run, &codes->values[i]);
+	}
 	omen_groups_lookup(codes->groups, &keys, NULL, n, codes->found);
 	for (int i = 0; i < n; i++)
 		codes->entries[codes->codes[i]] = codes->found[i];
