@@ -152,22 +152,33 @@ find_piece(const Piece *piece, const char *data, int length)
 	int			i = 0;
 
 #ifdef __SSE2__
-	/* sixteen places at a time: first and last byte decide about most */
+	/* many places at a time: first and last byte decide about most */
 	__m128i		first_bytes = _mm_set1_epi8(piece->data[0]);
 	__m128i		last_bytes = _mm_set1_epi8(piece->data[last]);
+	int			width = places >= 16 ? 16 : 8;
 
-	for (; places >= 16 && i < places; i += 16)
+	for (; places >= width && i < places; i += width)
 	{
 		__m128i		a;
 		__m128i		b;
 		uint32		hits;
 
-		/* the last sixteen may have been looked at in part */
-		i = Min(i, places - 16);
-		a = _mm_loadu_si128((const __m128i *) (data + i));
-		b = _mm_loadu_si128((const __m128i *) (data + i + last));
+		/* the last of them may have been looked at in part */
+		i = Min(i, places - width);
+		if (width == 16)
+		{
+			a = _mm_loadu_si128((const __m128i *) (data + i));
+			b = _mm_loadu_si128((const __m128i *) (data + i + last));
+		}
+		else
+		{
+			a = _mm_loadl_epi64((const __m128i *) (data + i));
+			b = _mm_loadl_epi64((const __m128i *) (data + i + last));
+		}
 		hits = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first_bytes),
 											   _mm_cmpeq_epi8(b, last_bytes)));
+		/* (the upper half of a short one is zeros) */
+		hits &= (1U << width) - 1;
 		while (hits != 0)
 		{
 			const char *at = data + i + pg_rightmost_one_pos32(hits);
