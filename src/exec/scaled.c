@@ -72,6 +72,64 @@ const int64 omen_int_powers_of_ten[OMEN_SCALED_MAX_POWER + 1] = {
 #define NUM_LONG_SCALE(h)	((h) & 0x3FFF)
 
 /*
+ * The same as omen_numeric_to_scaled(), of most numerics there are: those with short
+ * headers, up to four digits, of which the last is not all behind the display
+ * scale, nor all before it.  False: ask that.
+ */
+static inline bool
+to_scaled_fast(Datum numeric, int64 *value, int *scale)
+{
+	const char *p = DatumGetPointer(numeric);
+	uint16		header;
+	int			ndigits;
+	int64		result = 0;
+	bool		exact;
+
+	if (!VARATT_IS_1B(p) || VARATT_IS_1B_E(p) ||
+		VARSIZE_1B(p) < VARHDRSZ_SHORT + sizeof(header))
+		return false;
+	memcpy(&header, VARDATA_1B(p), sizeof(header));
+	ndigits = (int) (VARSIZE_1B(p) - VARHDRSZ_SHORT - sizeof(header)) /
+		(int) sizeof(int16);
+	*scale = NUM_SHORT_SCALE(header);
+	if ((header & NUM_KIND_MASK) != NUM_SHORT ||
+		ndigits > 4 || *scale > OMEN_SCALED_MAX_POWER)
+		return false;
+	for (int i = 0; i < ndigits; i++)
+	{
+		int16		digit;
+
+		memcpy(&digit, VARDATA_1B(p) + sizeof(header) + i * sizeof(digit),
+			   sizeof(digit));
+		result = result * 10000 + digit;
+	}
+
+	/* dividing by constants takes a fraction of the time */
+	switch (4 * (NUM_SHORT_WEIGHT(header) - ndigits + 1) + *scale)
+	{
+		case 0:
+			exact = true;
+			break;
+		case -1:
+			exact = result % 10 == 0;
+			result /= 10;
+			break;
+		case -2:
+			exact = result % 100 == 0;
+			result /= 100;
+			break;
+		case -3:
+			exact = result % 1000 == 0;
+			result /= 1000;
+			break;
+		default:
+			return false;
+	}
+	*value = (header & NUM_SHORT_SIGN) != 0 ? -result : result;
+	return exact;
+}
+
+/*
  * omen_numeric_to_scaled: the value * 10^scale of a numeric, scale being its
  * display scale.  Returns false if that is not an integer of 64 bits, or the
  * numeric is toasted.
@@ -305,7 +363,9 @@ omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 			column->values[i] = 0;
 			if (vec->isnull && vec->isnull[i])
 				continue;
-			if (!omen_numeric_to_scaled(vec->values[i], &column->values[i],
+			if (!to_scaled_fast(vec->values[i], &column->values[i],
+								&this_scale) &&
+				!omen_numeric_to_scaled(vec->values[i], &column->values[i],
 										&this_scale))
 				return false;
 			if (this_scale != scale)
