@@ -194,6 +194,22 @@ SELECT p, pg_temp.both(format('SELECT count(*), sum(n) FROM vec_like WHERE s LIK
 	'%e%', '%nie', 'e%nien', '%-n%i-n%-%', '%-nien%', '%nieni-ni-%', '%nine%', repeat('%n', 21)]) p;
 DROP TABLE vec_like;
 
+--
+-- Keys of every length that differ in one byte, and numerics that end in any of
+-- their digits
+--
+CREATE TABLE vec_short (n int, s text, x0 numeric(14,0), x1 numeric(14,1), x2 numeric(14,2), x3 numeric(15,3), x5 numeric(17,5)) USING omendb;
+INSERT INTO vec_short SELECT n, overlay(repeat('a', n) PLACING 'b' FROM at FOR 1), x, x / 10.0, x / 100.0, x / 1000.0, x / 100000.0
+	FROM generate_series(1, 2) again, generate_series(1, 70) n, generate_series(1, 70) at,
+		LATERAL (SELECT (n * 7919 + at)::bigint * (ARRAY[0, 1, 10, 100, 1000, 10000])[1 + at % 6] * (CASE n % 3 WHEN 0 THEN -1 ELSE 1 END) AS x) q
+	WHERE at <= n;
+CALL pg_temp.vec_seal('vec_short');
+SELECT * FROM pg_temp.both('SELECT count(*), min(c), max(c), sum(length(s)) FROM (SELECT s, count(*) AS c FROM vec_short GROUP BY s) g');
+SELECT * FROM pg_temp.both('SELECT count(*), min(c), max(c) FROM (SELECT n % 7, s, count(*) AS c FROM vec_short GROUP BY 1, 2) g');
+SELECT * FROM pg_temp.both('SELECT sum(x0), sum(x1), sum(x2), sum(x3), sum(x5), sum(x1 * x2) FROM vec_short');
+SELECT * FROM pg_temp.both('SELECT n % 4 AS k, sum(x0), sum(x2), avg(x3), count(*) FROM vec_short WHERE x5 <> 0.07920 GROUP BY 1 ORDER BY 1');
+DROP TABLE vec_short;
+
 DROP TABLE vec;
 DROP FUNCTION vec_tell;
 DROP ROLE regress_vec_user;
