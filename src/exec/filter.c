@@ -379,18 +379,26 @@ select_by_dictionary(OmenFilter *filter, FilterQual *qual,
 	if (omen_batch_codes(batch, qual->attno, &codes) > 0)
 		evaluate_own_codes(filter, qual, program, batch, &codes, n, sel, nsel);
 	entries = qual->entries;
-	for (int k = 0; k < nsel; k++)
-	{
-		int			i = sel ? sel[k] : k;
-		bool		hit = entries[codes.ints[i]];
+	if (codes.nnulls == 0)
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
 
-		if (codes.nnulls > 0 &&
-			(codes.present == NULL ||
-			 !((codes.present[i >> 3] >> (i & 7)) & 1)))
-			hit = qual->null_result;
-		out[found] = i;
-		found += hit;
-	}
+			out[found] = i;
+			found += entries[codes.ints[i]];
+		}
+	else
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
+			bool		hit = entries[codes.ints[i]];
+
+			if (codes.present == NULL ||
+				!((codes.present[i >> 3] >> (i & 7)) & 1))
+				hit = qual->null_result;
+			out[found] = i;
+			found += hit;
+		}
 	*nout = found;
 	return true;
 }
