@@ -581,13 +581,36 @@ prefetch_slot(const OmenGroups *groups, uint32 hash)
 	__builtin_prefetch(&groups->table[hash & groups->mask]);
 }
 
-static inline void
-prefetch_group(const OmenGroups *groups, uint32 hash)
+/* The group that is likely to be that of the hash, if there is one */
+static inline char *
+guess_group(const OmenGroups *groups, uint32 hash)
 {
 	uint32		index = groups->table[hash & groups->mask].index;
 
-	if (index != 0)
-		__builtin_prefetch(omen_group(groups, index - 1));
+	return index != 0 ? omen_group(groups, index - 1) : NULL;
+}
+
+/* All of it: what advances states comes soon */
+static inline void
+prefetch_group(const OmenGroups *groups, uint32 hash)
+{
+	char	   *group = guess_group(groups, hash);
+
+	if (group != NULL)
+	{
+		__builtin_prefetch(group);
+		__builtin_prefetch(group + groups->size - 1);
+	}
+}
+
+/* What its first key, of a type passed by reference, points to */
+static inline void
+prefetch_key(const OmenGroups *groups, uint32 hash)
+{
+	char	   *group = guess_group(groups, hash);
+
+	if (group != NULL)
+		__builtin_prefetch(DatumGetPointer(OmenGroupKeys(group)[0]));
 }
 
 /*
@@ -599,6 +622,7 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 			const uint16 *rest, int n, char **found)
 {
 	const uint64 *hashes = groups->hashes;
+	bool		by_reference = !groups->keys[0].typbyval;
 
 #define ROW(j) (rest ? rest[j] : (j))
 	if (groups->ngroups < PREFETCH_GROUPS)
@@ -612,17 +636,22 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 		}
 		return;
 	}
-	for (int j = 0; j < Min(n, 2 * PREFETCH_AHEAD); j++)
-		prefetch_slot(groups, (uint32) hashes[ROW(j)]);
-	for (int j = 0; j < n; j++)
+	/* slots first, then the groups they name, then the keys these point to */
+	for (int j = -3 * PREFETCH_AHEAD; j < n; j++)
 	{
-		int			k = ROW(j);
+		int			k;
 
-		if (j + 2 * PREFETCH_AHEAD < n)
+		if (j + 3 * PREFETCH_AHEAD < n)
 			prefetch_slot(groups,
-						  (uint32) hashes[ROW(j + 2 * PREFETCH_AHEAD)]);
-		if (j + PREFETCH_AHEAD < n)
-			prefetch_group(groups, (uint32) hashes[ROW(j + PREFETCH_AHEAD)]);
+						  (uint32) hashes[ROW(j + 3 * PREFETCH_AHEAD)]);
+		if (j >= -2 * PREFETCH_AHEAD && j + 2 * PREFETCH_AHEAD < n)
+			prefetch_group(groups,
+						   (uint32) hashes[ROW(j + 2 * PREFETCH_AHEAD)]);
+		if (by_reference && j >= -PREFETCH_AHEAD && j + PREFETCH_AHEAD < n)
+			prefetch_key(groups, (uint32) hashes[ROW(j + PREFETCH_AHEAD)]);
+		if (j < 0)
+			continue;
+		k = ROW(j);
 		found[k] = lookup(groups, keys, sel ? sel[k] : k, (uint32) hashes[k]);
 	}
 #undef ROW

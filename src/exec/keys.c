@@ -36,6 +36,9 @@ struct OmenKeyCodes
 	char	  **found;
 };
 
+/* From this number of entries on, a dictionary is large: many rows share none */
+#define LARGE_DICTIONARY	(OMEN_BATCH_ROWS / 2)
+
 /* In entries: it is among those to be looked up */
 static char pending_entry;
 
@@ -122,16 +125,32 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 	ints = vector.ints;
 	if (vector.nnulls == 0)
 	{
-		for (int k = 0; k < nsel; k++)
-		{
-			int			code = (int) ints[sel ? sel[k] : k];
-
-			if (unlikely(entries[code] == NULL))
+		/*
+		 * Of a large dictionary, each batch is the first to need so many entries
+		 * that nobody could predict a branch.
+		 */
+		if (n >= LARGE_DICTIONARY)
+			for (int k = 0; k < nsel; k++)
 			{
-				codes->codes[nmissing++] = code;
-				entries[code] = &pending_entry;
+				int			code = (int) ints[sel ? sel[k] : k];
+				char	   *entry = entries[code];
+				bool		missing = entry == NULL;
+
+				codes->codes[nmissing] = code;
+				nmissing += missing;
+				entries[code] = missing ? &pending_entry : entry;
 			}
-		}
+		else
+			for (int k = 0; k < nsel; k++)
+			{
+				int			code = (int) ints[sel ? sel[k] : k];
+
+				if (unlikely(entries[code] == NULL))
+				{
+					codes->codes[nmissing++] = code;
+					entries[code] = &pending_entry;
+				}
+			}
 		if (nmissing > 0)
 			lookup_entries(codes, batch, nmissing);
 		for (int k = 0; k < nsel; k++)
