@@ -73,8 +73,8 @@ const int64 omen_int_powers_of_ten[OMEN_SCALED_MAX_POWER + 1] = {
 
 /*
  * The same as omen_numeric_to_scaled(), of most numerics there are: those with short
- * headers, up to four digits, of which the last is not all behind the display
- * scale, nor all before it.  False: ask that.
+ * headers and up to four digits, three if they end before the display scale does.
+ * False: ask that.
  */
 static inline bool
 to_scaled_fast(Datum numeric, int64 *value, int *scale)
@@ -121,6 +121,18 @@ to_scaled_fast(Datum numeric, int64 *value, int *scale)
 		case -3:
 			exact = result % 1000 == 0;
 			result /= 1000;
+			break;
+		case 1:
+			exact = ndigits < 4;
+			result *= 10;
+			break;
+		case 2:
+			exact = ndigits < 4;
+			result *= 100;
+			break;
+		case 3:
+			exact = ndigits < 4;
+			result *= 1000;
 			break;
 		default:
 			return false;
