@@ -15,6 +15,9 @@
  *   it is changed.  Of relations that are not logged nothing is noted.
  * - What is changed without that is hint bits, which tuples whose xmin is frozen and
  *   whose xmax is invalid have already, and fields of the page's header.
+ *   What is written without WAL while a relation is new is not seen by others before
+ *   its transaction has ended, and it has no notes in that.
+ * - LSNs only grow, also at a standby's promotion; after a crash the notes are gone.
  * - A mark names the version of the row group, and so do the notes.
  *
  * Such a tuple is visible to every snapshot.  All others are looked at anew by each

@@ -277,6 +277,7 @@ omen_scan_open_page(OmenScanDesc scan, BlockNumber blk, Buffer recent)
 	if (BufferIsValid(recent) &&
 		ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, blk, recent))
 	{
+		/* pg_stat_io does not hear of it */
 		hscan->rs_cbuf = recent;
 		pgstat_count_buffer_read(rel);
 		pgstat_count_buffer_hit(rel);
