@@ -63,7 +63,7 @@ suites_of() {
 #   autovacuum; 063 standbys' conflicts; 066 foreign keys; 067 bottom-up
 #   deletion; 070 hooks of planner and executor; 013, 071 pg_upgrade; 075-079
 #   this port
-TAP_SHORT="001 002 003 004 005 006 008 009 013 014 020 021 022 053 055 056 057 060 062 063 066 067 070 071 075 076 077 078 079"
+TAP_SHORT="001 002 003 004 005 006 008 009 013 014 020 021 022 053 055 056 057 060 062 063 066 067 070 071 075 076 077 078 079 083"
 
 say() { printf '%s\n' "$*"; }
 
