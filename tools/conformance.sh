@@ -29,7 +29,9 @@
 #
 # The suites come from Debian's source package, kept in $OMENDB_CACHE.  With
 # NO_BUILD set, omendb must be installed already.  SUITES chooses among
-# "regress isolation".  LOGS: where to leave the logs of failing tests.
+# "regress isolation".  RECLAIM_SPACE, RECLAIM_MIN_RUN: other than the defaults,
+# with a checkpoint every 30 s, before which nothing is given back.  LOGS: where to
+# leave the logs of failing tests.
 #
 . "$(dirname "$0")/lib.sh"
 
@@ -128,6 +130,9 @@ server_for() {
 				"omendb.enable_vectorized_agg = force")
 			;;
 	esac
+	[ -z "${RECLAIM_SPACE:-}" ] ||
+		lines+=("omendb.reclaim_space = $RECLAIM_SPACE" "checkpoint_timeout = 30s"
+			"omendb.reclaim_min_run = ${RECLAIM_MIN_RUN:-33}")
 	new_server "$1-$2" "${lines[@]}" && start_server "$1-$2"
 }
 
