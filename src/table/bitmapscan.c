@@ -224,8 +224,12 @@ omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
 
 	for (int tries = 0;; tries++)
 	{
-		if (likely(!omen_lock_page(sscan->rs_rd, hscan->rs_cbuf,
-								   last_offset(bitmap))))
+		bool		hot = !omen_lock_page(sscan->rs_rd, hscan->rs_cbuf,
+										  last_offset(bitmap));
+		bool		landing = hot &&
+			omen_page_is_landing(sscan->rs_rd, hscan->rs_cbuf);
+
+		if (likely(hot && !landing))
 		{
 			bitmap_collect_hot(scan, bitmap);
 			scan->nhot++;
@@ -236,7 +240,8 @@ omen_bitmap_block(TableScanDesc sscan, const OmenBitmapBlock *bitmap)
 				LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 			break;
 		}
-		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
+		if (!landing)
+			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 		if (omen_scan_load_copy(scan, blk))
 		{
 			bitmap_collect_cold(scan, bitmap);

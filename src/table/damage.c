@@ -232,6 +232,12 @@ omen_check_doubtful(Relation rel, Buffer buf)
 			case OMEN_BLOCK_GIVEN:
 				if (omen_stand_in(buf))
 					return;
+				/* an insertion has: omen_page_is_landing() is for that */
+				LockBuffer(buf, BUFFER_LOCK_SHARE);
+				sound = omen_page_is_unsettled(page);
+				LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+				if (sound)
+					return;
 				break;
 			case OMEN_BLOCK_COLD:
 				break;

@@ -143,6 +143,17 @@ extern void omen_restore_given(Relation rel, BlockNumber blk);
  */
 extern bool omen_page_is_unsettled(Page page);
 
+/*
+ * An insertion may have put rows on a block that was given back, or on a lost
+ * marker, and not come to omen_check_landing() yet, or never: until VACUUM has put
+ * that right, the page hides rows that are in the store.  Is this hot page, whose
+ * buffer is share-locked, such a one?  If so, the lock is given back, and the block
+ * is to be read as a cold one; of a lost marker that is an error.  The header page
+ * is read and share-locked for a moment if the page's first row is of a transaction
+ * that has not committed.
+ */
+extern bool omen_page_is_landing(Relation rel, Buffer buf);
+
 /* What VACUUM has found */
 typedef struct OmenInspection
 {

@@ -359,6 +359,28 @@ retry:
 								   &bslot->base.tupdata, all_dead,
 								   !*call_again);
 	bslot->base.tupdata.t_self = *tid;
+
+	/*
+	 * What all_dead says of a page that hides cold rows must not reach the index:
+	 * it would forget the entries of live rows.
+	 */
+	if (unlikely(!found) && !*call_again && omen_page_is_landing(rel, buf))
+	{
+		/* a unique index, as above */
+		if (InterruptHoldoffCount > 0)
+		{
+			if (all_dead)
+				*all_dead = false;
+			ExecClearTuple(slot);
+			omen_cold_row_visible(snapshot);
+			return true;
+		}
+		copy = load_copy(fetch, blk, snapshot);
+		if (copy != NULL)
+			goto cold;
+		CHECK_FOR_INTERRUPTS();
+		goto retry;
+	}
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 
 	if (found)
@@ -437,6 +459,12 @@ omen_heap_fetch(Relation rel, Snapshot snapshot, HeapTuple tuple,
 		*cold = true;
 		return false;
 	}
+	if (unlikely(omen_page_is_landing(rel, buf)))
+	{
+		ReleaseBuffer(buf);
+		*cold = true;
+		return false;
+	}
 	TestForOldSnapshot(snapshot, rel, page);
 
 	/* the row may have been vacuumed away since the TID was seen */
@@ -487,7 +515,10 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 	for (int tries = 0;; tries++)
 	{
 		*cold = omen_lock_page(rel, buf, ItemPointerGetOffsetNumber(tid));
-		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		if (!*cold && unlikely(omen_page_is_landing(rel, buf)))
+			*cold = true;
+		else
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 		if (!*cold)
 			break;
 
@@ -601,6 +632,11 @@ omen_tuple_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
 		if (omen_lock_page(rel, buf, off))
 		{
 			UnlockReleaseBuffer(buf);
+			break;
+		}
+		if (unlikely(omen_page_is_landing(rel, buf)))
+		{
+			ReleaseBuffer(buf);
 			break;
 		}
 		TestForOldSnapshot(snapshot, rel, page);

@@ -314,6 +314,11 @@ omen_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate)
 			read_ahead(rel, &ahead, delstate, 1);
 			page = BufferGetPage(buf);
 			cold = omen_lock_page(rel, buf, 0);
+			if (!cold && unlikely(omen_page_is_landing(rel, buf)))
+			{
+				LockBuffer(buf, BUFFER_LOCK_SHARE);
+				cold = true;
+			}
 		}
 
 		if (unlikely(cold))

@@ -91,6 +91,59 @@ omen_page_is_unsettled(Page page)
 	return rows;
 }
 
+/* May all rows of a hot page be of transactions that have failed or not ended? */
+static bool
+first_row_is_unsettled(Page page)
+{
+	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+
+		if (ItemIdIsNormal(lp))
+			return !row_is_settled((HeapTupleHeader) PageGetItem(page, lp));
+	}
+	return false;
+}
+
+/* See damage.h */
+bool
+omen_page_is_landing(Relation rel, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+	BlockNumber blk = BufferGetBlockNumber(buf);
+
+	for (int tries = 0;; tries++)
+	{
+		OmenBlockVerdict verdict;
+		XLogRecPtr	lsn;
+
+		if (likely(!first_row_is_unsettled(page)) || omen_page_is_cold(page))
+			return false;
+		lsn = BufferGetLSNAtomic(buf);
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		verdict = omen_ask_header(rel, blk, true);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		if (verdict != OMEN_BLOCK_COLD && verdict != OMEN_BLOCK_GIVEN)
+			return false;
+
+		/* a thaw would have changed both, the header first */
+		if (BufferGetLSNAtomic(buf) == lsn)
+		{
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			if (verdict == OMEN_BLOCK_COLD)
+				omen_report_lost_marker(rel, blk);
+			return true;
+		}
+		if (tries >= OMEN_MAX_RETRIES)
+		{
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			omen_retry_failed(rel, blk);
+		}
+	}
+}
+
 /*
  * Of a page that is lost: could heapam put a row there, or has it, and nobody
  * has looked?  (A crash, or an error in the midst of a COPY, may come between.)

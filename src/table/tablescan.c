@@ -294,12 +294,13 @@ omen_scan_open_page(OmenScanDesc scan, BlockNumber blk, Buffer recent)
 	{
 		Page		page = BufferGetPage(hscan->rs_cbuf);
 
-		if (likely(!omen_lock_page(rel, hscan->rs_cbuf, 0)))
+		if (unlikely(omen_lock_page(rel, hscan->rs_cbuf, 0)))
+			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
+		else if (likely(!omen_page_is_landing(rel, hscan->rs_cbuf)))
 		{
 			TestForOldSnapshot(hscan->rs_base.rs_snapshot, rel, page);
 			return page;
 		}
-		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 
 		if (omen_scan_load_copy(scan, blk))
 			break;
@@ -358,7 +359,9 @@ omen_scan_lock_page(OmenScanDesc scan)
 
 	for (int tries = 0;; tries++)
 	{
-		if (likely(!omen_lock_page(rel, hscan->rs_cbuf, 0)))
+		if (unlikely(omen_lock_page(rel, hscan->rs_cbuf, 0)))
+			LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
+		else if (likely(!omen_page_is_landing(rel, hscan->rs_cbuf)))
 		{
 			/*
 			 * If we have had it cold, it was thawed since our last look: TIDs
@@ -369,7 +372,6 @@ omen_scan_lock_page(OmenScanDesc scan)
 			TestForOldSnapshot(hscan->rs_base.rs_snapshot, rel, page);
 			return page;
 		}
-		LockBuffer(hscan->rs_cbuf, BUFFER_LOCK_UNLOCK);
 
 		/* pinned since we read its rows, so they are still the same */
 		if (scan->cold)

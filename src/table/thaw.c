@@ -431,6 +431,12 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 	int			beside[2] = {0, 0};
 
 	cold = omen_lock_page(rel, buffer, off);
+	if (!cold && unlikely(omen_page_is_landing(rel, buffer)))
+	{
+		/* a marker's stand-in first; the insertion will fail */
+		omen_restore_given(rel, blk);
+		cold = omen_lock_page(rel, buffer, off);
+	}
 	is_header = omen_page_is_header(BufferGetPage(buffer));
 	if (unlikely(cold) && !omen_page_is_lost(BufferGetPage(buffer)) &&
 		!omen_page_is_sound(BufferGetPage(buffer), blk))

@@ -238,21 +238,7 @@ like($messages, qr/might succeed if retried/, 'with a hint');
 value('CALL twin()');
 same('after an insertion that failed');
 
-# and if the server ends between the two, sealing and VACUUM put it right
-$inserter = land(30310);
-value(q{SELECT omendb.stop_event_set('insert-unchecked', 'wait')});
-value(q{SELECT omendb.stop_event_clear('insert-vetted')});
-ok($node->poll_query_until('postgres', q{SELECT omendb.stop_event_waiting('insert-unchecked') = 1}), 'a row has landed on a given block');
-value('CREATE TABLE flushed ()');
-$node->stop('immediate');
-eval { $inserter->quit };
-$node->start;
-my ($landed) = grep { read_block($file, $_) ne "\0" x 8192 } $target .. $target + 4;
-ok(defined $landed, 'recovery has brought it back');
-value('VACUUM t; TRUNCATE h; SET enable_indexscan = off; SET enable_bitmapscan = off; INSERT INTO h SELECT ctid, a, b, pad, c FROM t WHERE a > 0');
-same('after VACUUM');
-value('REINDEX TABLE t');
-same('and after REINDEX');
+# (what is read meanwhile, and after a kill between the two: 091_landing.pl)
 value($forge);
 cmp_ok(offered(), '>', 0, 'the map is wrong again');
 value('VACUUM t');
