@@ -13,6 +13,7 @@ $node->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.alex_retrain = off
 omendb.gc_interval = 0
 omendb.cache_size = '4MB'
 max_connections = 60

@@ -13,11 +13,13 @@ $node->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.alex_retrain = off
 omendb.gc_interval = 0
 omendb.trash_retention = 0
 omendb.cache_size = '8MB'
 restart_after_crash = off
 wal_keep_size = '256MB'
+wal_writer_delay = '10s'
 log_min_messages = debug1
 });
 $node->start;

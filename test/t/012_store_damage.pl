@@ -13,6 +13,7 @@ $node->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.alex_retrain = off
 omendb.gc_interval = 0
 omendb.trash_retention = 0
 log_min_messages = warning

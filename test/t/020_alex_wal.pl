@@ -16,6 +16,7 @@ $primary->append_conf(
 shared_preload_libraries = 'omendb'
 omendb.stop_events = on
 omendb.seal = off
+omendb.alex_retrain = off
 wal_consistency_checking = 'all'
 wal_keep_size = '2GB'
 max_wal_size = '4GB'

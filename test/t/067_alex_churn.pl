@@ -17,6 +17,7 @@ $node->append_conf(
 	'postgresql.conf', q{
 shared_preload_libraries = 'omendb'
 omendb.seal = off
+omendb.alex_retrain = off
 wal_consistency_checking = 'omendb_alex'
 fsync = off
 wal_keep_size = '2GB'
