@@ -105,6 +105,32 @@ LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION omendb.cache_stats() IS
 'the shared cache of column chunks: counters since the server started';
 
+CREATE FUNCTION omendb.cache_contents(
+	OUT tablespace oid,
+	OUT database oid,
+	OUT filenode oid,
+	OUT column_number int,
+	OUT chunks bigint,
+	OUT bytes bigint,
+	OUT stored_bytes bigint,
+	OUT pinned_chunks bigint)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'omen_cache_contents'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION omendb.cache_contents() IS
+'what the shared cache of column chunks holds of each column (0: row headers) of each table of each database';
+
+CREATE VIEW omendb.cached_columns AS
+SELECT r.relation, a.attname AS column_name, c.chunks, c.bytes, c.stored_bytes,
+	c.pinned_chunks
+FROM omendb.cache_contents() c
+	CROSS JOIN LATERAL pg_filenode_relation(c.tablespace, c.filenode) r(relation)
+	LEFT JOIN pg_attribute a ON a.attrelid = r.relation AND
+		a.attnum = c.column_number AND c.column_number > 0
+WHERE c.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	AND r.relation IS NOT NULL;
+COMMENT ON VIEW omendb.cached_columns IS
+'what the shared cache holds of the tables of this database, by column (NULL: row headers)';
+
 CREATE FUNCTION omendb.store_stats(
 	OUT state text,
 	OUT reason text,
@@ -151,10 +177,13 @@ COMMENT ON FUNCTION omendb.adopt_store(bigint) IS
 REVOKE ALL ON FUNCTION omendb.adopt_store(bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION omendb.cache_stats() FROM PUBLIC;
+REVOKE ALL ON FUNCTION omendb.cache_contents() FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.store_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.cache_reset() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION omendb.cache_stats() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION omendb.cache_contents() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION omendb.store_stats() TO pg_monitor;
+GRANT SELECT ON omendb.cached_columns TO pg_monitor;
 
 ---------------------------------------------------------------------------
 -- index access method alex

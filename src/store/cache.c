@@ -419,10 +419,7 @@ insert_loading(const OmenChunkKey *key, uint32 hash, const OmenOwner *owner,
 	e = &omen_cache_entries[index];
 	e->key = *key;
 	e->hash = hash;
-	if (owner != NULL)
-		e->owner = *owner;
-	else
-		memset(&e->owner, 0, sizeof(e->owner));
+	e->owner = *owner;
 	e->scan = scan;
 	e->prefetch = prefetch;
 	e->list = OMEN_LIST_NONE;
@@ -739,7 +736,8 @@ omen_cache_release(OmenChunk *chunk)
  * Ask for a chunk that will be needed soon; see store.h.
  */
 void
-omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno, uint16 segment)
+omen_cache_prefetch(const OmenRowGroupId *id, const OmenOwner *owner,
+					uint16 attno, uint16 segment)
 {
 	OmenChunkKey key;
 	uint32		hash;
@@ -764,7 +762,7 @@ omen_cache_prefetch(const OmenRowGroupId *id, uint16 attno, uint16 segment)
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	if (lookup(&key, hash) < 0 &&
-		insert_loading(&key, hash, NULL, true, true) >= 0)
+		insert_loading(&key, hash, owner, true, true) >= 0)
 		pg_atomic_fetch_add_u64(&omen_cache->prefetches, 1);
 	LWLockRelease(lock);
 	omen_store_kick();

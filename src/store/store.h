@@ -247,6 +247,7 @@ extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
 extern void omen_cache_allowance(bool begin, Size *bytes, int *chunks);
 /* Ask for chunks that will be needed soon; never waits, never errors. */
 extern PGDLLEXPORT void omen_cache_prefetch(const OmenRowGroupId *id,
+											const OmenOwner *owner,
 											uint16 attno, uint16 segment);
 /* The relation's name if it can be told, else its file's; palloc'd */
 extern char *omen_owner_name(const OmenOwner *owner);

@@ -472,7 +472,7 @@ fetch_chunk(void *arg, int attno, Size *len)
 
 	/* a scan will want the same column of the next segment */
 	if (seg->prefetch)
-		omen_cache_prefetch(&seg->id, attno, seg->segment + 1);
+		omen_cache_prefetch(&seg->id, &seg->owner, attno, seg->segment + 1);
 	MemoryContextSwitchTo(old);
 	count_memory(seg);
 	*len = chunk->len;

@@ -128,4 +128,25 @@ $asker->quit;
 my $time = $node->safe_psql('postgres', q{SELECT coalesce(to_jsonb(s)->'shared_blk_read_time', to_jsonb(s)->'blk_read_time') FROM pg_stat_statements s WHERE query ~ '^SELECT count.b., count.c.'});
 cmp_ok($time, '>', 10, 'the time of waiting is time of reading');
 
+# Whose chunks these are
+$node->safe_psql('postgres', 'CREATE TABLE u USING omendb AS SELECT g AS k, g AS l FROM generate_series(1, 20000) g');
+seal_all($node, 'u');
+my $held = q{SELECT relation, coalesce(column_name, '-'), chunks > 0 AND bytes >= chunks AND stored_bytes > 0
+FROM omendb.cached_columns ORDER BY relation::text, 2};
+my $vectors = 'SET omendb.enable_vectorized_agg = force; SET max_parallel_workers_per_gather = 0;';
+reset_cache();
+is($node->safe_psql('postgres', $held), '', 'an empty cache');
+$node->safe_psql('postgres', "$vectors SELECT sum(b) FROM t WHERE a > 100");
+my @columns = split /\n/, $node->safe_psql('postgres', $held);
+is(join(' ', grep { !/\|-\|/ } @columns), 't|a|t t|b|t', 'the columns that one query read');
+$node->safe_psql('postgres', "$vectors SELECT sum(l) FROM u WHERE k > 100");
+@columns = split /\n/, $node->safe_psql('postgres', $held);
+is(join(' ', grep { !/\|-\|/ } @columns), 't|a|t t|b|t u|k|t u|l|t', 'and another one, of another table');
+is($node->safe_psql('postgres', 'SELECT sum(c.chunks) = max(s.chunks) FROM omendb.cache_contents() c, omendb.cache_stats() s'),
+	't', 'together they are all that is in the cache');
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION omendb');
+is($node->safe_psql('other', 'SELECT count(DISTINCT filenode) FROM omendb.cache_contents()'), '2', 'another database sees filenodes');
+is($node->safe_psql('other', 'SELECT count(*) FROM omendb.cached_columns'), '0', 'and none of its own tables');
+
 done_testing();
