@@ -22,6 +22,8 @@
  *	logical slots	16	records carry whether the table is a catalog for
  *						logical decoding: omen_resolve_conflict() (here)
  * HeapKeyTest()	16	a function: omen_heap_key_test() (here)
+ * bulk insertion	16	extends by many pages, and keeps those not used yet:
+ *						OmenBulkExtends() (here)
  * statistics		16	n_live_tuples is live_tuples (here)
  * symbols			16	hidden unless marked PGDLLEXPORT: the Makefiles hide
  *						them in 15, too; PG_FUNCTION_INFO_V1() marks (here)
@@ -233,6 +235,9 @@ extern int no_such_variable
 #define omen_heap_key_test(tuple, desc, nkeys, keys, valid) \
 	HeapKeyTest(tuple, desc, nkeys, keys, valid)
 
+/* Are there pages of an extension that this insertion will use next? */
+#define OmenBulkExtends(bistate) false
+
 #else
 
 #define omen_count_heap_getnext(rel, n) \
@@ -252,6 +257,9 @@ extern int no_such_variable
 
 #define omen_heap_key_test(tuple, desc, nkeys, keys, valid) \
 	((valid) = HeapKeyTest((tuple), (desc), (nkeys), (keys)))
+
+#define OmenBulkExtends(bistate) \
+	((bistate) != NULL && (bistate)->next_free != InvalidBlockNumber)
 
 #endif
 

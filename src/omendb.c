@@ -39,7 +39,7 @@ int			omen_seal_naptime = 15;
 int			omen_seal_delay = 60;
 int			omen_trash_retention = 3600;
 int			omen_gc_interval = -1;
-int			omen_reclaim_space = OMEN_RECLAIM_HALF;
+int			omen_reclaim_space = OMEN_RECLAIM_FULL;
 int			omen_reclaim_min_run = 33;
 bool		omen_eager_seal = false;
 bool		omen_seal_before_scan = false;
@@ -141,7 +141,7 @@ define_settings(void)
 	DefineCustomEnumVariable("omendb.reclaim_space",
 							 "How the heap file gives back the space of sealed pages.",
 							 "off keeps it, half punches the unused second half of each marker page, full whole runs of marker pages.",
-							 &omen_reclaim_space, OMEN_RECLAIM_HALF,
+							 &omen_reclaim_space, OMEN_RECLAIM_FULL,
 							 reclaim_space_options,
 							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);

@@ -16,6 +16,7 @@
 
 #include "access/heaptoast.h"
 #include "access/hio.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -282,6 +283,80 @@ room_on_page(Relation rel, BlockNumber blk)
 }
 
 /*
+ * The same for the page that rows were put on the last time, without a lock; too
+ * little if nobody has looked at it, or it has no room.
+ */
+static int
+room_at_a_glance(Relation rel, BlockNumber blk)
+{
+	static Buffer recent = InvalidBuffer;
+	Page		page;
+	int			room;
+
+	if (!BufferIsValid(recent) ||
+		!ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, blk, recent))
+		recent = ReadBuffer(rel, blk);
+	page = BufferGetPage(recent);
+	if (PageIsNew(page) || omen_page_is_cold(page))
+		room = -1;
+	else
+		room = (int) PageGetHeapFreeSpace(page);
+	ReleaseBuffer(recent);
+	return room;
+}
+
+/* What is left of the page that the last row was vetted for */
+static struct
+{
+	RelFileLocator locator;
+	BlockNumber blk;
+	TransactionId xid;
+	int			room;
+}			seen = {.blk = InvalidBlockNumber};
+
+/* See reclaim.h */
+void
+omen_forget_room(void)
+{
+	seen.blk = InvalidBlockNumber;
+}
+
+/*
+ * Is there room for len bytes on the page that rows were put on the last time?
+ * One look is good for all rows that a transaction inserts there one by one: if
+ * another backend puts rows there as well, that is what omen_check_landing() is
+ * for.
+ */
+static bool
+target_has_room(Relation rel, BlockNumber blk, Size len)
+{
+	TransactionId xid = GetTopTransactionIdIfAny();
+
+	if (seen.blk != blk || seen.xid != xid || !TransactionIdIsValid(xid) ||
+		seen.room < (int) len ||
+		!RelFileLocatorEquals(seen.locator, rel->rd_locator))
+	{
+		seen.locator = rel->rd_locator;
+		seen.blk = blk;
+		seen.xid = xid;
+		seen.room = room_at_a_glance(rel, blk);
+	}
+	if (seen.room < (int) len)
+		return false;
+	seen.room -= len + sizeof(ItemIdData);
+	return true;
+}
+
+/* The room that a row of len bytes needs; what is too long will be toasted */
+static inline Size
+row_room(Relation rel, Size len)
+{
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+		len = Min(len, TOAST_TUPLE_THRESHOLD);
+	return MAXALIGN(len);
+}
+
+/*
  * See reclaim.h.  heap_insert() takes a page of zeros for a new one, and does not
  * ask us.  What the free space map has of given blocks was set to nothing; but
  * nothing is certain about a map that is not logged.  So we do what heap_insert()
@@ -297,12 +372,13 @@ omen_vet_target(Relation rel, Size len)
 
 	if (!may_have_given(rel))
 		return true;
-	/* what is longer is toasted, to about that */
-	len = Min(MAXALIGN(len), TOAST_TUPLE_THRESHOLD) +
-		RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
-	len = Min(len, MaxHeapTupleSize);
-	nblocks = RelationGetNumberOfBlocks(rel);
+	len = Min(row_room(rel, len) +
+			  RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR),
+			  MaxHeapTupleSize);
 	blk = RelationGetTargetBlock(rel);
+	if (blk != InvalidBlockNumber && target_has_room(rel, blk, len))
+		return true;
+	nblocks = RelationGetNumberOfBlocks(rel);
 	if (blk == InvalidBlockNumber)
 		blk = GetPageWithFreeSpace(rel, len);
 	while (blk < nblocks)
@@ -322,28 +398,60 @@ omen_vet_target(Relation rel, Size len)
 	return false;
 }
 
+/* Length of the row in a slot */
+static inline Size
+slot_len(TupleTableSlot *slot)
+{
+	return ExecFetchSlotHeapTuple(slot, true, NULL)->t_len;
+}
+
 /*
- * See reclaim.h.  heap_multi_insert() goes from page to page by itself, so the
- * map is for those who need one.
+ * See reclaim.h.  heap_multi_insert() goes from page to page by itself, and asks
+ * the map for each.  So it gets as many rows as fit on the page that it begins
+ * with, or, if the map has none for the first row or the table is being extended
+ * by many pages, all of them, to extend the table with.
  */
 int
 omen_vet_targets(Relation rel, TupleTableSlot **slots, int ntuples,
-				 BulkInsertState bistate, int options)
+				 BulkInsertState bistate, int *options)
 {
+	Size		spare = RelationGetTargetPageFreeSpace(rel,
+													   HEAP_DEFAULT_FILLFACTOR);
+	int			room = -1;
 	Size		bytes = 0;
+	int			fit;
 
-	if ((options & HEAP_INSERT_SKIP_FSM) != 0 || !may_have_given(rel))
-		return options;
-	for (int i = 0; i < ntuples && bytes <= TOAST_TUPLE_THRESHOLD; i++)
+	if ((*options & HEAP_INSERT_SKIP_FSM) != 0 || !may_have_given(rel))
+		return ntuples;
+
+	/* heapam prefers the page that it had last */
+	omen_forget_room();
+	if (bistate != NULL && BufferIsValid(bistate->current_buf))
+		room = PageGetHeapFreeSpace(BufferGetPage(bistate->current_buf));
+	if (room < (int) (row_room(rel, slot_len(slots[0])) + spare))
 	{
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slots[i], true, NULL);
-
-		bytes += MAXALIGN(tuple->t_len) + sizeof(ItemIdData);
+		if (OmenBulkExtends(bistate) ||
+			!omen_vet_target(rel, slot_len(slots[0])))
+		{
+			*options |= HEAP_INSERT_SKIP_FSM;
+			return ntuples;
+		}
+		if (bistate != NULL)
+			ReleaseBulkInsertStatePin(bistate);
+		omen_forget_room();
+		room = room_at_a_glance(rel, RelationGetTargetBlock(rel));
 	}
-	if ((bistate != NULL && BufferIsValid(bistate->current_buf)) ||
-		!omen_vet_target(rel, bytes) || bytes > TOAST_TUPLE_THRESHOLD)
-		options |= HEAP_INSERT_SKIP_FSM;
-	return options;
+
+	/* one that is longer than we think makes heapam ask the map after all */
+	for (fit = 0; fit < ntuples; fit++)
+	{
+		Size		len = row_room(rel, slot_len(slots[fit]));
+
+		if (fit > 0 && (int) (bytes + len + spare) > room)
+			break;
+		bytes += len + sizeof(ItemIdData);
+	}
+	return fit;
 }
 
 /* ------------------------------------------------------------------------

@@ -120,7 +120,7 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 	if (bistate == NULL)
 		(void) omen_vet_target(rel, tuple->t_len);
 	else
-		options = omen_vet_targets(rel, &slot, 1, bistate, options);
+		(void) omen_vet_targets(rel, &slot, 1, bistate, &options);
 	OMEN_STOP_EVENT("insert-vetted");
 	heap_insert(rel, tuple, cid, options, bistate);
 	OMEN_STOP_EVENT("insert-unchecked");
@@ -199,13 +199,14 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 {
 	int			done = 0;
 
-	options = omen_vet_targets(rel, slots, ntuples, bistate, options);
 	while (done < ntuples)
 	{
-		int			n = rows_before_header(rel, slots + done, ntuples - done,
-										   bistate);
+		int			how = options;
+		int			n;
 
-		heap_multi_insert(rel, slots + done, n, cid, options, bistate);
+		n = omen_vet_targets(rel, slots + done, ntuples - done, bistate, &how);
+		n = rows_before_header(rel, slots + done, n, bistate);
+		heap_multi_insert(rel, slots + done, n, cid, how, bistate);
 		for (int i = done; i < done + n; i++)
 			note_insertion(rel, &slots[i]->tts_tid);
 		done += n;
@@ -246,6 +247,7 @@ omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 	if (BufferIsValid(buf) &&
 		PageGetHeapFreeSpace(BufferGetPage(buf)) < MAXALIGN(tuple->t_len))
 		(void) omen_vet_target(rel, tuple->t_len);
+	omen_forget_room();
 	result = omen_heap_update(rel, otid, tuple, cid, crosscheck, wait, tmfd,
 							  lockmode, update_indexes);
 	unpin_hot(buf);

@@ -79,9 +79,14 @@ extern void omen_vacuum_ends(void);
  * there is no room, so that the table will be extended.
  */
 extern bool omen_vet_target(Relation rel, Size len);
-/* Likewise for many rows: the options that they are to be inserted with */
+/* Something else than an insertion that was vetted may have taken room */
+extern void omen_forget_room(void);
+/*
+ * Likewise for many rows: returns how many may be inserted in one call, and changes
+ * the options for that.
+ */
 extern int	omen_vet_targets(Relation rel, TupleTableSlot **slots, int ntuples,
-							 BulkInsertState bistate, int options);
+							 BulkInsertState bistate, int *options);
 
 /* Make page the marker of a block whose rebuilt heap page is image */
 extern void omen_page_init_marker(Page page, BlockNumber blk,

@@ -61,6 +61,21 @@ sub settle
 	  or die 'tombstones stay';
 }
 
+# Wait until RocksDB has all files
+sub ingested
+{
+	my ($n) = @_;
+	my ($files, $have);
+	for (1 .. 1000)
+	{
+		$files = () = glob($n->data_dir . '/omendb/sst/*.sst');
+		$have = () = glob($n->data_dir . '/omendb/pgsql_tmp_rocksdb/*.sst');
+		return if $files == $have;
+		usleep(10_000);
+	}
+	die "RocksDB has $have of $files files";
+}
+
 # -- the process dies at each boundary of publishing a file
 my ($keep) = split /\n/, sql($node, 'SELECT omendb.test_file_write(20, 50000, 99)');
 my $owner = 0;
@@ -74,6 +89,8 @@ for my $case (
 {
 	my ($event, $there) = @$case;
 	$owner++;
+	# of this file, not of those that were there at the start
+	ingested($node) if $event eq 'ingest-before-rocksdb';
 	sql($node, "SELECT omendb.stop_event_set('$event', 'kill')");
 	my ($ret) = $node->psql('postgres',
 		"SELECT omendb.test_file_write(20, 50000, $owner)");

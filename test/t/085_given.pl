@@ -213,6 +213,20 @@ $forge
 COPY t (a, b, pad, c) FROM PROGRAM 'echo 30201,1,x,30201' (FORMAT csv);
 COMMIT});
 is(landed(), 0, 'insertion, update and COPY do not land on given blocks, whatever the map says');
+
+# COPY uses the room that there is, as on heap
+foreach my $am ('omendb', 'heap')
+{
+	value(qq{
+CREATE TABLE c_$am (a int, pad text) USING $am;
+INSERT INTO c_$am SELECT g, repeat('x', 90) FROM generate_series(1, 6000) g;
+DELETE FROM c_$am WHERE a % 2 = 0 OR a > 5900});
+	value("VACUUM c_$am");
+	my $size = value("SELECT pg_relation_size('c_$am')");
+	value(qq{
+COPY c_$am FROM PROGRAM 'for i in `seq 2500`; do echo \$i,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done' (FORMAT csv)});
+	is(value("SELECT pg_relation_size('c_$am'), count(*) FROM c_$am"), "$size|5450", "COPY fills the pages of a table ($am)");
+}
 value("DELETE FROM t WHERE a >= 30000");
 
 # only if the target's room is taken by somebody else does heapam ask the map

@@ -34,7 +34,7 @@ sub omen_conf
 		'omendb.seal' => 'off',
 		'omendb.alex_retrain' => 'off',
 		'omendb.seal_delay' => 0,
-		'omendb.reclaim_space' => $ENV{RECLAIM_SPACE} // 'half',
+		'omendb.reclaim_space' => $ENV{RECLAIM_SPACE} // 'full',
 		'omendb.reclaim_min_run' => $ENV{RECLAIM_MIN_RUN} // 33,
 		'max_connections' => 40,
 		'max_worker_processes' => 16,
