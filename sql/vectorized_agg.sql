@@ -64,6 +64,19 @@ SELECT va('SELECT k, count(DISTINCT s), count(DISTINCT money) FILTER (WHERE b), 
 SELECT va('SELECT count(*) FILTER (WHERE b), sum(money) FILTER (WHERE s IS NULL), avg(f) FILTER (WHERE k = 100) FROM va_t');
 SELECT va('SELECT k, count(*) FILTER (WHERE b), sum(money) FILTER (WHERE id % 2 = 0), max(s) FILTER (WHERE small > 0) FROM va_t GROUP BY k');
 SELECT va('SELECT sum(money * (1 - money / 100)), sum(k * small), avg(f * 2 + k), sum(CASE WHEN b THEN money ELSE 0 END), sum(COALESCE(num, 2)) FROM va_t');
+-- column and constant: from the sum of the column
+SELECT va('SELECT sum(k), sum(k + 1), sum(2 + k), avg(k - 3), sum(small + 100000), sum(small - 7), avg(k + 10000000000), sum(big - 5), avg(9 + big), sum(small + 1::bigint), sum(id - 3::smallint), count(*) FROM va_t');
+SELECT va('SELECT s, sum(k + 1), sum(k - 1), avg(k), sum(big + 1), sum(k + NULL) FROM va_t GROUP BY s');
+SELECT va('SELECT sum(k + 1), sum(k + 2) FILTER (WHERE b), avg(k + 1) FROM va_t WHERE small > 3');
+SELECT va('SELECT sum(k + 1), avg(k - 2) FROM va_t WHERE id < 0');
+-- out of range: for a row that counts, and for one that does not
+SELECT va('SELECT sum(id + 2147483647) FROM va_t');
+SELECT va('SELECT sum(id), sum(id - 2147483647 - 1) FROM va_t');
+SELECT va('SELECT sum(id + 2147482648) FROM va_t WHERE id < 1000');
+SELECT va('SELECT sum(id + 2147482647) FROM va_t WHERE id < 1002');
+SELECT va('SELECT sum(big + 9223372036854775807) FROM va_t');
+SELECT va('SELECT sum(big - 9223372036854775807), avg(-5 + big) FROM va_t');
+SELECT va('SELECT sum(big - (-9223372036854775807 - 1)) FROM va_t');
 -- nothing to aggregate
 SELECT va('SELECT count(*), sum(k), avg(money), min(s), stddev(f), bool_and(b) FROM va_t WHERE id < 0');
 SELECT va('SELECT k, count(*) FROM va_t WHERE id < 0 GROUP BY k');

@@ -59,6 +59,65 @@ SELECT count(*) FROM vs WHERE 1 / (a - 20) > 5 AND (s = u OR s < u OR s > u OR s
 SELECT id FROM vs WHERE 1 / (a - 20) > 5 AND (s = u OR s < u OR s > u OR s >= u);
 
 --
+-- Errors of groups that nobody asks for.  A GroupAggregate does not come to them;
+-- the vectorised aggregation would, and is not used where PostgreSQL may have
+-- chosen the former.
+--
+CREATE FUNCTION vs_vectorised(q text) RETURNS bool LANGUAGE sql AS
+	$$ SELECT bool_or(line ~ 'OmendbVectorAgg') FROM vs_explain('', q) line $$;
+-- of distinct values there is no HashAggregate
+BEGIN;
+DECLARE c CURSOR FOR SELECT a, count(DISTINCT s), sum(1 / (a - 9)) FROM vs GROUP BY a;
+FETCH 2 FROM c;
+CLOSE c;
+DECLARE c SCROLL CURSOR FOR SELECT a, count(DISTINCT s), sum(1 / (a - 9)) FROM vs GROUP BY a;
+FETCH 2 FROM c;
+FETCH BACKWARD 1 FROM c;
+COMMIT;
+SELECT a, count(DISTINCT s), sum(1 / (a - 9)) FROM vs GROUP BY a LIMIT 1;
+SELECT a, count(DISTINCT s) FILTER (WHERE 1 / (a - 9) < 1) FROM vs GROUP BY a LIMIT 1;
+SELECT EXISTS (SELECT count(DISTINCT s) FROM vs GROUP BY a HAVING sum(1 / (a - 9)) = 0);
+DO $$
+DECLARE
+	r record;
+BEGIN
+	SELECT a, count(DISTINCT s), sum(1 / (a - 9)) INTO r FROM vs GROUP BY a;
+	RAISE NOTICE '%', r;
+END $$;
+-- over an index, conditions and keys are not evaluated either
+CREATE INDEX vs_a ON vs (a);
+SELECT a, sum(1 / (a - 9)) FROM vs GROUP BY a LIMIT 1;
+SELECT a, count(*) FROM vs WHERE 1 / (a - 9) < 1 GROUP BY a LIMIT 1;
+SELECT min(a) FROM vs WHERE 1 / (a - 9) < 1;
+DROP INDEX vs_a;
+-- where all groups are made in any case, they are made on vectors
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), sum(1 / (a - 9)) FROM vs GROUP BY a ORDER BY 2, 1 LIMIT 1');
+SELECT a, count(DISTINCT s), sum(1 / (a - 9)) FROM vs GROUP BY a ORDER BY 2, 1 LIMIT 1;
+SELECT vs_vectorised('SELECT a, sum(1 / (a - 9)) FROM vs GROUP BY a LIMIT 1');
+SELECT a, sum(1 / (a - 9)) FROM vs GROUP BY a LIMIT 1;
+SELECT vs_vectorised('SELECT a, sum(a + 1) FROM vs WHERE 1 / (a - 10) < 1 GROUP BY a ORDER BY a');
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), min(u), avg(a) FROM vs GROUP BY a LIMIT 1');
+SELECT vs_vectorised('SELECT count(DISTINCT s), sum(1 / (a - 9)) FROM vs');
+-- the select list and HAVING of groups that come in the right order
+SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a LIMIT 1;
+SELECT a, count(DISTINCT s) FROM vs GROUP BY a HAVING 1 / (sum(a) - 2700) = 0 ORDER BY a LIMIT 1;
+SELECT a, count(DISTINCT s), sum(CASE WHEN a = 9 THEN 1e308::float8 END) FROM vs GROUP BY a ORDER BY a LIMIT 1;
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a');
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY 2');
+SELECT vs_vectorised('SELECT a, 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a');
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), sum(a) FROM vs GROUP BY a ORDER BY a LIMIT 1');
+-- the sum of floats is in error when it is asked for
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), sum(CASE WHEN a = 9 THEN 1e308::float8 END) FROM vs GROUP BY a');
+SELECT a, count(DISTINCT s), sum(CASE WHEN a = 9 THEN 1e308::float8 END), avg(CASE WHEN a = 9 THEN 1e308::float8 END),
+	sum(CASE WHEN a = 9 THEN 3e38::float4 END) FROM vs GROUP BY a LIMIT 1;
+SELECT a, count(DISTINCT s), sum(CASE WHEN a = 9 THEN 1e308::float8 END) FROM vs GROUP BY a ORDER BY a;
+SELECT a, avg(CASE WHEN a = 9 THEN 1e308::float8 END) FROM vs GROUP BY a ORDER BY a;
+SELECT a, stddev(CASE WHEN a = 9 THEN id * 1e200::float8 END) FROM vs GROUP BY a ORDER BY a;
+SELECT a, sum(CASE WHEN a = 9 THEN 3e38::float4 END) FROM vs GROUP BY a ORDER BY a;
+SELECT sum(CASE WHEN a = 9 THEN 1e308::float8 END) FROM vs;
+SELECT sum(CASE WHEN a = 9 THEN 3e38::float4 END) FROM vs;
+
+--
 -- Policies: neither rows nor their number
 --
 CREATE ROLE regress_vs_user;
@@ -223,6 +282,6 @@ ALTER TABLE vs_oid ALTER COLUMN o TYPE oid;
 SELECT min(o), max(o) FROM vs_oid;
 
 DROP TABLE vs, vs_oid;
-DROP FUNCTION vs_explain, vs_memory, vs_visible, vs_leaks, vs_loop;
+DROP FUNCTION vs_explain, vs_vectorised, vs_memory, vs_visible, vs_leaks, vs_loop;
 DROP PROCEDURE vs_commits;
 DROP ROLE regress_vs_user;

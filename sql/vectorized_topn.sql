@@ -75,6 +75,37 @@ EXPLAIN (COSTS OFF) SELECT DISTINCT i % 3 FROM topn ORDER BY 1 LIMIT 2;
 EXPLAIN (COSTS OFF) SELECT i, rank() OVER (ORDER BY id) FROM topn ORDER BY i LIMIT 2;
 EXPLAIN (COSTS OFF) SELECT i, generate_series(1, 0) FROM topn ORDER BY i LIMIT 2;
 EXPLAIN (COSTS OFF) SELECT a.id FROM topn a JOIN topn b ON a.id = b.i ORDER BY a.i LIMIT 2;
+-- groups: by aggregates and keys of each type, either end, after HAVING
+EXPLAIN (COSTS OFF) SELECT i % 100, count(*) FROM topn GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3 OFFSET 2;
+SELECT * FROM pg_temp.both('SELECT i / 7, count(*), min(s) FROM topn GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT i / 7, count(*), min(s) FROM topn GROUP BY 1 ORDER BY 2, 1 DESC LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT s, sum(b), max(i) FROM topn GROUP BY s ORDER BY 3 DESC, 1 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT id % 1000, max(b) FILTER (WHERE id > 8900) FROM topn GROUP BY 1 ORDER BY 2 NULLS FIRST, 1 LIMIT 2');
+SELECT * FROM pg_temp.both('SELECT id % 1000, max(b) FILTER (WHERE id > 8900) FROM topn GROUP BY 1 ORDER BY 2 DESC NULLS LAST, 1 LIMIT 2 OFFSET 96');
+SELECT * FROM pg_temp.both('SELECT d, count(*) FROM topn GROUP BY d ORDER BY d DESC LIMIT 2');
+SELECT * FROM pg_temp.both('SELECT d, s, min(i) FROM topn GROUP BY d, s ORDER BY d, s LIMIT 3 OFFSET 8');
+SELECT * FROM pg_temp.both('SELECT f, count(*) FROM topn GROUP BY f ORDER BY f DESC, 2 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT f, count(*) FROM topn GROUP BY f ORDER BY f DESC NULLS LAST, 2 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT i % 500, sum(f) FROM topn WHERE abs(f) < 1e6 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT i % 500, max(f) FROM topn GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT i % 500, count(*), sum(b) FROM topn GROUP BY 1 HAVING sum(id) % 3 = 1 ORDER BY 2 DESC, 1 LIMIT 3 OFFSET 1');
+SELECT * FROM pg_temp.both('SELECT i / 7, count(*) FROM topn GROUP BY 1 HAVING count(*) < 3 ORDER BY 2 DESC, 1 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT n, count(*) FROM (SELECT i / 7, count(*) AS n FROM topn GROUP BY 1 ORDER BY 2 DESC FETCH FIRST 2 ROWS WITH TIES) t GROUP BY n ORDER BY n');
+SELECT * FROM pg_temp.both('SELECT i % 500, count(DISTINCT d) FROM topn GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3');
+SELECT * FROM pg_temp.both('SELECT x, q.* FROM generate_series(1, 3) x, LATERAL (SELECT i % 10 AS k, count(*) FROM topn WHERE id % x = 0 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 2) q');
+-- some of them in files
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
+SELECT * FROM pg_temp.both('SELECT s, i, count(*), max(id) FROM topn GROUP BY s, i ORDER BY 4 DESC LIMIT 3');
+RESET work_mem;
+RESET hash_mem_multiplier;
+-- an error in a group that is left out
+SELECT i % 2, max(id), sum(CASE WHEN id < 40 THEN 1e308::float8 END) FROM topn GROUP BY 1 ORDER BY 2 DESC LIMIT 1;
+-- where groups are removed above, or the order is another one
+EXPLAIN (COSTS OFF) SELECT DISTINCT count(*) FROM topn GROUP BY i ORDER BY 1 LIMIT 2;
+EXPLAIN (COSTS OFF) SELECT i, count(*), generate_series(1, i) FROM topn GROUP BY i ORDER BY 2 LIMIT 2;
+EXPLAIN (COSTS OFF) SELECT i, count(*) + 1 FROM topn GROUP BY i ORDER BY 2 LIMIT 2;
+EXPLAIN (COSTS OFF) SELECT s, count(*) FROM topn GROUP BY s ORDER BY 1 LIMIT 2;
 -- hot rows; rescans
 UPDATE topn SET i = -6000 WHERE id = 4000;
 INSERT INTO topn (id, i, f, s) VALUES (10001, 6000, '-infinity', 'hot');

@@ -393,4 +393,18 @@ extern void omen_install_executor_run(OmenExecutorRunFunction function);
 #define OMEN_EXTRA
 #endif
 
+/*
+ * 18 counts what settings have disabled in a path; before, that costs so much that
+ * nothing is gained by such a path.  (For users of optimizer/cost.h)
+ */
+#if PG_VERSION_NUM >= 180000
+#define omen_path_is_disabled(path) ((path)->disabled_nodes > 0)
+#define omen_cost_sort(path, root, tuples, width, limit) \
+	cost_sort(path, root, NIL, 0, 0, tuples, width, 0, work_mem, limit)
+#else
+#define omen_path_is_disabled(path) ((void) (path), false)
+#define omen_cost_sort(path, root, tuples, width, limit) \
+	cost_sort(path, root, NIL, 0, tuples, width, 0, work_mem, limit)
+#endif
+
 #endif							/* OMENDB_COMPAT_H */

@@ -201,6 +201,112 @@ counts_rows(const Aggref *aggref)
 	return IsA(arg, Const) && !((Const *) arg)->constisnull;
 }
 
+/*
+ * Sums of integers are exact: sum(x + c) is sum(x) + c * count(x) as long as no
+ * x + c is out of range.  So several sums of this kind, and averages, need the
+ * sum of x once.  Zone maps tell that nothing is out of range; where they do not,
+ * x + c is computed for the error alone.
+ */
+static bool
+set_addend(OmenAgg *agg, OmenProgram *program, const Aggref *aggref)
+{
+	OpExpr	   *op = (OpExpr *) linitial_node(TargetEntry, aggref->args)->expr;
+	Node	   *column;
+	Const	   *constant;
+	bool		minus = false;
+	int128		low;
+	int128		high;
+	Oid			type;
+
+	if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+		aggref->aggfilter != NULL)
+		return false;
+	column = (Node *) linitial(op->args);
+	constant = (Const *) lsecond(op->args);
+	switch (op->opfuncid)
+	{
+		case F_INT4PL:
+		case F_INT24PL:
+		case F_INT42PL:
+		case F_INT8PL:
+		case F_INT48PL:
+		case F_INT84PL:
+		case F_INT28PL:
+		case F_INT82PL:
+			if (IsA(column, Const))
+			{
+				constant = (Const *) column;
+				column = (Node *) lsecond(op->args);
+			}
+			break;
+		case F_INT4MI:
+		case F_INT24MI:
+		case F_INT42MI:
+		case F_INT8MI:
+		case F_INT48MI:
+		case F_INT84MI:
+		case F_INT28MI:
+		case F_INT82MI:
+			minus = true;
+			break;
+		default:
+			return false;
+	}
+	if (!IsA(column, Var) || !IsA(constant, Const) || constant->constisnull)
+		return false;
+	switch (constant->consttype)
+	{
+		case INT2OID:
+			agg->addend = DatumGetInt16(constant->constvalue);
+			break;
+		case INT4OID:
+			agg->addend = DatumGetInt32(constant->constvalue);
+			break;
+		default:
+			agg->addend = DatumGetInt64(constant->constvalue);
+			/* - addend has to fit */
+			if (constant->consttype != INT8OID || agg->addend == PG_INT64_MIN)
+				return false;
+			break;
+	}
+	if (minus)
+		agg->addend = -agg->addend;
+
+	low = op->opresulttype == INT4OID ? PG_INT32_MIN : PG_INT64_MIN;
+	high = op->opresulttype == INT4OID ? PG_INT32_MAX : PG_INT64_MAX;
+	low -= agg->addend;
+	high -= agg->addend;
+	agg->low = (int64) Max(low, (int128) PG_INT64_MIN);
+	agg->high = (int64) Min(high, (int128) PG_INT64_MAX);
+	type = exprType(column);
+	if (!(type == INT2OID && agg->low <= PG_INT16_MIN &&
+		  agg->high >= PG_INT16_MAX) &&
+		!(type == INT4OID && agg->low <= PG_INT32_MIN &&
+		  agg->high >= PG_INT32_MAX))
+		agg->sum_arg = omen_expr_compile(program, (Expr *) op);
+	agg->base = (Expr *) column;
+	return true;
+}
+
+/* Raise the error of column + addend if it is out of range for a selected row */
+static void
+check_addend(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
+			 const uint16 *sel, int nsel)
+{
+	AttrNumber	attno = ((Var *) agg->base)->varattno;
+	OmenZone	zone;
+
+	if (batch->segment != NULL && !batch->has_short_rows &&
+		attno <= batch->natts)
+	{
+		omen_segment_zone(batch->segment, attno, batch->vector, &zone);
+		if (zone.has_range && !zone.is_float &&
+			zone.min >= agg->low && zone.max <= agg->high)
+			return;
+	}
+	(void) omen_expr_eval(agg->sum_arg, program, batch, sel, nsel);
+}
+
 /* See agg.h */
 OmenAgg *
 omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
@@ -225,8 +331,15 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 	agg->collation = aggref->inputcollid;
 	get_typlenbyval(aggref->aggtype, &agg->typlen, &agg->typbyval);
 	if (aggref->args != NIL && !counts_rows(aggref))
-		agg->arg = omen_expr_compile(program,
-									 linitial_node(TargetEntry, aggref->args)->expr);
+	{
+		if ((entry->kind != AGG_SUM_INT && entry->kind != AGG_SUM_INT8) ||
+			!set_addend(agg, program, aggref))
+		{
+			agg->addend = 0;
+			agg->base = linitial_node(TargetEntry, aggref->args)->expr;
+		}
+		agg->arg = omen_expr_compile(program, agg->base);
+	}
 	if (agg->arg && omen_expr_makes_values(agg->arg))
 	{
 		agg->parts = palloc(sizeof(uint16) * OMEN_BATCH_ROWS);
@@ -324,8 +437,7 @@ omen_agg_share(OmenAgg *agg, const Aggref *aggref, const OmenAgg *other,
 		!equal(aggref->aggdistinct, other_aggref->aggdistinct) ||
 		agg->collation != other->collation ||
 		(agg->final == omen_final_extreme && agg->mode != other->mode) ||
-		(agg->arg == NULL) != (other->arg == NULL) ||
-		(agg->arg && !equal(aggref->args, other_aggref->args)) ||
+		!equal(agg->base, other->base) ||
 		!equal(aggref->aggfilter, other_aggref->aggfilter))
 		return false;
 	agg->advance = NULL;
@@ -356,6 +468,8 @@ void
 omen_agg_advance(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 				 const uint16 *sel, int nsel, char **groups, char *single)
 {
+	if (agg->sum_arg && nsel > 0)
+		check_addend(agg, program, batch, sel, nsel);
 	if (agg->advance == NULL)
 		return;					/* another one's state is ours, too */
 	if (agg->filter)
@@ -397,6 +511,7 @@ omen_agg_finish(OmenAgg *agg)
 void
 omen_agg_reset(OmenAgg *agg)
 {
+	agg->overflow = false;
 	if (agg->distinct)
 		omen_distinct_reset(agg->distinct);
 }

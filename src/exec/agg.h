@@ -47,6 +47,14 @@ struct OmenAgg
 	bool		typbyval;
 	MemoryContext mcxt;			/* what states point to */
 	OmenDistinct *distinct;		/* count(DISTINCT x): seen values */
+	bool		overflow;		/* a sum of floats did, of any group */
+	Expr	   *base;			/* the expression of arg, or NULL */
+
+	/* of a sum of column + addend, arg is the column; see agg.c */
+	int64		addend;
+	OmenExpr   *sum_arg;		/* column + addend; NULL: it always fits */
+	int64		low;			/* it fits for columns of low .. high */
+	int64		high;
 };
 
 /* Is there a vectorised form of the aggregate? */

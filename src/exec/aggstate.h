@@ -32,10 +32,12 @@ typedef struct WideSum
 	int64		count;
 } WideSum;
 
+/* An overflow is an error once the group is asked for */
 typedef struct FloatSum
 {
 	float8		sum;			/* of float4: converted */
 	bool		any;
+	bool		overflow;
 } FloatSum;
 
 typedef struct FloatStats
@@ -43,6 +45,7 @@ typedef struct FloatStats
 	float8		N;
 	float8		Sx;
 	float8		Sxx;
+	bool		overflow;
 } FloatStats;
 
 typedef struct NumericSum

@@ -53,7 +53,7 @@ enum
 	OMEN_SCAN_HIDES				/* Integer: do not tell what was removed */
 };
 
-/* Of a scan below ORDER BY ... LIMIT (topn.h): Integers */
+/* Of a node below ORDER BY ... LIMIT (topn.h): Integers */
 enum
 {
 	OMEN_TOPN_ATTNO,
@@ -68,7 +68,9 @@ enum
 	OMEN_AGG_NKEYS,				/* Integer */
 	OMEN_AGG_NAGGS,				/* Integer */
 	OMEN_AGG_EQOPS,				/* OID list, of the keys */
-	OMEN_AGG_HIDES				/* as OMEN_SCAN_HIDES */
+	OMEN_AGG_HIDES,				/* as OMEN_SCAN_HIDES */
+	OMEN_AGG_TOPN				/* as OMEN_SCAN_TOPN; a position in
+								 * custom_scan_tlist is its attribute */
 };
 
 /* plan.c */

@@ -23,6 +23,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/float.h"
 #include "utils/numeric.h"
 
 /* Signs in what numeric_send() returns */
@@ -75,7 +76,8 @@ Datum
 omen_partial_int_average(OmenAgg *agg, char *state, bool *isnull)
 {
 	IntSum	   *sum = (IntSum *) state;
-	Datum		values[2] = {Int64GetDatum(sum->count), Int64GetDatum(sum->sum)};
+	Datum		values[2] = {Int64GetDatum(sum->count),
+		Int64GetDatum(sum->sum + agg->addend * sum->count)};
 
 	*isnull = false;
 	return PointerGetDatum(construct_array(values, 2, INT8OID, sizeof(int64),
@@ -93,7 +95,9 @@ omen_partial_int8(OmenAgg *agg, char *state, bool *isnull)
 	*isnull = sum->count == 0;
 	if (*isnull)
 		return (Datum) 0;
-	take_apart(omen_scaled_to_numeric(sum->sum, 0), &parts);
+	take_apart(omen_scaled_to_numeric(sum->sum +
+									  (int128) agg->addend * sum->count, 0),
+			   &parts);
 	pq_begintypsend(&buf);
 	pq_sendint64(&buf, sum->count);
 	put_parts(&buf, &parts);
@@ -108,6 +112,8 @@ omen_partial_stats(OmenAgg *agg, char *state, bool *isnull)
 	Datum		values[3] = {Float8GetDatum(stats->N),
 		Float8GetDatum(stats->Sx), Float8GetDatum(stats->Sxx)};
 
+	if (unlikely(stats->overflow))
+		float_overflow_error();
 	*isnull = false;
 	return PointerGetDatum(construct_array(values, 3, FLOAT8OID,
 										   sizeof(float8), FLOAT8PASSBYVAL,

@@ -24,12 +24,14 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "exec/topn.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
+#include "optimizer/tlist.h"
 #include "storage/bufmgr.h"
 #include "table/damage.h"
 #include "table/table.h"
@@ -352,6 +354,37 @@ omen_plan_make_path(const CustomPathMethods *methods, RelOptInfo *rel,
 	path->custom_private = custom_private;
 	path->methods = methods;
 	return &path->path;
+}
+
+/* See plan.h */
+List *
+omen_plan_find_topn(PlannerInfo *root, int limit, Node **key)
+{
+	Query	   *parse = root->parse;
+	SortGroupClause *clause;
+	bool		is_float;
+	bool		descending;
+	ListCell   *lc;
+
+	if (root->sort_pathkeys == NIL || parse->sortClause == NIL)
+		return NIL;
+
+	/* those are evaluated for all rows */
+	foreach(lc, parse->sortClause)
+	{
+		clause = lfirst_node(SortGroupClause, lc);
+		if (contain_volatile_functions(get_sortgroupclause_expr(clause,
+																root->processed_tlist)))
+			return NIL;
+	}
+
+	clause = linitial_node(SortGroupClause, parse->sortClause);
+	*key = get_sortgroupclause_expr(clause, root->processed_tlist);
+	if (!omen_topn_supported(clause->sortop, &is_float, &descending))
+		return NIL;
+	return list_make5(makeInteger(0), makeInteger(is_float),
+					  makeInteger(descending),
+					  makeInteger(clause->nulls_first), makeInteger(limit));
 }
 
 /* ------------------------------------------------------------------------

@@ -54,4 +54,23 @@ extern Path *omen_plan_make_path(const CustomPathMethods *methods,
 								 Cost total, int workers,
 								 List *custom_private);
 
+/*
+ * What a node below ORDER BY ... LIMIT has to know (OMEN_TOPN_*), but for the
+ * attribute, which the caller fills in for *key, the first sort key.  NIL if sorting
+ * by it is not supported, or if all rows are to be seen.
+ */
+extern List *omen_plan_find_topn(PlannerInfo *root, int limit, Node **key);
+
+/* planstop.c */
+
+/*
+ * Is an aggregation of table that evaluates everything for all rows before its first
+ * group comes in error only where PostgreSQL's own, whose paths output_rel has,
+ * would have been?  See there.
+ */
+extern bool omen_plan_may_be_eager(PlannerInfo *root, RelOptInfo *table,
+								   RelOptInfo *output_rel, List *keys,
+								   List *aggrefs, List *quals,
+								   List *having);
+
 #endif							/* OMENDB_PLAN_H */

@@ -9,9 +9,12 @@
  */
 #include "exec/plan.h"
 
+#include <math.h>
+
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "exec/agg.h"
+#include "exec/topn.h"
 #include "executor/nodeHash.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -35,6 +38,7 @@ typedef struct AggPlan
 	List	   *eqops;
 	List	   *aggrefs;
 	List	   *quals;			/* of the table */
+	List	   *topn;			/* OMEN_TOPN_*, or NIL */
 	int			ncolumns;
 	double		rows;			/* of the table that meet quals */
 	double		groups;
@@ -168,9 +172,11 @@ plan_agg(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	scan->flags = path->flags;
 	scan->custom_scan_tlist = scan_tlist;
 	(void) collect_params_walker((Node *) scan_tlist, &scan->custom_exprs);
-	scan->custom_private = list_make4(makeInteger(list_length(keys)),
+	scan->custom_private = list_make5(makeInteger(list_length(keys)),
 									  makeInteger(list_length(aggrefs)),
-									  eqops, makeInteger(omen_plan_hides_rows(table)));
+									  eqops,
+									  makeInteger(omen_plan_hides_rows(table)),
+									  list_nth(path->custom_private, 5));
 	scan->methods = &omen_vecagg_plan_methods;
 	return &scan->scan.plan;
 }
@@ -205,13 +211,62 @@ agg_cost(PlannerInfo *root, AggPlan *plan, AggClauseCosts *agg_costs,
 
 static Path *
 make_agg_path(RelOptInfo *rel, RelOptInfo *table, AggPlan *plan,
-			  List *aggrefs, List *having, double rows, Cost total,
-			  int workers)
+			  List *aggrefs, List *having, List *topn, double rows,
+			  Cost total, int workers)
 {
 	return omen_plan_make_path(&omen_vecagg_path_methods, rel, rows, total,
 							   total, workers,
-							   list_make5(plan->keys, plan->eqops, aggrefs,
-										  having, table));
+							   lappend(list_make5(plan->keys, plan->eqops,
+												  aggrefs, having, table),
+									   topn));
+}
+
+/*
+ * ORDER BY one of the keys or aggregates and LIMIT a constant, with nothing
+ * between them and the aggregation?
+ */
+static List *
+find_topn(PlannerInfo *root, RelOptInfo *output_rel, AggPlan *plan)
+{
+	Query	   *parse = root->parse;
+	Const	   *count = (Const *) parse->limitCount;
+	Const	   *offset = (Const *) parse->limitOffset;
+	int64		limit;
+	List	   *topn;
+	Node	   *key;
+	int			n = 0;
+	ListCell   *lc;
+
+	if (plan->keys == NIL || IS_OTHER_REL(output_rel) ||
+		parse->distinctClause != NIL || parse->hasWindowFuncs ||
+		parse->hasTargetSRFs || parse->setOperations != NULL ||
+		count == NULL || !IsA(count, Const) || count->constisnull ||
+		(offset != NULL && (!IsA(offset, Const) || offset->constisnull)))
+		return NIL;
+	limit = DatumGetInt64(count->constvalue);
+	if (limit < 1 || limit > OMEN_TOPN_MAX)
+		return NIL;
+	if (offset != NULL)
+	{
+		int64		skipped = DatumGetInt64(offset->constvalue);
+
+		if (skipped < 0 || skipped > OMEN_TOPN_MAX - limit)
+			return NIL;
+		limit += skipped;
+	}
+	topn = omen_plan_find_topn(root, (int) limit, &key);
+	if (topn == NIL)
+		return NIL;
+	foreach(lc, list_concat_copy(plan->keys, plan->aggrefs))
+	{
+		n++;
+		if (equal(lfirst(lc), key))
+		{
+			intVal(list_nth(topn, OMEN_TOPN_ATTNO)) = n;
+			return topn;
+		}
+	}
+	return NIL;
 }
 
 /*
@@ -269,8 +324,8 @@ add_parallel_agg_path(PlannerInfo *root, RelOptInfo *input_rel,
 		reading / divisor + agg_cost(root, plan, &extra->agg_partial_costs,
 									   partial_rel->reltarget, NIL, rows,
 									   groups);
-	path = make_agg_path(partial_rel, input_rel, plan, aggrefs, NIL, groups,
-						 cost, workers);
+	path = make_agg_path(partial_rel, input_rel, plan, aggrefs, NIL, NIL,
+						 groups, cost, workers);
 
 	gathered = groups * divisor;
 	gather = (Path *) create_gather_path(root, partial_rel, path,
@@ -350,6 +405,10 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 	/* batches without columns are of any size: groups need arrays */
 	if (plan.keys != NIL && plan.ncolumns == 0)
 		return;
+	if (!omen_plan_may_be_eager(root, input_rel, output_rel, plan.keys,
+								plan.aggrefs, plan.quals,
+								(List *) extra->havingQual))
+		return;
 
 	plan.rows = clamp_row_est(input_rel->rows);
 	plan.groups = 1;
@@ -402,7 +461,18 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 		add_parallel_agg_path(root, input_rel, output_rel, extra, &plan,
 							  reading, force) && force)
 		return;
+	plan.topn = find_topn(root, output_rel, &plan);
+	if (plan.topn != NIL)
+	{
+		/* of groups in no order, the n'th one wins with probability limit / n */
+		double		limit = intVal(list_nth(plan.topn, OMEN_TOPN_LIMIT));
+
+		if (having_rows > limit)
+			having_rows = clamp_row_est(limit *
+										(1 + log(having_rows / limit)));
+	}
 	add_path(output_rel,
 			 make_agg_path(output_rel, input_rel, &plan, plan.aggrefs,
-						   (List *) extra->havingQual, having_rows, cost, 0));
+						   (List *) extra->havingQual, plan.topn, having_rows,
+						   cost, 0));
 }

@@ -100,41 +100,23 @@ static List *
 find_topn(PlannerInfo *root, RelOptInfo *rel)
 {
 	Query	   *parse = root->parse;
-	SortGroupClause *clause;
+	List	   *topn;
 	Var		   *var;
-	bool		is_float;
-	bool		descending;
-	ListCell   *lc;
 
 	/* limit_tuples may be a guess, and is not set below a grouping and such */
 	if (root->limit_tuples < 1 || root->limit_tuples > OMEN_TOPN_MAX ||
-		root->sort_pathkeys == NIL || parse->sortClause == NIL ||
-		parse->limitCount == NULL || !IsA(parse->limitCount, Const) ||
+		!parse->limitCount || !IsA(parse->limitCount, Const) ||
 		(parse->limitOffset && !IsA(parse->limitOffset, Const)) ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON ||
 		rel->reloptkind != RELOPT_BASEREL)
 		return NIL;
-
-	/* those are evaluated for all rows */
-	foreach(lc, parse->sortClause)
-	{
-		clause = lfirst_node(SortGroupClause, lc);
-		if (contain_volatile_functions((Node *)
-									   get_sortgroupclause_expr(clause,
-																root->processed_tlist)))
-			return NIL;
-	}
-
-	clause = linitial_node(SortGroupClause, parse->sortClause);
-	var = (Var *) get_sortgroupclause_expr(clause, root->processed_tlist);
-	if (!IsA(var, Var) || var->varno != rel->relid || var->varattno <= 0 ||
-		var->varlevelsup != 0 ||
-		!omen_topn_supported(clause->sortop, &is_float, &descending))
+	topn = omen_plan_find_topn(root, (int) root->limit_tuples,
+							   (Node **) &var);
+	if (topn == NIL || !IsA(var, Var) || var->varno != rel->relid ||
+		var->varattno <= 0 || var->varlevelsup != 0)
 		return NIL;
-	return list_make5(makeInteger(var->varattno), makeInteger(is_float),
-					  makeInteger(descending),
-					  makeInteger(clause->nulls_first),
-					  makeInteger((int) root->limit_tuples));
+	intVal(list_nth(topn, OMEN_TOPN_ATTNO)) = var->varattno;
+	return topn;
 }
 
 static Path *

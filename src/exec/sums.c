@@ -138,13 +138,16 @@ omen_final_sum_int(OmenAgg *agg, char *state, bool *isnull)
 {
 	IntSum	   *sum = (IntSum *) state;
 
+	int64		total;
+
 	*isnull = sum->count == 0;
 	if (*isnull)
 		return (Datum) 0;
+	total = sum->sum + agg->addend * sum->count;
 	if (agg->mode == MODE_SUM)
-		return Int64GetDatum(sum->sum);
+		return Int64GetDatum(total);
 	return DirectFunctionCall2(numeric_div,
-							   NumericGetDatum(int64_to_numeric(sum->sum)),
+							   NumericGetDatum(int64_to_numeric(total)),
 							   NumericGetDatum(int64_to_numeric(sum->count)));
 }
 
@@ -178,7 +181,8 @@ omen_final_sum_int8(OmenAgg *agg, char *state, bool *isnull)
 	*isnull = sum->count == 0;
 	if (*isnull)
 		return (Datum) 0;
-	total = omen_scaled_to_numeric(sum->sum, 0);
+	total = omen_scaled_to_numeric(sum->sum +
+								   (int128) agg->addend * sum->count, 0);
 	if (agg->mode == MODE_SUM)
 		return total;
 	return DirectFunctionCall2(numeric_div, total,
@@ -223,7 +227,10 @@ omen_advance_sum_float8(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 	}
 	OMEN_FOR_VALUES(vec, FloatSum,
 			   float8 value = DatumGetFloat8(vec->values[i]);
-			   state->sum = state->any ? float8_pl(state->sum, value) : value;
+			   float8 sum = state->any ? state->sum + value : value;
+			   if (unlikely(isinf(sum)) && !isinf(state->sum) && !isinf(value))
+			   state->overflow = agg->overflow = true;
+			   state->sum = sum;
 			   state->any = true);
 }
 
@@ -232,6 +239,8 @@ omen_final_sum_float8(OmenAgg *agg, char *state, bool *isnull)
 {
 	FloatSum   *sum = (FloatSum *) state;
 
+	if (unlikely(sum->overflow))
+		float_overflow_error();
 	*isnull = !sum->any;
 	return Float8GetDatum(sum->sum);
 }
@@ -244,8 +253,10 @@ omen_advance_sum_float4(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 
 	OMEN_FOR_VALUES(vec, FloatSum,
 			   float4 value = DatumGetFloat4(vec->values[i]);
-			   state->sum = state->any ?
-			   float4_pl((float4) state->sum, value) : value;
+			   float4 sum = state->any ? (float4) state->sum + value : value;
+			   if (unlikely(isinf(sum)) && !isinf(state->sum) && !isinf(value))
+			   state->overflow = agg->overflow = true;
+			   state->sum = sum;
 			   state->any = true);
 }
 
@@ -254,13 +265,15 @@ omen_final_sum_float4(OmenAgg *agg, char *state, bool *isnull)
 {
 	FloatSum   *sum = (FloatSum *) state;
 
+	if (unlikely(sum->overflow))
+		float_overflow_error();
 	*isnull = !sum->any;
 	return Float4GetDatum((float4) sum->sum);
 }
 
-/* As float8_accum() */
+/* As float8_accum(), but for when an overflow becomes an error */
 static inline void
-accumulate(FloatStats *state, float8 value)
+accumulate(OmenAgg *agg, FloatStats *state, float8 value)
 {
 	float8		before = state->N;
 	float8		Sx = state->Sx;
@@ -275,7 +288,7 @@ accumulate(FloatStats *state, float8 value)
 		if (unlikely(isinf(state->Sx) || isinf(state->Sxx)))
 		{
 			if (!isinf(Sx) && !isinf(value))
-				float_overflow_error();
+				state->overflow = agg->overflow = true;
 			state->Sxx = get_float8_nan();
 		}
 	}
@@ -299,13 +312,13 @@ omen_advance_stats_float8(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 			int			i = sel ? sel[k] : k;
 
 			if (!(vec->isnull && vec->isnull[i]))
-				accumulate(&local, DatumGetFloat8(vec->values[i]));
+				accumulate(agg, &local, DatumGetFloat8(vec->values[i]));
 		}
 		*stats = local;
 	}
 	else
 		OMEN_FOR_VALUES(vec, FloatStats,
-				   accumulate(state, DatumGetFloat8(vec->values[i])));
+				   accumulate(agg, state, DatumGetFloat8(vec->values[i])));
 }
 
 void
@@ -315,7 +328,7 @@ omen_advance_stats_float4(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 	OmenVec    *vec = omen_expr_eval(agg->arg, program, batch, sel, nsel);
 
 	OMEN_FOR_VALUES(vec, FloatStats,
-			   accumulate(state, DatumGetFloat4(vec->values[i])));
+			   accumulate(agg, state, DatumGetFloat4(vec->values[i])));
 }
 
 Datum
@@ -326,6 +339,8 @@ omen_final_stats(OmenAgg *agg, char *state, bool *isnull)
 		agg->mode == MODE_STDDEV_SAMP;
 	float8		result;
 
+	if (unlikely(stats->overflow))
+		float_overflow_error();
 	*isnull = sample ? stats->N <= 1.0 : stats->N == 0.0;
 	if (*isnull)
 		return (Datum) 0;

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * topn.c
- *	  ORDER BY ... LIMIT n above a scan: rows that cannot win are left out.
+ *	  ORDER BY ... LIMIT n above a node: rows that cannot win are left out.
  *
- * The scan keeps the n best values of the first sort key that it has handed out.
+ * The node keeps the n best values of the first sort key that it has handed out.
  * A row whose value comes after all of them can be none of the first n, however
- * ties are broken.  Sort and Limit stay above the scan: they see fewer rows, and
+ * ties are broken.  Sort and Limit stay above the node: they see fewer rows, and
  * of these rows other columns are decoded.
  *
  * Copyright (c) 2026, the omendb developers
@@ -96,7 +96,8 @@ void
 omen_topn_reset(OmenTopN *topn, OmenSource *source)
 {
 	topn->n = 0;
-	source->bound = NULL;
+	if (source)
+		source->bound = NULL;
 }
 
 /* The place of a value in the order, as an integer; other ones may share it */
@@ -189,6 +190,35 @@ set_bound(OmenTopN *topn, OmenSource *source)
 	source->bound = zone;
 }
 
+/* May a row with this image win?  If so, it is one of those handed out. */
+static inline bool
+consider(OmenTopN *topn, int64 image, bool *changed)
+{
+	if (topn->n < topn->limit)
+	{
+		push(topn, image);
+		*changed = true;
+	}
+	else if (image > topn->best[0])
+		return false;
+	else if (image < topn->best[0])
+	{
+		sift_down(topn, image);
+		*changed = true;
+	}
+	return true;
+}
+
+/* See topn.h */
+bool
+omen_topn_may_win(OmenTopN *topn, Datum value, bool isnull)
+{
+	bool		changed;
+
+	return consider(topn, !isnull ? get_image(topn, value) :
+					topn->nulls_first ? PG_INT64_MIN : PG_INT64_MAX, &changed);
+}
+
 /* See topn.h */
 int
 omen_topn_run(OmenTopN *topn, OmenSource *source, OmenBatch *batch,
@@ -206,19 +236,8 @@ omen_topn_run(OmenTopN *topn, OmenSource *source, OmenBatch *batch,
 		int64		image = vec->isnull && vec->isnull[i] ? last :
 			get_image(topn, vec->values[i]);
 
-		if (topn->n < topn->limit)
-		{
-			push(topn, image);
-			changed = true;
-		}
-		else if (image > topn->best[0])
-			continue;
-		else if (image < topn->best[0])
-		{
-			sift_down(topn, image);
-			changed = true;
-		}
-		out[n++] = i;
+		if (consider(topn, image, &changed))
+			out[n++] = i;
 	}
 	if (changed && topn->n == topn->limit)
 		set_bound(topn, source);

@@ -22,7 +22,7 @@ extern bool omen_topn_supported(Oid sortop, bool *is_float, bool *descending);
 extern OmenTopN *omen_topn_create(AttrNumber attno, bool is_float,
 								  bool descending, bool nulls_first,
 								  int limit);
-/* Begin anew */
+/* Begin anew; source may be NULL */
 extern void omen_topn_reset(OmenTopN *topn, OmenSource *source);
 /*
  * Narrow the selection of a batch down to rows that may still be among the
@@ -30,5 +30,11 @@ extern void omen_topn_reset(OmenTopN *topn, OmenSource *source);
  */
 extern int	omen_topn_run(OmenTopN *topn, OmenSource *source,
 						  OmenBatch *batch, const uint16 **sel, int nsel);
+
+/*
+ * The same for one row.  Of groups, there is no source to be told anything, and
+ * attno does not matter.
+ */
+extern bool omen_topn_may_win(OmenTopN *topn, Datum value, bool isnull);
 
 #endif							/* OMENDB_TOPN_H */

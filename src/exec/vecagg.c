@@ -20,11 +20,13 @@
 #include "compat_explain.h"
 #include "exec/node.h"
 #include "exec/spill.h"
+#include "exec/topn.h"
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "storage/spin.h"
 #include "table/table.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -35,6 +37,7 @@ typedef struct VectorAggCounters
 	OmenSourceCounters source;
 	uint64		filtered;
 	uint64		total_groups;
+	uint64		not_winning;	/* groups */
 	Size		peak_memory;	/* of one process */
 	uint64		spilled;		/* rows */
 	uint64		disk_kb;
@@ -74,6 +77,9 @@ typedef struct VectorAggState
 	char	  **found;			/* groups of a batch's rows */
 
 	OmenSpill  *spill;			/* rows of groups not in memory, or NULL */
+
+	OmenTopN   *topn;			/* groups that cannot win are left out; or NULL */
+	int			topn_column;	/* of the scan tuple */
 
 	bool		filled;			/* the groups at hand are complete */
 	int64		next_group;
@@ -122,6 +128,19 @@ get_expressions(CustomScan *cscan, List **keys, List **aggs, List **quals)
 	}
 	*quals = list_copy_tail(row->args, 1);
 	return linitial_node(Var, row->args)->varno;
+}
+
+static void
+create_topn(VectorAggState *state, List *topn)
+{
+	if (topn == NIL)
+		return;
+	state->topn_column = intVal(list_nth(topn, OMEN_TOPN_ATTNO)) - 1;
+	state->topn = omen_topn_create(state->topn_column + 1,
+								   intVal(list_nth(topn, OMEN_TOPN_FLOAT)),
+								   intVal(list_nth(topn, OMEN_TOPN_DESC)),
+								   intVal(list_nth(topn, OMEN_TOPN_NULLS_FIRST)),
+								   intVal(list_nth(topn, OMEN_TOPN_LIMIT)));
 }
 
 static void
@@ -248,6 +267,8 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 
 		state->single = (char *) TYPEALIGN(16, single);
 	}
+	create_topn(state, (List *) list_nth(cscan->custom_private,
+										 OMEN_AGG_TOPN));
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
 		omen_count_vector_node(true);
 }
@@ -392,6 +413,9 @@ finish_pass(VectorAggState *state)
 		if (state->aggs[a]->distinct)
 			size += omen_distinct_memory(state->aggs[a]->distinct);
 		omen_agg_finish(state->aggs[a]);
+		/* a sort above asks for all groups, but some may be left out here */
+		if (state->topn && state->aggs[a]->overflow)
+			float_overflow_error();
 	}
 	if (state->groups)
 	{
@@ -440,6 +464,63 @@ fill_from_file(VectorAggState *state)
 	return true;
 }
 
+/* Key c of a group */
+static inline Datum
+group_key(VectorAggState *state, char *group, int c, bool *isnull)
+{
+	Datum		key = OmenGroupKeys(group)[c];
+
+	*isnull = OmenGroupNulls(state->groups, group)[c];
+	if (state->interned[c])
+		key = omen_interned_value(state->interned[c], key, isnull);
+	return key;
+}
+
+/* May the group be among the first ones that are asked for? */
+static inline bool
+may_win(VectorAggState *state, char *group)
+{
+	int			column = state->topn_column;
+	bool		isnull;
+	Datum		value;
+
+	if (column < state->nkeys)
+		value = group_key(state, group, column, &isnull);
+	else
+	{
+		OmenAgg    *agg = state->aggs[column - state->nkeys];
+
+		value = agg->final(agg, group + agg->offset, &isnull);
+	}
+	if (omen_topn_may_win(state->topn, value, isnull))
+		return true;
+	state->counters.not_winning++;
+	return false;
+}
+
+/* The next group that may win; NULL if there is none */
+static char *
+next_group(VectorAggState *state, bool having)
+{
+	for (;;)
+	{
+		char	   *group;
+
+		while (state->next_group >= state->groups->ngroups)
+		{
+			if (!fill_from_file(state))
+				return NULL;
+			state->next_group = 0;
+		}
+		group = omen_group(state->groups, state->next_group++);
+		/* HAVING comes first: of what it removes none wins */
+		if (state->topn == NULL || having || may_win(state, group))
+			return group;
+		if (state->next_group % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* The next group, in the scan tuple's slot; empty at the end */
 static TupleTableSlot *
 next_group_row(ScanState *ss)
@@ -460,16 +541,12 @@ next_group_row(ScanState *ss)
 	}
 	if (state->nkeys > 0)
 	{
-		while (state->next_group >= state->groups->ngroups)
+		group = next_group(state, ss->ps.qual != NULL);
+		if (group == NULL)
 		{
-			if (!fill_from_file(state))
-			{
-				state->done = true;
-				return slot;
-			}
-			state->next_group = 0;
+			state->done = true;
+			return slot;
 		}
-		group = omen_group(state->groups, state->next_group++);
 	}
 	else
 		state->done = true;
@@ -477,14 +554,7 @@ next_group_row(ScanState *ss)
 	old = MemoryContextSwitchTo(ss->ps.ps_ExprContext->ecxt_per_tuple_memory);
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts);
 	for (int c = 0; c < state->nkeys; c++)
-	{
-		slot->tts_values[c] = OmenGroupKeys(group)[c];
-		slot->tts_isnull[c] = OmenGroupNulls(state->groups, group)[c];
-		if (state->interned[c])
-			slot->tts_values[c] = omen_interned_value(state->interned[c],
-													  slot->tts_values[c],
-													  &slot->tts_isnull[c]);
-	}
+		slot->tts_values[c] = group_key(state, group, c, &slot->tts_isnull[c]);
 	for (int a = 0; a < state->naggs; a++)
 	{
 		OmenAgg    *agg = state->aggs[a];
@@ -504,6 +574,7 @@ next_group_row(ScanState *ss)
 static TupleTableSlot *
 exec_agg(CustomScanState *node)
 {
+	VectorAggState *state = (VectorAggState *) node;
 	ExprContext *econtext = node->ss.ps.ps_ExprContext;
 
 	for (;;)
@@ -518,10 +589,16 @@ exec_agg(CustomScanState *node)
 				ExecClearTuple(node->ss.ps.ps_ProjInfo->pi_state.resultslot) :
 				slot;
 		econtext->ecxt_scantuple = slot;
-		if (ExecQual(node->ss.ps.qual, econtext))
+		if (!ExecQual(node->ss.ps.qual, econtext))
+			InstrCountFiltered1(node, 1);
+		else if (state->topn == NULL || node->ss.ps.qual == NULL ||
+				 omen_topn_may_win(state->topn,
+								   slot->tts_values[state->topn_column],
+								   slot->tts_isnull[state->topn_column]))
 			return node->ss.ps.ps_ProjInfo ?
 				ExecProject(node->ss.ps.ps_ProjInfo) : slot;
-		InstrCountFiltered1(node, 1);
+		else
+			state->counters.not_winning++;
 	}
 }
 
@@ -531,6 +608,7 @@ add_counters(VectorAggCounters *total, const VectorAggCounters *counters)
 	omen_add_counters(&total->source, &counters->source);
 	total->filtered += counters->filtered;
 	total->total_groups += counters->total_groups;
+	total->not_winning += counters->not_winning;
 	total->peak_memory = Max(total->peak_memory, counters->peak_memory);
 	total->spilled += counters->spilled;
 	total->disk_kb = Max(total->disk_kb, counters->disk_kb);
@@ -669,6 +747,8 @@ rescan_agg(CustomScanState *node)
 		memset(state->single, 0, state->states_size);
 	}
 	omen_program_rescan(state->program);
+	if (state->topn)
+		omen_topn_reset(state->topn, NULL);
 	if (state->source)
 	{
 		omen_source_rescan(state->source);
@@ -698,6 +778,17 @@ explain_agg(CustomScanState *node, List *ancestors, ExplainState *es)
 		if (es->analyze)
 			ExplainPropertyUInteger("Rows Removed by Vector Filter", NULL,
 									state->counters.filtered, es);
+	}
+	if (state->topn)
+	{
+		List	   *topn = (List *) list_nth(cscan->custom_private,
+											 OMEN_AGG_TOPN);
+
+		ExplainPropertyInteger("Groups Needed", NULL,
+							   intVal(list_nth(topn, OMEN_TOPN_LIMIT)), es);
+		if (es->analyze)
+			ExplainPropertyUInteger("Groups Removed by Limit", NULL,
+									state->counters.not_winning, es);
 	}
 	omen_explain_columns(state->rel, state->attrs, es);
 	if (es->analyze)
