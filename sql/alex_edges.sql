@@ -133,7 +133,7 @@ DROP FUNCTION edge_less, edge_cmp(int, int), edge_cmp(int, numeric);
 -- a build whose memory is full of entries when the first payloads come
 CREATE TABLE edge_spill (f float8);
 INSERT INTO edge_spill SELECT i FROM generate_series(1, 60000) i;
-INSERT INTO edge_spill SELECT '-0' FROM generate_series(1, 1000);
+INSERT INTO edge_spill SELECT '-0' FROM generate_series(1, 3000);
 SET maintenance_work_mem = '1536kB';
 SELECT FROM pg_stat_force_next_flush();
 SELECT temp_files AS before FROM pg_stat_database WHERE datname = current_database() \gset

@@ -44,7 +44,7 @@ SELECT same FROM pg_temp.both('SELECT md5(string_agg(k, '','')) FROM (SELECT k F
 SELECT same FROM pg_temp.both('SELECT md5(string_agg(k, '','')) FROM (SELECT k FROM alex_pre ORDER BY k) s');
 
 -- what comes later may begin otherwise; a new root (the meta page) keeps the prefix, so does VACUUM
-INSERT INTO alex_pre SELECT 'a' || i, i FROM generate_series(1, 30000) i;
+INSERT INTO alex_pre SELECT 'a' || i, i FROM generate_series(1, 80000) i;
 DELETE FROM alex_pre WHERE k < 'a2';
 VACUUM alex_pre;
 DELETE FROM alex_pre WHERE k < 'a9';

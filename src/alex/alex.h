@@ -35,7 +35,8 @@
 #define ALEX_NSTRATEGIES		5
 
 #define ALEX_MAGIC				0x414C4558	/* "ALEX" */
-#define ALEX_VERSION			3	/* of the whole on-disk format */
+#define ALEX_VERSION			4	/* of the whole on-disk format */
+#define ALEX_NARROW_VERSION		3	/* since then narrow indexes are the same */
 #define ALEX_PAGE_ID			0xFFA1	/* last two bytes of every page */
 
 #define ALEX_META_BLOCK			0
@@ -297,8 +298,9 @@ typedef struct AlexModel
  *	  uint16 payload[nslots]	only with ALEX_LEAF_PAYLOAD; 0: none
  * A gap repeats image and TID of the next entry to its right (all ones after
  * the last), so that search never looks at the bitmap.  In a wide index
- * the second image is where the TID would be, and every entry has a payload
- * with key and TID.  Otherwise payloads are index
+ * the second image is where the TID would be, and every entry has a payload:
+ * its TID and what the images do not hold, without alignment (alexpack.c).
+ * Otherwise payloads are index
  * tuples that hold what the image does not: INCLUDE columns, or the original
  * of a key whose image stands for several bit patterns.  They grow down from
  * the special space.  Everything in a leaf is of one class.
@@ -385,6 +387,12 @@ typedef struct AlexMeta
  * bounds, the new one).
  */
 #define ALEX_MAX_WIDE		MAXALIGN_DOWN((ALEX_LEAF_SPACE - 256) / 7)
+
+/*
+ * Largest entry: it has a length and a byte for NULLs more than its tuple.  Of the
+ * 256 bytes above these few are taken by the slots of five entries.
+ */
+#define ALEX_MAX_ENTRY		(ALEX_MAX_WIDE + MAXIMUM_ALIGNOF)
 
 #define ALEX_MAX_INNER \
 	((ALEX_SPECIAL - ALEX_CONTENTS - sizeof(AlexInnerHeader)) / 20)
@@ -553,16 +561,79 @@ alex_is_last_leaf(Page page)
 		alex_leaf(page)->class;
 }
 
+/* What an entry has beside image and TID: an index tuple, or what alex_pack makes */
+typedef struct AlexPayload
+{
+	char	   *data;			/* or NULL: nothing */
+	Size		size;			/* in a page */
+} AlexPayload;
+
+#define ALEX_NO_PAYLOAD		((AlexPayload) {NULL, 0})
+
+/* Where a length of two bytes begins: see alexpack.c */
+#define ALEX_LONG_LENGTH	224
+
+/* Size of an entry of a wide leaf, whose first 8 bytes are there. */
+static inline Size
+alex_entry_size(const char *entry)
+{
+	const unsigned char *p = (const unsigned char *) entry +
+		sizeof(ItemPointerData);
+
+	if (likely(p[0] < ALEX_LONG_LENGTH))
+		return sizeof(ItemPointerData) + 1 + p[0];
+	return sizeof(ItemPointerData) + 2 +
+		((Size) (p[0] - ALEX_LONG_LENGTH) << 8) + p[1];
+}
+
+/* Do the images say all about it, so that equal ones are equal keys? */
+static inline bool
+alex_entry_is_exact(const char *entry)
+{
+	return entry[sizeof(ItemPointerData)] == 0;
+}
+
+static inline ItemPointerData
+alex_entry_itemptr(const char *entry)
+{
+	ItemPointerData tid;
+
+	memcpy(&tid, entry, sizeof(tid));
+	return tid;
+}
+
+static inline uint64
+alex_entry_tid(const char *entry)
+{
+	ItemPointerData tid = alex_entry_itemptr(entry);
+
+	return alex_tid_pack(&tid);
+}
+
 /* TID of the row that the entry in a used slot is for: see alexleaf.c */
-extern IndexTuple alex_leaf_payload(Page page, int slot);
-extern IndexTuple alex_leaf_entry(Page page, int slot);
+extern AlexPayload alex_leaf_payload(Page page, int slot);
+extern char *alex_leaf_entry(Page page, int slot);
 
 static inline ItemPointerData
 alex_leaf_tid(Page page, int slot)
 {
-	return alex_is_wide(page) ? alex_leaf_entry(page, slot)->t_tid :
+	return alex_is_wide(page) ? alex_entry_itemptr(alex_leaf_entry(page, slot)) :
 		alex_tids(page)[slot];
 }
+
+/* Room for an index tuple of a wide index */
+typedef union AlexTupleRoom
+{
+	IndexTupleData head;
+	char		data[ALEX_MAX_WIDE + MAXIMUM_ALIGNOF];
+	double		align;
+} AlexTupleRoom;
+
+/* Room for an entry, which is little longer than its tuple */
+typedef struct AlexPackRoom
+{
+	char		data[ALEX_MAX_ENTRY + 2];
+} AlexPackRoom;
 
 /* A separator, with its tuple in the current memory context */
 typedef struct AlexSeparator
@@ -576,7 +647,7 @@ typedef struct AlexItem
 {
 	uint64		image;
 	uint64		tid;			/* packed; wide: the second image */
-	IndexTuple	payload;		/* or NULL */
+	AlexPayload payload;
 	bool		dead;			/* kill hint */
 } AlexItem;
 
@@ -781,10 +852,10 @@ extern bool alex_image_lossy(AlexKind kind, bool desc, Datum value,
 extern AlexKey alex_key_of_values(Relation rel, const AlexRel *info,
 								  const Datum *values, const bool *isnull,
 								  const ItemPointerData *tid);
-extern IndexTuple alex_form_payload(Relation rel, const AlexRel *info,
-									Datum *values, bool *isnull,
-									const ItemPointerData *tid,
-									uint64 image);
+extern AlexPayload alex_form_payload(Relation rel, const AlexRel *info,
+									 const Datum *values, const bool *isnull,
+									 const ItemPointerData *tid,
+									 uint64 image, AlexPackRoom *room);
 
 extern bool alex_is_index(Relation rel);
 extern void alex_require_index(Relation rel);
@@ -821,8 +892,7 @@ extern void alex_wide_images(Relation rel, const AlexRel *info,
 							 const Datum *values, const bool *isnull,
 							 int natts, int edge, AlexKey *key);
 extern int	alex_bound_cmp_tuple(const AlexBound *a, IndexTuple tup);
-extern int	alex_tuple_cmp(Relation rel, IndexTuple a, IndexTuple b,
-						   bool with_tid);
+extern int	alex_tuple_cmp(Relation rel, IndexTuple a, IndexTuple b);
 extern void alex_wide_init(Page page);
 extern IndexTuple alex_low_tuple(Page page);
 extern IndexTuple alex_high_tuple(Page page);
@@ -833,24 +903,38 @@ extern void alex_set_high(Page page, AlexRaw raw, IndexTuple tup);
 extern bool alex_tail_is_sane(Page page);
 extern AlexKey alex_key_with_tuple(Relation rel, AlexRaw raw, IndexTuple tup,
 								   AlexBound *room);
-extern AlexSeparator alex_separator(Relation rel, bool wide, uint16 class,
-									const AlexItem *left,
+extern AlexSeparator alex_separator(Relation rel, const AlexRel *info,
+									uint16 class, const AlexItem *left,
 									const AlexItem *right);
 
 /* A wide key with its tuple, kept beyond the lock on its page */
 typedef struct AlexKeyStore
 {
 	AlexBound	bound;
-	union
-	{
-		IndexTupleData head;
-		char		data[ALEX_MAX_WIDE];
-		double		align;
-	}			tup;
+	AlexTupleRoom tup;
 } AlexKeyStore;
 extern void alex_register_tuple(IndexTuple tup, uint16 *len);
 extern IndexTuple alex_read_tuple(const char **data);
 extern AlexKey alex_key_save(AlexKeyStore *store, AlexKey key);
+
+/* alexpack.c */
+extern AlexPayload alex_pack(Relation rel, const AlexRel *info,
+							 const Datum *values, const bool *isnull,
+							 const ItemPointerData *tid, AlexPackRoom *room);
+
+/* alexunpack.c */
+extern bool alex_try_unpack(Relation rel, const AlexRel *info, uint64 image,
+							uint64 image2, const char *entry,
+							AlexTupleRoom *room);
+extern IndexTuple alex_unpack(Relation rel, const AlexRel *info, uint64 image,
+							  uint64 image2, const char *entry,
+							  AlexTupleRoom *room);
+extern IndexTuple alex_leaf_tuple(Relation rel, Page page, int slot,
+								  AlexTupleRoom *room);
+extern int	alex_bound_cmp_entry(const AlexBound *a, Page page, int slot);
+extern int	alex_entry_cmp(Relation rel, const AlexRel *info, uint64 image,
+						   uint64 image2, const char *a, const char *b,
+						   bool with_tid);
 
 /* alexleaf.c */
 extern int	alex_leaf_bytes(int nslots, bool payload);
@@ -883,7 +967,7 @@ extern void alex_leaf_fill(Page page, const AlexLayout *layout,
 extern int	alex_leaf_place(Page page, AlexKey key, bool append,
 							AlexPlace *place);
 extern void alex_leaf_insert(Page page, const AlexPlace *place, uint64 image,
-							 uint64 tid, IndexTuple payload);
+							 uint64 tid, AlexPayload payload);
 extern void alex_leaf_remove(Page page, const uint16 *slots, int nslots);
 
 /* alexinner.c */
@@ -921,7 +1005,7 @@ extern bool alexinsert(Relation rel, Datum *values, bool *isnull,
 extern char *alex_pack_items(const AlexLayout *layout, const AlexItem *items,
 							 Size *size);
 extern Buffer alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
-							  IndexTuple newpayload);
+							  AlexPayload newpayload);
 extern void alex_apply_layout(Relation rel, Buffer buf,
 							  const AlexLayout *layout, const AlexItem *items);
 extern void alex_rebuild_leaf(Relation rel, Buffer buf, int nslots,
@@ -976,7 +1060,7 @@ typedef struct AlexSpool AlexSpool;
 extern void alex_describe(Relation index, AlexKind built, AlexRel *info);
 extern AlexSpool *alex_spool_table(Relation heap, Relation index,
 								   IndexInfo *indexInfo,
-								   const AlexPrefix *prefix, AlexSort **sort,
+								   const AlexRel *info, AlexSort **sort,
 								   double *heap_tuples, double *index_tuples);
 extern void alex_spool_end(AlexSpool *spool);
 
@@ -985,11 +1069,12 @@ typedef struct AlexSortItem
 {
 	AlexKey		key;
 	bool		alive;
-	IndexTuple	payload;		/* valid until the next call, or NULL */
+	AlexPayload payload;		/* valid until the next call */
 } AlexSortItem;
-extern AlexSort *alex_sort_begin(Relation rel, int workmem_kb);
+extern AlexSort *alex_sort_begin(Relation rel, const AlexRel *info,
+								 int workmem_kb);
 extern void alex_sort_put(AlexSort *sort, AlexKey key, bool alive,
-						  IndexTuple payload);
+						  AlexPayload payload);
 extern void alex_sort_perform(AlexSort *sort);
 extern void alex_sort_share(AlexSort *sort, SharedFileSet *fileset,
 							int participant);

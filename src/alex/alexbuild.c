@@ -38,7 +38,8 @@ typedef struct AlexBuild
 	AlexRel		info;
 	AlexSort   *sort;
 	double		indtuples;
-	IndexTuple	last_alive;		/* of a unique index with wide keys */
+	AlexItem	last_alive;		/* of a unique index with wide keys */
+	AlexPackRoom last_room;		/* its payload */
 
 	/* writing */
 	ForkNumber	fork;
@@ -55,10 +56,10 @@ typedef struct AlexBuild
 	AlexItem   *items;
 	int			nitems;
 	Size		payload;		/* bytes */
+	char	   *payloads;		/* where these are */
+	char	   *spare;			/* for what goes on to the next leaf */
 	double		density;
 	int			max_items;		/* without payload */
-	MemoryContext payloads;		/* of items */
-	MemoryContext spare;
 
 	BuildLevel	levels[MAX_LEVELS]; /* [1] is above the leaves */
 } AlexBuild;
@@ -189,6 +190,21 @@ plain_bound(AlexKey key)
 	return sep;
 }
 
+/* Have the payload of an item of the current leaf where it stays. */
+static void
+keep_payload(AlexBuild *build, AlexItem *item)
+{
+	char	   *copy = build->payloads + build->payload;
+
+	if (item->payload.data == NULL)
+		return;
+	/* all of them fit on a leaf, but for the last */
+	Assert(build->payload + item->payload.size <= 2 * BLCKSZ);
+	memcpy(copy, item->payload.data, item->payload.size);
+	item->payload.data = copy;
+	build->payload += item->payload.size;
+}
+
 /*
  * Finish the current leaf with its first n entries and the given upper
  * bound; the rest stays for the next leaf.  last: there is no leaf after it.
@@ -203,15 +219,13 @@ finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 	bool		want_payload = build->info.wide;
 	int			nslots;
 	BlockNumber next = InvalidBlockNumber;
-	MemoryContext old;
+	char	   *old;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (build->items[i].payload != NULL)
-		{
+		if (build->items[i].payload.data != NULL)
 			want_payload = true;
-			payload += MAXALIGN(IndexTupleSize(build->items[i].payload));
-		}
+		payload += build->items[i].payload.size;
 	}
 	if (!last)
 		next = build->allocated++;
@@ -235,25 +249,16 @@ finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 	write_page(build, page, build->block);
 	add_downlink(build, 1, build->low, build->block);
 
-	/* what stays moves to a context of its own */
-	old = MemoryContextSwitchTo(build->spare);
+	/* what stays moves to the other place */
+	old = build->payloads;
+	build->payloads = build->spare;
+	build->spare = old;
 	build->payload = 0;
 	for (int i = n; i < build->nitems; i++)
 	{
 		build->items[i - n] = build->items[i];
-		if (build->items[i].payload != NULL)
-		{
-			build->items[i - n].payload =
-				CopyIndexTuple(build->items[i].payload);
-			build->payload +=
-				MAXALIGN(IndexTupleSize(build->items[i].payload));
-		}
+		keep_payload(build, &build->items[i - n]);
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(build->payloads);
-	old = build->payloads;
-	build->payloads = build->spare;
-	build->spare = old;
 	build->nitems -= n;
 	if (build->low.tup)
 		pfree(build->low.tup);
@@ -269,16 +274,16 @@ finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 static AlexSeparator
 separator_at(AlexBuild *build, int cut, const AlexItem *newitem)
 {
-	return alex_separator(build->index, build->info.wide, build->class,
+	return alex_separator(build->index, &build->info, build->class,
 						  &build->items[cut - 1],
 						  cut == build->nitems ? newitem : &build->items[cut]);
 }
 
 /* Append an entry, in order, to the leaves. */
 static void
-add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
+add_entry(AlexBuild *build, AlexKey key, AlexPayload payload)
 {
-	Size		size = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
+	Size		size = payload.size;
 	int			n = build->nitems;
 	bool		full;
 	AlexItem   *item;
@@ -329,8 +334,7 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 			Size		rest = size;
 
 			for (int i = cut; i < n; i++)
-				rest += build->items[i].payload ?
-					MAXALIGN(IndexTupleSize(build->items[i].payload)) : 0;
+				rest += build->items[i].payload.size;
 			rest += build->info.wide ?
 				sizeof(AlexWideTail) + 2 * ALEX_MAX_WIDE : 0;
 			if (alex_leaf_choose_slots(n - cut + 1, rest, rest > 0,
@@ -354,15 +358,8 @@ add_entry(AlexBuild *build, AlexKey key, IndexTuple payload)
 	item->image = key.image;
 	item->tid = alex_key_tid(key);
 	item->dead = false;
-	item->payload = NULL;
-	if (payload != NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(build->payloads);
-
-		item->payload = CopyIndexTuple(payload);
-		MemoryContextSwitchTo(old);
-		build->payload += size;
-	}
+	item->payload = payload;
+	keep_payload(build, item);
 }
 
 /* Prepare writing to a fork of the index. */
@@ -381,12 +378,8 @@ begin_write(AlexBuild *build, ForkNumber fork)
 	build->items = palloc((ALEX_MAX_SLOTS + 1) * sizeof(AlexItem));
 	build->density = alex_fillfactor(build->index) / 100.0;
 	build->max_items = Max(1, (int) (ALEX_MAX_SLOTS * build->density));
-	build->payloads = AllocSetContextCreate(CurrentMemoryContext,
-											"alex build payloads",
-											ALLOCSET_DEFAULT_SIZES);
-	build->spare = AllocSetContextCreate(CurrentMemoryContext,
-										 "alex build payloads",
-										 ALLOCSET_DEFAULT_SIZES);
+	build->payloads = palloc(2 * BLCKSZ);
+	build->spare = palloc(2 * BLCKSZ);
 }
 
 /* All entries are in: write what is left, the upper levels, the meta page. */
@@ -432,15 +425,19 @@ end_write(AlexBuild *build)
 }
 
 static void
-report_duplicate(AlexBuild *build, AlexKey key, IndexTuple payload)
+report_duplicate(AlexBuild *build, AlexKey key, AlexPayload payload)
 {
 	Datum		values[INDEX_MAX_KEYS] = {0};
 	bool		isnull[INDEX_MAX_KEYS] = {0};
 	char	   *key_desc;
 
+	AlexTupleRoom room;
+
 	if (build->info.wide)
-		index_deform_tuple(payload, RelationGetDescr(build->index), values,
-						   isnull);
+		index_deform_tuple(alex_unpack(build->index, &build->info, key.image,
+									   alex_key_tid(key), payload.data,
+									   &room),
+						   RelationGetDescr(build->index), values, isnull);
 	else if (alex_key_class(key) != ALEX_CLASS_VALUE)
 		isnull[0] = true;
 	else
@@ -457,32 +454,44 @@ report_duplicate(AlexBuild *build, AlexKey key, IndexTuple payload)
 								RelationGetRelationName(build->index))));
 }
 
+/* Does an entry with a wide key have a NULL in one of the key columns? */
+static bool
+has_null(AlexBuild *build, const AlexSortItem *item)
+{
+	AlexTupleRoom room;
+	IndexTuple	tup = alex_unpack(build->index, &build->info, item->key.image,
+								  alex_key_tid(item->key),
+								  item->payload.data, &room);
+
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(build->index); i++)
+	{
+		bool		isnull;
+
+		(void) index_getattr(tup, i + 1, RelationGetDescr(build->index),
+							 &isnull);
+		if (isnull)
+			return true;
+	}
+	return false;
+}
+
 /* Is a live row's key the same as that of the one before?  Wide keys only. */
 static void
 check_unique(AlexBuild *build, const AlexSortItem *item)
 {
-	if (!build->indexInfo->ii_NullsNotDistinct)
-	{
-		int			nkeys = IndexRelationGetNumberOfKeyAttributes(build->index);
+	AlexItem   *last = &build->last_alive;
 
-		for (int i = 0; i < nkeys; i++)
-		{
-			bool		isnull;
-
-			(void) index_getattr(item->payload, i + 1,
-								 RelationGetDescr(build->index), &isnull);
-			if (isnull)
-				return;
-		}
-	}
-	if (build->last_alive != NULL)
-	{
-		if (alex_tuple_cmp(build->index, build->last_alive, item->payload,
-						   false) == 0)
-			report_duplicate(build, item->key, build->last_alive);
-		pfree(build->last_alive);
-	}
-	build->last_alive = CopyIndexTuple(item->payload);
+	if (last->payload.data != NULL && last->image == item->key.image &&
+		last->tid == alex_key_tid(item->key) &&
+		alex_entry_cmp(build->index, &build->info, last->image, last->tid,
+					   last->payload.data, item->payload.data, false) == 0 &&
+		(build->indexInfo->ii_NullsNotDistinct || !has_null(build, item)))
+		report_duplicate(build, item->key, last->payload);
+	last->image = item->key.image;
+	last->tid = alex_key_tid(item->key);
+	last->payload.data = build->last_room.data;
+	last->payload.size = item->payload.size;
+	memcpy(build->last_room.data, item->payload.data, item->payload.size);
 }
 
 /*
@@ -539,9 +548,8 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 1);
 	alex_choose_prefix(heap, index, indexInfo, &build->info);
-	spool = alex_spool_table(heap, index, indexInfo, &build->info.prefix,
-							 &build->sort,
-							 &result->heap_tuples, &build->indtuples);
+	spool = alex_spool_table(heap, index, indexInfo, &build->info,
+							 &build->sort, &result->heap_tuples, &build->indtuples);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 2);
@@ -563,7 +571,7 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 		{
 			if (alex_key_class(last_alive) == alex_key_class(item.key) &&
 				last_alive.image == item.key.image)
-				report_duplicate(build, item.key, NULL);
+				report_duplicate(build, item.key, ALEX_NO_PAYLOAD);
 			last_alive = item.key;
 		}
 		add_entry(build, item.key, item.payload);

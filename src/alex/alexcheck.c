@@ -129,7 +129,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 	AlexBound	high_room;
 	AlexKey		low = alex_low(check->rel, page, &low_room);
 	AlexKey		high = alex_high(check->rel, page, &high_room);
-	IndexTuple	next = NULL;
+	char	   *next = NULL;
 	bool		payload = (leaf->flags & ALEX_LEAF_PAYLOAD) != 0;
 	bool		has_dead = alex_leaf_has_dead(page);
 	uint64		image = PG_UINT64_MAX;
@@ -173,8 +173,8 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 		if (nitems > 0 &&
 			!(images[s] < image || (images[s] == image && stid < tid) ||
 			  (wide && images[s] == image && stid == tid &&
-			   alex_tuple_cmp(check->rel, alex_leaf_entry(page, s), next,
-							  true) < 0)))
+			   alex_entry_cmp(check->rel, &check->info, image, tid,
+							  alex_leaf_entry(page, s), next, true) < 0)))
 			CORRUPT(check, block, "entry in slot %d is out of order", s);
 		if (!wide && !ItemPointerIsValid(&tids[s]))
 			CORRUPT(check, block, "entry in slot %d has an invalid TID", s);
@@ -184,21 +184,25 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 		{
 			AlexBound	room;
 			AlexKey		key = alex_key(leaf->class, image, tid);
-			IndexTuple	itup = alex_leaf_payload(page, s);
+			AlexPayload found = alex_leaf_payload(page, s);
+			IndexTuple	itup = (IndexTuple) found.data;
+			AlexTupleRoom tup;
 			int			slot;
 
 			if (wide)
 			{
 				AlexKey		again;
 
-				next = alex_leaf_entry(page, s);
-				index_deform_tuple(next, RelationGetDescr(check->rel), values,
+				next = found.data;
+				itup = alex_unpack(check->rel, &check->info, image, tid, next,
+								   &tup);
+				index_deform_tuple(itup, RelationGetDescr(check->rel), values,
 								   isnull);
 				again = alex_key_of_values(check->rel, &check->info, values,
-										   isnull, &next->t_tid);
+										   isnull, &itup->t_tid);
 				if (!alex_key_same_raw(key, again))
 					CORRUPT(check, block, "entry in slot %d has other images than its key", s);
-				key = alex_key_with_tuple(check->rel, alex_raw(key), next,
+				key = alex_key_with_tuple(check->rel, alex_raw(key), itup,
 										  &room);
 			}
 			if (alex_key_lt(key, low) || !alex_key_lt(key, high))
@@ -209,7 +213,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 				CORRUPT(check, block, "entry in slot %d lacks its included columns", s);
 			if (itup != NULL)
 			{
-				payload_bytes += MAXALIGN(IndexTupleSize(itup));
+				payload_bytes += found.size;
 				if (!wide && alex_tid_pack(&itup->t_tid) != tid)
 					CORRUPT(check, block, "payload of slot %d has another TID", s);
 			}
@@ -392,7 +396,10 @@ heap_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 			  bool tupleIsAlive, void *state)
 {
 	AlexCheck  *check = (AlexCheck *) state;
-	IndexTuple	payload;
+	AlexPayload payload;
+	AlexPackRoom room;
+	AlexTupleRoom tup;
+	IndexTuple	itup;
 	AlexKey		key;
 	Fingerprint fp;
 
@@ -400,8 +407,12 @@ heap_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	fp.image = key.image;
 	fp.rest = check->info.wide ? alex_tid_pack(tid) : key.rest;
 	payload = alex_form_payload(index, &check->info, values, isnull, tid,
-								fp.image);
-	fp.payload = hash_payload(index, payload);
+								fp.image, &room);
+	itup = (IndexTuple) payload.data;
+	if (check->info.wide)
+		itup = alex_unpack(index, &check->info, key.image, alex_key_tid(key),
+						   payload.data, &tup);
+	fp.payload = hash_payload(index, itup);
 	if (bloom_lacks_element(check->filter, (unsigned char *) &fp, sizeof(fp)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -410,8 +421,8 @@ heap_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 						ItemPointerGetOffsetNumber(tid),
 						RelationGetRelationName(check->heap),
 						RelationGetRelationName(check->rel))));
-	if (payload)
-		pfree(payload);
+	if (itup != NULL && !check->info.wide)
+		pfree(itup);
 }
 
 /*

@@ -88,13 +88,11 @@ add_to_request(TM_IndexDeleteOp *op, Page page, int slot, bool known,
 			   bool promising)
 {
 	TM_IndexStatus *status;
-	IndexTuple	payload;
 
 	/* a damaged page must not make it more than its header says */
 	if (op->ndeltids >= alex_leaf(page)->nitems)
 		alex_corrupted(op->irel, op->iblknum);
 	status = &op->status[op->ndeltids];
-	payload = alex_leaf_payload(page, slot);
 	op->deltids[op->ndeltids].tid = alex_leaf_tid(page, slot);
 	op->deltids[op->ndeltids].id = op->ndeltids;
 	/* the table's checks want offsets to begin with 1 */
@@ -102,7 +100,7 @@ add_to_request(TM_IndexDeleteOp *op, Page page, int slot, bool known,
 	status->knowndeletable = known;
 	status->promising = promising;
 	status->freespace = sizeof(uint64) + sizeof(ItemPointerData) +
-		(payload ? MAXALIGN(IndexTupleSize(payload)) : 0);
+		alex_leaf_payload(page, slot).size;
 	op->ndeltids++;
 }
 
@@ -171,8 +169,10 @@ same_key(Relation rel, Page page, int a, int b)
 	if (!alex_is_wide(page))
 		return true;
 	return ItemPointerEquals(&alex_tids(page)[a], &alex_tids(page)[b]) &&
-		alex_tuple_cmp(rel, alex_leaf_entry(page, a),
-					   alex_leaf_entry(page, b), false) == 0;
+		alex_entry_cmp(rel, alex_rel(rel), alex_images(page)[a],
+					   alex_tid_pack(&alex_tids(page)[a]),
+					   alex_leaf_entry(page, a), alex_leaf_entry(page, b),
+					   false) == 0;
 }
 
 /*

@@ -99,8 +99,7 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 				goto done;
 			if (wide &&
 				(alex_tid_pack(&alex_tids(page)[slot]) != alex_key_tid(key) ||
-				 alex_bound_cmp_tuple(&end_bound,
-									  alex_leaf_entry(page, slot)) <= 0))
+				 alex_bound_cmp_entry(&end_bound, page, slot) <= 0))
 				goto done;
 			if (has_dead && alex_bit(alex_dead(page), slot))
 				continue;
@@ -253,7 +252,7 @@ rebuild_slots(Page page, Size payload)
  * if the entry would move too many others.
  */
 static void
-insert_entry(Relation rel, Buffer buf, AlexKey key, IndexTuple payload)
+insert_entry(Relation rel, Buffer buf, AlexKey key, AlexPayload payload)
 {
 	Page		page = BufferGetPage(buf);
 	AlexLeafHeader *leaf = alex_leaf(page);
@@ -278,7 +277,7 @@ insert_entry(Relation rel, Buffer buf, AlexKey key, IndexTuple payload)
 	memset(&xlrec, 0, sizeof(xlrec));
 	xlrec.place = place;
 	alex_tid_unpack(alex_key_tid(key), &xlrec.tid);
-	xlrec.payload_len = payload ? IndexTupleSize(payload) : 0;
+	xlrec.payload_len = payload.size;
 	xlrec.image = key.image;
 
 	START_CRIT_SECTION();
@@ -291,8 +290,8 @@ insert_entry(Relation rel, Buffer buf, AlexKey key, IndexTuple payload)
 		XLogBeginInsert();
 		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
 		XLogRegisterBufData(0, (char *) &xlrec, sizeof(xlrec));
-		if (payload)
-			XLogRegisterBufData(0, (char *) payload, xlrec.payload_len);
+		if (payload.size > 0)
+			XLogRegisterBufData(0, payload.data, payload.size);
 		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_INSERT);
 		PageSetLSN(page, lsn);
 	}
@@ -323,7 +322,7 @@ has_key(Page page, AlexKey key)
 		return false;
 	/* it is not before the key; is it behind all entries that are equal? */
 	first.edge = 1;
-	return alex_bound_cmp_tuple(&first, alex_leaf_entry(page, slot)) > 0;
+	return alex_bound_cmp_entry(&first, page, slot) > 0;
 }
 
 /*
@@ -335,13 +334,13 @@ has_key(Page page, AlexKey key)
  */
 static bool
 insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
-			   AlexKey key, IndexTuple payload, ItemPointer ht_ctid,
+			   AlexKey key, AlexPayload payload, ItemPointer ht_ctid,
 			   bool unique, bool churn)
 {
 	Page		page = BufferGetPage(buf);
 	AlexLeafHeader *leaf = alex_leaf(page);
 	AlexBound	room;
-	Size		size = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
+	Size		size = payload.size;
 	bool		tried_delete = false;
 	bool		tried_bottomup = false;
 	Buffer		rbuf;
@@ -427,7 +426,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
  * Insert one entry.
  */
 static bool
-do_insert(Relation rel, Relation heapRel, AlexKey key, IndexTuple payload,
+do_insert(Relation rel, Relation heapRel, AlexKey key, AlexPayload payload,
 		  Datum *values, bool *isnull, ItemPointer ht_ctid,
 		  IndexUniqueCheck checkUnique, bool unique, bool indexUnchanged)
 {
@@ -527,7 +526,9 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	/* by value: reading the heap may process invalidations */
 	AlexRel		info = *alex_rel(rel);
 	AlexKey		key;
-	IndexTuple	payload;
+	AlexPayload payload;
+	AlexPackRoom room;
+	AlexTupleRoom tup;
 	AlexBound	bound;
 	int			nkeys = IndexRelationGetNumberOfKeyAttributes(rel);
 	bool		unique = checkUnique != UNIQUE_CHECK_NO;
@@ -548,10 +549,13 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	old = MemoryContextSwitchTo(context);
 	key = alex_key_of_values(rel, &info, values, isnull, ht_ctid);
 	payload = alex_form_payload(rel, &info, values, isnull, ht_ctid,
-								key.image);
-	/* from the tuple: values may be toasted, and it is what will be compared */
+								key.image, &room);
+	/* from the entry: values may be toasted, and it is what will be compared */
 	if (info.wide)
-		key = alex_key_with_tuple(rel, alex_raw(key), payload, &bound);
+		key = alex_key_with_tuple(rel, alex_raw(key),
+								  alex_unpack(rel, &info, key.image,
+											  alex_key_tid(key), payload.data,
+											  &tup), &bound);
 	result = do_insert(rel, heapRel, key, payload, values, isnull, ht_ctid,
 					   checkUnique, unique, indexUnchanged);
 	MemoryContextSwitchTo(old);

@@ -155,7 +155,7 @@ alex_leaf_find(Page page, AlexKey key)
 		int			used = alex_leaf_next_used(page, mid);
 
 		if (used < hi &&
-			alex_bound_cmp_tuple(key.bound, alex_leaf_entry(page, used)) > 0)
+			alex_bound_cmp_entry(key.bound, page, used) > 0)
 			lo = used + 1;
 		else
 			hi = mid;
@@ -252,22 +252,34 @@ prev_gap(Page page, int slot)
 	return (w << 6) + pg_leftmost_one_pos64(word);
 }
 
+pg_noreturn static void
+bad_payload(const char *what, int slot)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("corrupted leaf page of an alex index: %s in slot %d",
+					what, slot),
+			 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
+}
+
 /*
- * The payload of a used slot, or NULL.  It must lie within the page and name
+ * The payload of a used slot of a narrow leaf, or nothing.  It must lie within the
+ * page and name
  * the entry's TID, so that a damaged offset cannot pass off arbitrary bytes as
  * a tuple.
  */
-IndexTuple
-alex_leaf_payload(Page page, int slot)
+static AlexPayload
+narrow_payload(Page page, int slot)
 {
 	uint16		off;
 	IndexTuple	itup;
+	AlexPayload payload = ALEX_NO_PAYLOAD;
 
 	if ((alex_leaf(page)->flags & ALEX_LEAF_PAYLOAD) == 0)
-		return NULL;
+		return payload;
 	off = alex_payloads(page)[slot];
 	if (off == 0)
-		return NULL;
+		return payload;
 	if (off < ((PageHeader) page)->pd_upper ||
 		off != MAXALIGN(off) ||
 		off + sizeof(IndexTupleData) > ALEX_SPECIAL)
@@ -278,30 +290,48 @@ alex_leaf_payload(Page page, int slot)
 				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
 	itup = (IndexTuple) ((char *) page + off);
 	if (IndexTupleSize(itup) < sizeof(IndexTupleData) ||
-		off + IndexTupleSize(itup) > ALEX_SPECIAL ||
-		(!alex_is_wide(page) &&
-		 alex_tid_pack(&itup->t_tid) != alex_tid_pack(&alex_tids(page)[slot])))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("corrupted leaf page of an alex index: payload at offset %u is not that of slot %d",
-						off, slot),
-				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
-	return itup;
+		off + MAXALIGN(IndexTupleSize(itup)) > ALEX_SPECIAL ||
+		alex_tid_pack(&itup->t_tid) != alex_tid_pack(&alex_tids(page)[slot]))
+		bad_payload("payload of another entry", slot);
+	payload.data = (char *) itup;
+	payload.size = MAXALIGN(IndexTupleSize(itup));
+	return payload;
 }
 
-/* The tuple of a used slot of a wide leaf. */
-IndexTuple
+/* The entry in a used slot of a wide leaf, which lies within the page. */
+char *
 alex_leaf_entry(Page page, int slot)
 {
-	IndexTuple	itup = alex_leaf_payload(page, slot);
+	uint16		off;
+	char	   *entry;
+	ItemPointerData tid;
 
-	if (unlikely(itup == NULL || !ItemPointerIsValid(&itup->t_tid)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("corrupted leaf page of an alex index: slot %d lacks its key",
-						slot),
-				 errhint("omendb.alex_check() tells which index; please REINDEX it.")));
-	return itup;
+	if (unlikely((alex_leaf(page)->flags & ALEX_LEAF_PAYLOAD) == 0))
+		bad_payload("no key", slot);
+	off = alex_payloads(page)[slot];
+	/* behind the entries there is more than the two bytes of a length */
+	if (unlikely(off < ((PageHeader) page)->pd_upper ||
+				 off + sizeof(ItemPointerData) + 1 > alex_page_top(page)))
+		bad_payload("key offset out of range", slot);
+	entry = (char *) page + off;
+	tid = alex_entry_itemptr(entry);
+	if (unlikely(off + alex_entry_size(entry) > alex_page_top(page) ||
+				 !ItemPointerIsValid(&tid)))
+		bad_payload("no valid key", slot);
+	return entry;
+}
+
+/* What the entry in a used slot has beside image and TID, or second image. */
+AlexPayload
+alex_leaf_payload(Page page, int slot)
+{
+	AlexPayload payload;
+
+	if (!alex_is_wide(page))
+		return narrow_payload(page, slot);
+	payload.data = alex_leaf_entry(page, slot);
+	payload.size = alex_entry_size(payload.data);
+	return payload;
 }
 
 /* Bytes free for payloads without compaction. */
@@ -401,8 +431,7 @@ alex_leaf_gather(Page page, AlexItem *items)
 		items[n].tid = alex_tid_pack(&tids[s]);
 		items[n].payload = alex_leaf_payload(page, s);
 		items[n].dead = has_dead && alex_bit(dead, s);
-		if (items[n].payload != NULL)
-			payload += MAXALIGN(IndexTupleSize(items[n].payload));
+		payload += items[n].payload.size;
 		n++;
 	}
 
@@ -668,15 +697,13 @@ alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
 		alex_tid_unpack(item->tid, &tids[s]);
 		if (item->dead)
 			alex_bit_set(alex_dead(page), s);
-		if (payload && item->payload != NULL)
+		if (payload && item->payload.data != NULL)
 		{
-			Size		size = MAXALIGN(IndexTupleSize(item->payload));
-
-			upper -= size;
-			memcpy((char *) page + upper, item->payload,
-				   IndexTupleSize(item->payload));
+			upper -= item->payload.size;
+			memcpy((char *) page + upper, item->payload.data,
+				   item->payload.size);
 			alex_payloads(page)[s] = upper;
-			leaf->payload_bytes += size;
+			leaf->payload_bytes += item->payload.size;
 		}
 	}
 	Assert(i == layout->nitems);
@@ -771,7 +798,7 @@ shift_bits(uint64 *words, int from, int to, int gap)
  */
 void
 alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
-				 IndexTuple payload)
+				 AlexPayload payload)
 {
 	AlexLeafHeader *leaf = alex_leaf(page);
 	uint64	   *images = alex_images(page);
@@ -824,18 +851,15 @@ alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
 	}
 	if (payloads)
 		payloads[slot] = 0;
-	if (payload != NULL)
+	if (payload.data != NULL)
 	{
-		Size		size = MAXALIGN(IndexTupleSize(payload));
 		PageHeader	header = (PageHeader) page;
 
-		header->pd_upper -= size;
+		header->pd_upper -= payload.size;
 		Assert(header->pd_upper >= header->pd_lower);
-		memset((char *) page + header->pd_upper, 0, size);
-		memcpy((char *) page + header->pd_upper, payload,
-			   IndexTupleSize(payload));
+		memcpy((char *) page + header->pd_upper, payload.data, payload.size);
 		payloads[slot] = header->pd_upper;
-		leaf->payload_bytes += size;
+		leaf->payload_bytes += payload.size;
 	}
 	leaf->nitems++;
 }
@@ -856,10 +880,7 @@ alex_leaf_remove(Page page, const uint16 *slots, int nslots)
 		Assert(s < leaf->nslots && alex_bit(alex_used(page), s));
 		if (leaf->flags & ALEX_LEAF_PAYLOAD)
 		{
-			IndexTuple	payload = alex_leaf_payload(page, s);
-
-			if (payload != NULL)
-				leaf->payload_bytes -= MAXALIGN(IndexTupleSize(payload));
+			leaf->payload_bytes -= alex_leaf_payload(page, s).size;
 			alex_payloads(page)[s] = 0;
 		}
 		alex_bit_clear(alex_used(page), s);

@@ -449,7 +449,9 @@ read_meta(Relation rel, AlexRel *info)
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" is not an alex index",
 						RelationGetRelationName(rel))));
-	if (meta->version != ALEX_VERSION)
+	if (meta->version != ALEX_VERSION &&
+		!(meta->version == ALEX_NARROW_VERSION &&
+		  meta->kind < ALEX_KIND_WIDE))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("alex format version mismatch in index \"%s\": file version %u, this server's version %d",

@@ -76,7 +76,7 @@ typedef struct AlexScan
 	uint64		images[ALEX_MAX_SLOTS];
 	uint64		tids[ALEX_MAX_SLOTS];
 	uint16	   *payloads;		/* places in tuples, 0: none; or NULL */
-	char	   *tuples;
+	char	   *tuples;			/* wide: entries as in the leaf */
 	int			tuples_used;
 
 	int		   *killed;
@@ -91,6 +91,7 @@ typedef struct AlexScan
 	AlexKeyStore *high_store;
 	AlexKeyStore *mark_store;
 	AlexKeyStore *shared_store;
+	AlexTupleRoom *rooms;		/* of entry_key, and of what is returned */
 
 	IndexTuple	itup;			/* formed from an image */
 	IndexTuple	null_itup;
@@ -117,6 +118,7 @@ alexbeginscan(Relation rel, int nkeys, int norderbys)
 	so->null_itup = NULL;
 	so->buf = InvalidBuffer;
 	so->rests = NULL;
+	so->rooms = NULL;
 	so->info = *alex_rel(rel);
 	if (so->info.wide)
 	{
@@ -127,6 +129,7 @@ alexbeginscan(Relation rel, int nkeys, int norderbys)
 		so->high_store = so->low_store + 1;
 		so->mark_store = so->low_store + 2;
 		so->shared_store = so->low_store + 3;
+		so->rooms = palloc(2 * sizeof(AlexTupleRoom));
 	}
 	so->context = AllocSetContextCreate(CurrentMemoryContext, "alex scan",
 										ALLOCSET_SMALL_SIZES);
@@ -135,7 +138,21 @@ alexbeginscan(Relation rel, int nkeys, int norderbys)
 	return scan;
 }
 
-/* The key of an entry of the current piece; room is for a wide one. */
+/* An entry of the current piece of a wide index as an index tuple, in room. */
+static IndexTuple
+entry_tuple(IndexScanDesc scan, int i, AlexTupleRoom *room)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	return alex_unpack(scan->indexRelation, &so->info, so->images[i],
+					   so->rests[i] & ALEX_TID_MASK,
+					   so->tuples + so->payloads[i] - 1, room);
+}
+
+/*
+ * The key of an entry of the current piece; room is for a wide one, which is
+ * valid until the next call.
+ */
 static AlexKey
 entry_key(IndexScanDesc scan, int i, AlexBound *room)
 {
@@ -147,8 +164,7 @@ entry_key(IndexScanDesc scan, int i, AlexBound *room)
 	raw.image = so->images[i];
 	raw.rest = so->rests[i];
 	return alex_key_with_tuple(scan->indexRelation, raw,
-							   (IndexTuple) (so->tuples + so->payloads[i] - 1),
-							   room);
+							   entry_tuple(scan, i, &so->rooms[0]), room);
 }
 
 /*
@@ -199,8 +215,7 @@ kill_items(IndexScanDesc scan)
 				alex_images(page)[slot] == key.image &&
 				alex_tid_pack(&alex_tids(page)[slot]) == alex_key_tid(key) &&
 				(!so->info.wide ||
-				 alex_bound_cmp_tuple(key.bound,
-									  alex_leaf_entry(page, slot)) == 0))
+				 alex_bound_cmp_entry(key.bound, page, slot) == 0))
 				changed |= alex_leaf_kill(page, slot);
 		}
 	}
@@ -344,32 +359,35 @@ load_wide(IndexScanDesc scan, Page page, int slot, const AlexRange *range,
 	{
 		AlexKey		key = alex_key(class, images[slot],
 								   alex_tid_pack(&seconds[slot]));
-		IndexTuple	itup;
+		char	   *entry;
+		Size		size;
 
 		if (alex_key_same_raw(key, end))
 		{
-			if (alex_bound_cmp_tuple(end.bound,
-									 alex_leaf_entry(page, slot)) <= 0)
+			if (alex_bound_cmp_entry(end.bound, page, slot) <= 0)
 				break;
 		}
 		else if (!alex_key_lt(key, end))
 			break;
 		if (ignore_killed && alex_bit(dead, slot))
 			continue;
-		itup = alex_leaf_entry(page, slot);
+		entry = alex_leaf_entry(page, slot);
 		if (so->filter.nkeys > 0 &&
-			!alex_filter_passes(rel, &so->filter, itup))
+			!alex_filter_passes(rel, &so->filter,
+								alex_unpack(rel, &so->info, key.image,
+											alex_key_tid(key), entry,
+											&so->rooms[0])))
 			continue;
-		if (unlikely(n >= ALEX_MAX_SLOTS ||
-					 so->tuples_used + MAXALIGN(IndexTupleSize(itup)) > BLCKSZ))
+		size = alex_entry_size(entry);
+		if (unlikely(n >= ALEX_MAX_SLOTS || so->tuples_used + size > BLCKSZ))
 			alex_corrupted(rel, so->block);
 		so->images[n] = key.image;
 		so->rests[n] = key.rest;
-		so->tids[n] = alex_tid_pack(&itup->t_tid);
+		so->tids[n] = alex_entry_tid(entry);
 		/* places are one too high, so that 0 means none */
 		so->payloads[n] = so->tuples_used + 1;
-		memcpy(so->tuples + so->tuples_used, itup, IndexTupleSize(itup));
-		so->tuples_used += MAXALIGN(IndexTupleSize(itup));
+		memcpy(so->tuples + so->tuples_used, entry, size);
+		so->tuples_used += size;
 		n++;
 	}
 	return n;
@@ -394,7 +412,10 @@ skip_ahead(IndexScanDesc scan, Page page, ScanDirection dir)
 
 	if (slot < 0 || slot >= nslots)
 		return;
-	key = alex_skip(rel, &so->info, &so->filter, alex_leaf_entry(page, slot),
+	key = alex_skip(rel, &so->info, &so->filter,
+					alex_unpack(rel, &so->info, alex_images(page)[slot],
+								alex_tid_pack(&alex_tids(page)[slot]),
+								alex_leaf_entry(page, slot), &so->rooms[0]),
 					forward, &room);
 	if (key.bound == NULL)
 		return;
@@ -485,20 +506,20 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high,
 			so->tids[n] = tid;
 			if (scan->xs_want_itup)
 			{
-				IndexTuple	itup = alex_leaf_payload(page, slot);
+				AlexPayload payload = alex_leaf_payload(page, slot);
 
 				so->payloads[n] = 0;
-				if (unlikely(itup == NULL && so->info.has_include))
+				if (unlikely(payload.data == NULL && so->info.has_include))
 					alex_corrupted(scan->indexRelation, so->block);
-				if (itup != NULL)
+				if (payload.data != NULL)
 				{
-					if (so->tuples_used + MAXALIGN(IndexTupleSize(itup)) > BLCKSZ)
+					if (so->tuples_used + payload.size > BLCKSZ)
 						alex_corrupted(scan->indexRelation, so->block);
 					/* places are one too high, so that 0 means none */
 					so->payloads[n] = so->tuples_used + 1;
-					memcpy(so->tuples + so->tuples_used, itup,
-						   IndexTupleSize(itup));
-					so->tuples_used += MAXALIGN(IndexTupleSize(itup));
+					memcpy(so->tuples + so->tuples_used, payload.data,
+						   payload.size);
+					so->tuples_used += payload.size;
 				}
 			}
 			n++;
@@ -709,6 +730,8 @@ form_itup(IndexScanDesc scan)
 	Relation	rel = scan->indexRelation;
 	IndexTuple	itup;
 
+	if (so->info.wide)
+		return entry_tuple(scan, so->at, &so->rooms[1]);
 	if (so->payloads[so->at] != 0)
 		return (IndexTuple) (so->tuples + so->payloads[so->at] - 1);
 	if (so->itup == NULL)
@@ -814,6 +837,7 @@ alexendscan(IndexScanDesc scan)
 	{
 		pfree(so->rests);
 		pfree(so->low_store);
+		pfree(so->rooms);
 	}
 	if (so->itup)
 		pfree(so->itup);

@@ -25,42 +25,13 @@ typedef struct SortEntry
 {
 	uint64		image;
 	uint64		rest;			/* as AlexKey's, and the flag below */
-	IndexTuple	payload;
+	char	   *payload;		/* or NULL */
 } SortEntry;
 
 #define INITIAL_CAPACITY	1024
 
-/* not part of the order; classes that occur are below 256 */
-#define SORT_DEAD	(UINT64CONST(1) << 63)
-
-static inline int
-compare_entries(const SortEntry *a, const SortEntry *b, Relation rel)
-{
-	uint64		ra = a->rest & ~SORT_DEAD;
-	uint64		rb = b->rest & ~SORT_DEAD;
-	uint16		ca = ra >> ALEX_CLASS_SHIFT;
-	uint16		cb = rb >> ALEX_CLASS_SHIFT;
-
-	if (ca != cb)
-		return ca < cb ? -1 : 1;
-	if (a->image != b->image)
-		return a->image < b->image ? -1 : 1;
-	if (ra != rb)
-		return ra < rb ? -1 : 1;
-	/* wide keys go on where the images end */
-	if (rel != NULL)
-		return alex_tuple_cmp(rel, a->payload, b->payload, true);
-	return 0;
-}
-
-#define ST_SORT sort_entries
-#define ST_ELEMENT_TYPE SortEntry
-#define ST_COMPARE_ARG_TYPE struct RelationData
-#define ST_COMPARE(a, b, rel) compare_entries(a, b, rel)
-#define ST_SCOPE static
-#define ST_CHECK_FOR_INTERRUPTS
-#define ST_DEFINE
-#include "lib/sort_template.h"
+/* Payloads are kept in pieces of this size; one has room for the longest */
+#define CHUNK_SIZE			(16 * 1024)
 
 typedef struct SortRun
 {
@@ -70,11 +41,15 @@ typedef struct SortRun
 	Size		buffer_size;
 } SortRun;
 
+
 struct AlexSort
 {
-	Relation	rel;			/* of wide keys, or NULL */
+	Relation	rel;
+	AlexRel		info;
 	MemoryContext context;
 	MemoryContext payloads;		/* of the entries in memory */
+	char	   *chunk;			/* what is free of the last piece of that */
+	Size		chunk_left;
 	Size		allowed;		/* bytes */
 	Size		payload_bytes;
 	SortEntry  *entries;
@@ -89,12 +64,56 @@ struct AlexSort
 	int			participant;
 };
 
+/* Bytes of a payload; where index tuples follow each other all are aligned. */
+static inline Size
+payload_size(const AlexSort *sort, const char *payload)
+{
+	if (payload == NULL)
+		return 0;
+	return sort->info.wide ? alex_entry_size(payload) :
+		MAXALIGN(IndexTupleSize((IndexTuple) payload));
+}
+
+/* not part of the order; classes that occur are below 256 */
+#define SORT_DEAD	(UINT64CONST(1) << 63)
+
+static inline int
+compare_entries(const SortEntry *a, const SortEntry *b, const AlexSort *sort)
+{
+	uint64		ra = a->rest & ~SORT_DEAD;
+	uint64		rb = b->rest & ~SORT_DEAD;
+	uint16		ca = ra >> ALEX_CLASS_SHIFT;
+	uint16		cb = rb >> ALEX_CLASS_SHIFT;
+
+	if (ca != cb)
+		return ca < cb ? -1 : 1;
+	if (a->image != b->image)
+		return a->image < b->image ? -1 : 1;
+	if (ra != rb)
+		return ra < rb ? -1 : 1;
+	/* wide keys go on where the images end */
+	if (sort->info.wide)
+		return alex_entry_cmp(sort->rel, &sort->info, a->image,
+							  ra & ALEX_TID_MASK, a->payload, b->payload,
+							  true);
+	return 0;
+}
+
+#define ST_SORT sort_entries
+#define ST_ELEMENT_TYPE SortEntry
+#define ST_COMPARE_ARG_TYPE AlexSort
+#define ST_COMPARE(a, b, sort) compare_entries(a, b, sort)
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
 /*
- * Start a sort that may use about workmem_kb of memory.  rel is an index with
- * wide keys, whose payloads tell the order of equal images, or NULL.
+ * Start a sort that may use about workmem_kb of memory, of entries of the index
+ * rel; of wide keys the payloads tell the order of equal images.
  */
 AlexSort *
-alex_sort_begin(Relation rel, int workmem_kb)
+alex_sort_begin(Relation rel, const AlexRel *info, int workmem_kb)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "alex sort",
@@ -103,6 +122,7 @@ alex_sort_begin(Relation rel, int workmem_kb)
 
 	sort->context = context;
 	sort->rel = rel;
+	sort->info = *info;
 	sort->payloads = AllocSetContextCreate(context, "alex sort payloads",
 										   ALLOCSET_DEFAULT_SIZES);
 	sort->allowed = Max((Size) workmem_kb, 64) * 1024;
@@ -141,7 +161,7 @@ spill(AlexSort *sort)
 	MemoryContext old = MemoryContextSwitchTo(sort->context);
 	SortRun    *run;
 
-	sort_entries(sort->entries, sort->nentries, sort->rel);
+	sort_entries(sort->entries, sort->nentries, sort);
 	run = add_run(sort);
 	if (sort->fileset)
 	{
@@ -160,7 +180,7 @@ spill(AlexSort *sort)
 		CHECK_FOR_INTERRUPTS();
 		head[0] = entry->image;
 		head[1] = entry->rest;
-		head[2] = entry->payload ? IndexTupleSize(entry->payload) : 0;
+		head[2] = payload_size(sort, entry->payload);
 		BufFileWrite(run->file, head, sizeof(head));
 		if (entry->payload)
 			BufFileWrite(run->file, entry->payload, head[2]);
@@ -168,6 +188,7 @@ spill(AlexSort *sort)
 	sort->nentries = 0;
 	sort->payload_bytes = 0;
 	MemoryContextReset(sort->payloads);
+	sort->chunk_left = 0;
 
 	/*
 	 * The next entries may divide the memory between array and payloads in
@@ -179,9 +200,28 @@ spill(AlexSort *sort)
 	MemoryContextSwitchTo(old);
 }
 
-/* Add an entry; the payload (or NULL) is copied. */
+/* A copy of a payload. */
+static char *
+keep_payload(AlexSort *sort, AlexPayload payload)
+{
+	char	   *copy;
+
+	if (payload.size > sort->chunk_left)
+	{
+		sort->chunk_left = CHUNK_SIZE;
+		sort->chunk = MemoryContextAlloc(sort->payloads, CHUNK_SIZE);
+		sort->payload_bytes += CHUNK_SIZE;
+	}
+	copy = sort->chunk;
+	memcpy(copy, payload.data, payload.size);
+	sort->chunk += payload.size;
+	sort->chunk_left -= payload.size;
+	return copy;
+}
+
+/* Add an entry; the payload is copied. */
 void
-alex_sort_put(AlexSort *sort, AlexKey key, bool alive, IndexTuple payload)
+alex_sort_put(AlexSort *sort, AlexKey key, bool alive, AlexPayload payload)
 {
 	SortEntry  *entry;
 
@@ -197,7 +237,7 @@ alex_sort_put(AlexSort *sort, AlexKey key, bool alive, IndexTuple payload)
 			sort->entries = repalloc_huge(sort->entries, 2 * bytes);
 		}
 	}
-	else if (payload != NULL &&
+	else if (payload.size > sort->chunk_left &&
 			 sort->capacity * sizeof(SortEntry) + sort->payload_bytes >
 			 sort->allowed && sort->nentries > 0)
 		spill(sort);
@@ -205,15 +245,7 @@ alex_sort_put(AlexSort *sort, AlexKey key, bool alive, IndexTuple payload)
 	entry = &sort->entries[sort->nentries++];
 	entry->image = key.image;
 	entry->rest = key.rest | (alive ? 0 : SORT_DEAD);
-	entry->payload = NULL;
-	if (payload != NULL)
-	{
-		Size		size = IndexTupleSize(payload);
-
-		entry->payload = MemoryContextAlloc(sort->payloads, size);
-		memcpy(entry->payload, payload, size);
-		sort->payload_bytes += GetMemoryChunkSpace(entry->payload);
-	}
+	entry->payload = payload.data ? keep_payload(sort, payload) : NULL;
 }
 
 /* Have the runs of this sort, a worker's, written where others can read. */
@@ -285,7 +317,7 @@ advance(AlexSort *sort, SortRun *run)
 					(errcode_for_file_access(),
 					 errmsg("could not read from alex sort file: read only %zu of %zu bytes",
 							got, (Size) head[2])));
-		run->head.payload = (IndexTuple) run->buffer;
+		run->head.payload = run->buffer;
 	}
 	return true;
 }
@@ -296,7 +328,7 @@ compare_runs(Datum a, Datum b, void *arg)
 {
 	return compare_entries(&((SortRun *) DatumGetPointer(b))->head,
 						   &((SortRun *) DatumGetPointer(a))->head,
-						   (Relation) arg);
+						   (AlexSort *) arg);
 }
 
 /* All entries are in: sort. */
@@ -305,14 +337,14 @@ alex_sort_perform(AlexSort *sort)
 {
 	if (sort->nruns == 0)
 	{
-		sort_entries(sort->entries, sort->nentries, sort->rel);
+		sort_entries(sort->entries, sort->nentries, sort);
 		return;
 	}
 	if (sort->nentries > 0)
 		spill(sort);
 	pfree(sort->entries);
 	sort->entries = NULL;
-	sort->heap = binaryheap_allocate(sort->nruns, compare_runs, sort->rel);
+	sort->heap = binaryheap_allocate(sort->nruns, compare_runs, sort);
 	for (int i = 0; i < sort->nruns; i++)
 	{
 		SortRun    *run = &sort->runs[i];
@@ -360,7 +392,8 @@ alex_sort_get(AlexSort *sort, AlexSortItem *item)
 	item->key.image = entry->image;
 	item->key.rest = entry->rest & ~SORT_DEAD;
 	item->alive = (entry->rest & SORT_DEAD) == 0;
-	item->payload = entry->payload;
+	item->payload.data = entry->payload;
+	item->payload.size = payload_size(sort, entry->payload);
 	return true;
 }
 

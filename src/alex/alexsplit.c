@@ -24,7 +24,7 @@
 
 /*
  * Pack a layout and its entries for WAL: layout, images, TIDs, and with
- * payload a length (0: none) and the tuple for each entry.
+ * payload a length (0: none) and the bytes for each entry.
  */
 char *
 alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
@@ -36,7 +36,7 @@ alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
 	char	   *p;
 
 	for (int i = 0; i < layout->nitems; i++)
-		room += items[i].payload ? IndexTupleSize(items[i].payload) : 0;
+		room += items[i].payload.size;
 	p = data = palloc(room);
 	memcpy(p, layout, ALEX_LAYOUT_SIZE(layout->nslots));
 	p += ALEX_LAYOUT_SIZE(layout->nslots);
@@ -57,13 +57,12 @@ alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
 	{
 		for (int i = 0; i < layout->nitems; i++)
 		{
-			uint16		len = items[i].payload ?
-				IndexTupleSize(items[i].payload) : 0;
+			uint16		len = items[i].payload.size;
 
 			memcpy(p, &len, sizeof(len));
 			p += sizeof(len);
 			if (len > 0)
-				memcpy(p, items[i].payload, len);
+				memcpy(p, items[i].payload.data, len);
 			p += len;
 		}
 	}
@@ -143,11 +142,9 @@ choose_split(const AlexItem *items, int n)
 	int			near;
 
 	for (int i = 0; i < n; i++)
-		total += 16 + (items[i].payload ?
-					   MAXALIGN(IndexTupleSize(items[i].payload)) : 0);
+		total += 16 + items[i].payload.size;
 	for (middle = 0; middle < n && sum < total / 2; middle++)
-		sum += 16 + (items[middle].payload ?
-					 MAXALIGN(IndexTupleSize(items[middle].payload)) : 0);
+		sum += 16 + items[middle].payload.size;
 	middle = Min(Max(middle, 1), n - 1);
 
 	/* with payloads near means few bytes too; keep it simple and closer */
@@ -167,15 +164,20 @@ choose_split(const AlexItem *items, int n)
 	return middle;
 }
 
-/* The key of an item of a leaf that is split. */
-static AlexKey
-item_key(Relation rel, uint16 class, const AlexItem *item, bool wide,
-		 AlexBound *room)
+/* Is the key of an item of a leaf that is split less than another (or not)? */
+static bool
+item_before(Relation rel, uint16 class, const AlexItem *item, AlexKey other)
 {
 	AlexKey		key = alex_key(class, item->image, item->tid);
+	AlexBound	bound;
+	AlexTupleRoom room;
 
-	return wide ? alex_key_with_tuple(rel, alex_raw(key), item->payload,
-									  room) : key;
+	if (other.bound != NULL && alex_key_same_raw(key, other))
+		key = alex_key_with_tuple(rel, alex_raw(key),
+								  alex_unpack(rel, alex_rel(rel), item->image,
+											  item->tid, item->payload.data,
+											  &room), &bound);
+	return alex_key_lt(key, other);
 }
 
 /*
@@ -200,7 +202,6 @@ choose_ascending_split(Relation rel, const AlexItem *items, int n,
 	const AlexItem *eighth = &items[n - 1 - n / 8];
 	int			late = Max(n / ALEX_LATE_KEYS, 1);
 	bool		wide = newkey.bound != NULL;
-	AlexBound	room;
 	bool		equal = eighth->image == newkey.image &&
 		items[n - 1].image == newkey.image;
 	bool		greatest;
@@ -208,10 +209,9 @@ choose_ascending_split(Relation rel, const AlexItem *items, int n,
 
 	if (!last_leaf && !equal)
 		return 0;
-	if (alex_key_lt(newkey, item_key(rel, class, eighth, wide, &room)))
+	if (!item_before(rel, class, eighth, newkey))
 		return 0;
-	greatest = alex_key_lt(item_key(rel, class, &items[n - 1], wide, &room),
-						   newkey);
+	greatest = item_before(rel, class, &items[n - 1], newkey);
 	/* equal images of wide keys may be anything, so they do not ascend */
 	if (equal && wide && !last_leaf && !greatest)
 		return 0;
@@ -253,8 +253,9 @@ bound_size(IndexTuple tup)
  * right one begins with if all stay left.
  */
 static bool
-split_fits(Relation rel, Page page, const AlexItem *items, int n,
-		   const AlexItem *newitem, int firstright)
+split_fits(Relation rel, const AlexRel *info, Page page,
+		   const AlexItem *items, int n, const AlexItem *newitem,
+		   int firstright)
 {
 	Size		left = sizeof(AlexWideTail) + alex_tail(page)->low_room;
 	Size		right = sizeof(AlexWideTail) +
@@ -263,13 +264,13 @@ split_fits(Relation rel, Page page, const AlexItem *items, int n,
 
 	if (firstright < 1)
 		return false;
-	sep = alex_separator(rel, true, alex_leaf(page)->class,
+	sep = alex_separator(rel, info, alex_leaf(page)->class,
 						 &items[firstright - 1],
 						 firstright == n ? newitem : &items[firstright]);
 	left += bound_size(sep.tup);
 	right += bound_size(sep.tup);
 	for (int i = 0; i < n; i++)
-		*(i < firstright ? &left : &right) += bound_size(items[i].payload);
+		*(i < firstright ? &left : &right) += items[i].payload.size;
 	if (sep.tup)
 		pfree(sep.tup);
 	return alex_leaf_choose_slots(firstright, left, true, 0.5) > 0 &&
@@ -284,8 +285,10 @@ split_fits(Relation rel, Page page, const AlexItem *items, int n,
  */
 Buffer
 alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
-				IndexTuple payload)
+				AlexPayload payload)
 {
+	/* by value: comparing keys may process invalidations */
+	AlexRel		info = *alex_rel(rel);
 	Page		page = BufferGetPage(buf);
 	AlexOpaque *opaque = alex_opaque(page);
 	uint16		class = alex_leaf(page)->class;
@@ -294,7 +297,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 	int			firstright = 0;
 	bool		ascending;
 	bool		wide = alex_is_wide(page);
-	Size		newpayload = payload ? MAXALIGN(IndexTupleSize(payload)) : 0;
+	Size		newpayload = payload.size;
 	bool		lpayload = wide;
 	bool		rpayload = wide || newpayload > 0;
 	Size		lsize = 0;
@@ -327,7 +330,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 	firstright = choose_ascending_split(rel, items, n, newkey,
 										alex_is_last_leaf(page));
 	if (wide && firstright > 0 &&
-		!split_fits(rel, page, items, n, &newitem, firstright))
+		!split_fits(rel, &info, page, items, n, &newitem, firstright))
 		firstright = 0;
 	ascending = firstright > 0;
 	if (!ascending)
@@ -340,13 +343,13 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 		for (int d = 0; d < n; d++)
 		{
 			if (middle - d >= 1 &&
-				split_fits(rel, page, items, n, &newitem, middle - d))
+				split_fits(rel, &info, page, items, n, &newitem, middle - d))
 			{
 				firstright = middle - d;
 				break;
 			}
 			if (middle + d < n &&
-				split_fits(rel, page, items, n, &newitem, middle + d))
+				split_fits(rel, &info, page, items, n, &newitem, middle + d))
 			{
 				firstright = middle + d;
 				break;
@@ -354,23 +357,23 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 		}
 	}
 	/* ascending inserts may leave a full page behind, and start an empty one */
-	sep = alex_separator(rel, wide, class, &items[firstright - 1],
+	sep = alex_separator(rel, &info, class, &items[firstright - 1],
 						 firstright == n ? &newitem : &items[firstright]);
 	xlrec.sep = sep.raw;
 	xlrec.wide = wide;
 	for (int i = 0; i < n; i++)
 	{
-		if (items[i].payload == NULL)
+		if (items[i].payload.data == NULL)
 			continue;
 		if (i < firstright)
 		{
 			lpayload = true;
-			lsize += MAXALIGN(IndexTupleSize(items[i].payload));
+			lsize += items[i].payload.size;
 		}
 		else
 		{
 			rpayload = true;
-			rsize += MAXALIGN(IndexTupleSize(items[i].payload));
+			rsize += items[i].payload.size;
 		}
 	}
 

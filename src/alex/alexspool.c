@@ -73,9 +73,10 @@ struct AlexSpool
 /* State of one participant's scan */
 typedef struct SpoolScan
 {
-	AlexRel		info;
+	const AlexRel *info;
 	AlexSort   *sort;
 	double		index_tuples;
+	AlexPackRoom room;
 	MemoryContext context;
 } SpoolScan;
 
@@ -121,16 +122,6 @@ alex_describe(Relation index, AlexKind built, AlexRel *info)
 	info->dirslot = -1;
 }
 
-/* The index, if a sort has to compare keys. */
-static Relation
-sort_relation(Relation index)
-{
-	AlexRel		info;
-
-	alex_describe(index, ALEX_KIND_INVALID, &info);
-	return info.wide ? index : NULL;
-}
-
 /* Callback of the table scan: one entry to the sort. */
 static void
 spool_entry(Relation index, ItemPointer tid, Datum *values, bool *isnull,
@@ -140,10 +131,10 @@ spool_entry(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	MemoryContext old = MemoryContextSwitchTo(scan->context);
 	AlexKey		key;
 
-	key = alex_key_of_values(index, &scan->info, values, isnull, tid);
+	key = alex_key_of_values(index, scan->info, values, isnull, tid);
 	alex_sort_put(scan->sort, key, tupleIsAlive,
-				  alex_form_payload(index, &scan->info, values, isnull, tid,
-									key.image));
+				  alex_form_payload(index, scan->info, values, isnull, tid,
+									key.image, &scan->room));
 	scan->index_tuples += 1;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(scan->context);
@@ -155,15 +146,14 @@ spool_entry(Relation index, ItemPointer tid, Datum *values, bool *isnull,
  */
 static double
 scan_table(Relation heap, Relation index, IndexInfo *indexInfo,
-		   const AlexPrefix *prefix, AlexSort *sort,
+		   const AlexRel *info, AlexSort *sort,
 		   ParallelTableScanDesc pscan, bool progress, double *index_tuples)
 {
 	SpoolScan	scan;
 	TableScanDesc tscan = NULL;
 	double		heap_tuples;
 
-	alex_describe(index, ALEX_KIND_INVALID, &scan.info);
-	scan.info.prefix = *prefix;
+	scan.info = info;
 	scan.sort = sort;
 	scan.index_tuples = 0;
 	scan.context = AllocSetContextCreate(CurrentMemoryContext, "alex build",
@@ -294,7 +284,8 @@ collect_runs(AlexSpool *spool, IndexInfo *indexInfo, AlexSort *sort,
  */
 AlexSpool *
 alex_spool_table(Relation heap, Relation index, IndexInfo *indexInfo,
-				 const AlexPrefix *prefix, AlexSort **sort, double *heap_tuples, double *index_tuples)
+				 const AlexRel *info, AlexSort **sort, double *heap_tuples,
+				 double *index_tuples)
 {
 	AlexSpool  *spool = NULL;
 	int			request = 0;
@@ -305,19 +296,20 @@ alex_spool_table(Relation heap, Relation index, IndexInfo *indexInfo,
 		request = plan_create_index_workers(RelationGetRelid(heap),
 											RelationGetRelid(index));
 	if (request > 0)
-		spool = begin_parallel(heap, index, indexInfo, prefix, request);
+		spool = begin_parallel(heap, index, indexInfo, &info->prefix,
+							   request);
 
 	if (spool == NULL)
 	{
-		*sort = alex_sort_begin(sort_relation(index), maintenance_work_mem);
-		*heap_tuples = scan_table(heap, index, indexInfo, prefix, *sort, NULL,
+		*sort = alex_sort_begin(index, info, maintenance_work_mem);
+		*heap_tuples = scan_table(heap, index, indexInfo, info, *sort, NULL,
 								  true, index_tuples);
 		return NULL;
 	}
 
-	*sort = alex_sort_begin(sort_relation(index), maintenance_work_mem /
+	*sort = alex_sort_begin(index, info, maintenance_work_mem /
 							spool->shared->nparticipants);
-	*heap_tuples = scan_table(heap, index, indexInfo, prefix, *sort,
+	*heap_tuples = scan_table(heap, index, indexInfo, info, *sort,
 							  SPOOL_SCAN(spool->shared), true, index_tuples);
 	/* a worker that died before it attached must not be waited for */
 	WaitForParallelWorkersToAttach(spool->pcxt);
@@ -355,6 +347,7 @@ alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc)
 	Relation	heap;
 	Relation	index;
 	IndexInfo  *indexInfo;
+	AlexRel		info;
 	AlexSort   *sort;
 	double		heap_tuples;
 	double		index_tuples;
@@ -372,10 +365,12 @@ alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc)
 
 	indexInfo = BuildIndexInfo(index);
 	indexInfo->ii_Concurrent = shared->concurrent;
-	sort = alex_sort_begin(sort_relation(index),
+	alex_describe(index, ALEX_KIND_INVALID, &info);
+	info.prefix = shared->prefix;
+	sort = alex_sort_begin(index, &info,
 						   maintenance_work_mem / shared->nparticipants);
 	alex_sort_share(sort, &shared->fileset, ParallelWorkerNumber);
-	heap_tuples = scan_table(heap, index, indexInfo, &shared->prefix, sort,
+	heap_tuples = scan_table(heap, index, indexInfo, &info, sort,
 							 SPOOL_SCAN(shared), false, &index_tuples);
 	nruns = alex_sort_export(sort);
 	alex_sort_end(sort);

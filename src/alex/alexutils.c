@@ -347,36 +347,39 @@ alex_key_of_values(Relation rel, const AlexRel *info, const Datum *values,
 }
 
 /*
- * The index tuple to keep beside an entry, or NULL if class, image and TID
- * say everything.  Errors if it is too large.
+ * What to keep beside an entry: of a wide index what the images do not hold, in
+ * room; else the index tuple, or nothing if class, image and TID say
+ * everything.  Errors if it is too large.
  */
-IndexTuple
-alex_form_payload(Relation rel, const AlexRel *info, Datum *values,
-				  bool *isnull, const ItemPointerData *tid, uint64 image)
+AlexPayload
+alex_form_payload(Relation rel, const AlexRel *info, const Datum *values,
+				  const bool *isnull, const ItemPointerData *tid,
+				  uint64 image, AlexPackRoom *room)
 {
 	IndexTuple	itup;
-	Size		most = info->wide ? ALEX_MAX_WIDE : ALEX_MAX_PAYLOAD;
+	AlexPayload payload = ALEX_NO_PAYLOAD;
 
-	if (!info->wide && !info->has_include &&
+	if (info->wide)
+		return alex_pack(rel, info, values, isnull, tid, room);
+	if (!info->has_include &&
 		(isnull[0] || !alex_image_lossy(info->kind, info->desc, values[0],
 										image)))
-		return NULL;
+		return payload;
 
-	itup = index_form_tuple(RelationGetDescr(rel), values, isnull);
+	itup = index_form_tuple(RelationGetDescr(rel), (Datum *) values,
+							(bool *) isnull);
 	itup->t_tid = *tid;
-	if (MAXALIGN(IndexTupleSize(itup)) > most)
+	payload.data = (char *) itup;
+	payload.size = MAXALIGN(IndexTupleSize(itup));
+	if (payload.size > ALEX_MAX_PAYLOAD)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("index row size %zu exceeds alex maximum %zu for index \"%s\"",
-						(Size) MAXALIGN(IndexTupleSize(itup)), most,
+						payload.size, (Size) ALEX_MAX_PAYLOAD,
 						RelationGetRelationName(rel)),
-				 info->wide ?
-				 errdetail("The key columns and INCLUDE columns are stored in the index as they are.") :
 				 errdetail("The INCLUDE columns are stored in the index as they are."),
-				 info->wide ?
-				 errhint("Leave wide columns out of the index, index a hash of them, or use btree.") :
 				 errhint("Leave wide columns out of the index.")));
-	return itup;
+	return payload;
 }
 
 /* Is the relation an alex index?  By its routines: no catalog access. */

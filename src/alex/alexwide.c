@@ -15,7 +15,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "alex/alex.h"
+#include "alex/alexforms.h"
 
 #include <sys/socket.h>
 
@@ -36,36 +36,6 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-#define IMAGE_BITS		64
-#define TOTAL_BITS		(IMAGE_BITS + ALEX_CLASS_SHIFT)
-
-/* Forms of a column; their numbers are part of the format (see the meta page) */
-typedef enum Encoding
-{
-	ENC_NONE = 0,
-	ENC_INT2,
-	ENC_INT4,
-	ENC_INT8,
-	ENC_OID,
-	ENC_CHAR,
-	ENC_BOOL,
-	ENC_FLOAT4,
-	ENC_FLOAT8,
-	ENC_TEXT,					/* bytes, and a zero */
-	ENC_BPCHAR,					/* without trailing blanks */
-	ENC_NAME,
-	ENC_BYTEA,
-	ENC_UUID,
-	ENC_NUMERIC,
-	ENC_INTERVAL,
-	ENC_TIMETZ,
-	ENC_INET,
-	ENC_MACADDR,
-	ENC_MACADDR8,
-	ENC_UINT8,
-	ENC_TID
-} Encoding;
 
 /* The images under construction */
 typedef struct Bits
@@ -268,22 +238,6 @@ put_bytes(Bits *bits, const unsigned char *p, Size len)
 	for (Size i = 0; i < len && !full(bits); i++)
 		put(bits, p[i], 8);
 }
-
-/*
- * The header of a numeric as it is stored, which numeric.c keeps to itself and
- * which is the same in all versions.
- */
-#define NUM_SIGN_MASK		0xC000
-#define NUM_NEG				0x4000
-#define NUM_SHORT			0x8000
-#define NUM_SPECIAL			0xC000
-#define NUM_EXT_MASK		0xF000
-#define NUM_NAN				0xC000
-#define NUM_PINF			0xD000
-#define NUM_SHORT_NEG		0x2000
-#define NUM_SHORT_WEIGHT_NEG	0x0040
-#define NUM_SHORT_WEIGHT	0x003F
-#define NUM_WEIGHT_BIAS		8192	/* above the least weight there is */
 
 /* Sign, weight, and digits of base 10,000. */
 static void
@@ -672,21 +626,12 @@ alex_bound_cmp_tuple(const AlexBound *a, IndexTuple tup)
 	return (a->tid > tid) - (a->tid < tid);
 }
 
-/* Compare the key columns of two entries, and their TIDs if wanted. */
+/* Compare the key columns of two tuples. */
 int
-alex_tuple_cmp(Relation rel, IndexTuple a, IndexTuple b, bool with_tid)
+alex_tuple_cmp(Relation rel, IndexTuple a, IndexTuple b)
 {
-	int			cmp = compare_columns(rel, a, NULL, NULL, b, NULL, NULL,
-									  IndexRelationGetNumberOfKeyAttributes(rel));
-
-	if (cmp == 0 && with_tid)
-	{
-		uint64		atid = alex_tid_pack(&a->t_tid);
-		uint64		btid = alex_tid_pack(&b->t_tid);
-
-		cmp = (atid > btid) - (atid < btid);
-	}
-	return cmp;
+	return compare_columns(rel, a, NULL, NULL, b, NULL, NULL,
+						   IndexRelationGetNumberOfKeyAttributes(rel));
 }
 
 /* The key of an entry, or of a bound with a tuple, which room refers to. */
@@ -864,19 +809,25 @@ alex_tail_is_sane(Page page)
  * that equal keys start on one page; the tuple is palloc'd.
  */
 AlexSeparator
-alex_separator(Relation rel, bool wide, uint16 class, const AlexItem *left,
-			   const AlexItem *right)
+alex_separator(Relation rel, const AlexRel *info, uint16 class,
+			   const AlexItem *left, const AlexItem *right)
 {
 	AlexSeparator sep;
 
 	sep.raw = alex_raw(alex_key(class, right->image,
 								left->image < right->image ? 0 : right->tid));
 	sep.tup = NULL;
-	if (wide && left->image == right->image && left->tid == right->tid)
+	if (info->wide && left->image == right->image && left->tid == right->tid)
 	{
-		sep.tup = index_truncate_tuple(RelationGetDescr(rel), right->payload,
+		AlexTupleRoom room;
+
+		(void) alex_unpack(rel, info, right->image, right->tid,
+						   right->payload.data, &room);
+		sep.tup = index_truncate_tuple(RelationGetDescr(rel), &room.head,
 									   IndexRelationGetNumberOfKeyAttributes(rel));
-		if (alex_tuple_cmp(rel, left->payload, right->payload, false) != 0)
+		if (alex_entry_cmp(rel, info, left->image, left->tid,
+						   left->payload.data, right->payload.data,
+						   false) != 0)
 			memset(&sep.tup->t_tid, 0, sizeof(ItemPointerData));
 	}
 	return sep;

@@ -47,14 +47,13 @@ redo_insert(XLogReaderState *record)
 	{
 		char	   *data = XLogRecGetBlockData(record, 0, NULL);
 		xl_alex_insert xlrec;
-		IndexTuple	payload = NULL;
+		AlexPayload payload = ALEX_NO_PAYLOAD;
 
 		memcpy(&xlrec, data, sizeof(xlrec));
 		if (xlrec.payload_len > 0)
 		{
-			/* tuples want alignment */
-			payload = palloc(xlrec.payload_len);
-			memcpy(payload, data + sizeof(xlrec), xlrec.payload_len);
+			payload.data = data + sizeof(xlrec);
+			payload.size = xlrec.payload_len;
 		}
 		alex_leaf_insert(BufferGetPage(buf), &xlrec.place, xlrec.image,
 						 alex_tid_pack(&xlrec.tid), payload);
@@ -125,8 +124,8 @@ unpack_items(const char *data, AlexLayout *layout)
 			p += sizeof(len);
 			if (len > 0)
 			{
-				items[i].payload = palloc(len);
-				memcpy(items[i].payload, p, len);
+				items[i].payload.data = (char *) p;
+				items[i].payload.size = len;
 				p += len;
 			}
 		}
