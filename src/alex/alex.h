@@ -621,11 +621,11 @@ alex_leaf_tid(Page page, int slot)
 		alex_tids(page)[slot];
 }
 
-/* Room for an index tuple of a wide index */
+/* Room for an index tuple of a wide index, and more behind for alex_unpack */
 typedef union AlexTupleRoom
 {
 	IndexTupleData head;
-	char		data[ALEX_MAX_WIDE + MAXIMUM_ALIGNOF];
+	char		data[ALEX_MAX_WIDE + 2 * sizeof(uint64) + MAXIMUM_ALIGNOF];
 	double		align;
 } AlexTupleRoom;
 

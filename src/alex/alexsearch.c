@@ -170,7 +170,8 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 
 /*
  * Start loading what a search in the hinted buffer will touch: its header and
- * the predicted lines of images and TIDs.  The hint may be wrong; then this
+ * the predicted lines of images and TIDs, in a wide leaf also of payload offsets
+ * and its end, where the tail is.  The hint may be wrong; then this
  * has loaded some other buffer's lines.
  */
 static void
@@ -192,6 +193,13 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 	__builtin_prefetch(images + slot * sizeof(uint64));
 	__builtin_prefetch(images + nslots * sizeof(uint64) +
 					   slot * sizeof(ItemPointerData));
+	if (key.bound != NULL)
+	{
+		__builtin_prefetch(images + nslots * (sizeof(uint64) +
+											  sizeof(ItemPointerData)) +
+						   slot * sizeof(uint16));
+		__builtin_prefetch(page + ALEX_SPECIAL - sizeof(AlexWideTail));
+	}
 }
 
 /*

@@ -30,6 +30,9 @@ typedef struct SortEntry
 
 #define INITIAL_CAPACITY	1024
 
+/* So many entries ahead of the one that is read payloads are fetched */
+#define PREFETCH_DISTANCE	12
+
 /* Payloads are kept in pieces of this size; one has room for the longest */
 #define CHUNK_SIZE			(16 * 1024)
 
@@ -370,6 +373,10 @@ alex_sort_get(AlexSort *sort, AlexSortItem *item)
 		if (sort->next >= sort->nentries)
 			return false;
 		entry = &sort->entries[sort->next++];
+		/* payloads lie where the table's rows have put them */
+		if (sort->next + PREFETCH_DISTANCE < sort->nentries)
+			__builtin_prefetch(sort->entries[sort->next +
+											 PREFETCH_DISTANCE].payload);
 	}
 	else
 	{

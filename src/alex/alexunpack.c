@@ -16,6 +16,7 @@
 #include "access/tupmacs.h"
 #include "catalog/pg_index.h"
 #include "fmgr.h"
+#include "port/pg_bitutils.h"
 #include "port/pg_bswap.h"
 #include "utils/uuid.h"
 
@@ -66,15 +67,30 @@ take_bits(Reader *r, int n, uint64 flip)
 	return value;
 }
 
-/* The next bytes, without taking them. */
+/*
+ * Write the next bytes, without taking them: all 16, of which the caller
+ * counts on those that are there.  AlexTupleRoom has room for them behind
+ * anything that reserve returns.
+ */
 static inline void
-peek_bytes(const Reader *r, uint64 flip, unsigned char *bytes)
+write_bytes(const Reader *r, uint64 flip, char *to)
 {
 	uint64		high = pg_hton64(r->high ^ flip);
 	uint64		low = pg_hton64(r->low ^ flip);
 
-	memcpy(bytes, &high, sizeof(high));
-	memcpy(bytes + sizeof(high), &low, sizeof(low));
+	memcpy(to, &high, sizeof(high));
+	memcpy(to + sizeof(high), &low, sizeof(low));
+}
+
+/* Which is the first byte that is zero?  8 if none is. */
+static inline int
+first_zero(uint64 word)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	uint64		le = pg_bswap64(word);
+	uint64		zeros = (le - ones) & ~le & (ones << 7);
+
+	return zeros == 0 ? 8 : pg_rightmost_one_pos64(zeros) / 8;
 }
 
 static inline bool
@@ -259,27 +275,31 @@ unpack_fixed(Reader *r, Encoding encoding, uint64 flip, Form_pg_attribute att,
 	return true;
 }
 
-/* The bytes of a string that the images hold; *whole: and its end. */
+/*
+ * How many bytes of a string the images hold; *whole: and its end.  They are
+ * taken, and can be written from *from.
+ */
 static inline int
-take_string(Reader *r, uint64 flip, unsigned char *bytes, bool *whole)
+take_string(Reader *r, uint64 flip, Reader *from, bool *whole)
 {
 	int			held = r->left / 8;
-	unsigned char *zero;
+	int			len = first_zero(r->high ^ flip);
 
-	peek_bytes(r, flip, bytes);
-	zero = memchr(bytes, 0, held);
-	*whole = zero != NULL;
-	if (zero == NULL)
+	if (len == 8)
+		len += first_zero(r->low ^ flip);
+	*from = *r;
+	*whole = len < held;
+	if (!*whole)
 		return held;
-	skip_bits(r, 8 * (zero - bytes + 1));
-	return zero - bytes;
+	skip_bits(r, 8 * (len + 1));
+	return len;
 }
 
 static bool
 unpack_text(Reader *r, const AlexPrefix *prefix, bool blanks, uint64 flip,
 			Form_pg_attribute att, Out *o, bool *more)
 {
-	unsigned char bytes[2 * sizeof(uint64)];
+	Reader		from;
 	Size		plen = 0;
 	Size		rest = 0;
 	Size		nblanks = 0;
@@ -290,7 +310,7 @@ unpack_text(Reader *r, const AlexPrefix *prefix, bool blanks, uint64 flip,
 
 	if (prefix != NULL && take_bits(r, 2, flip) == 1)
 		plen = prefix->len;
-	held = take_string(r, flip, bytes, more);
+	held = take_string(r, flip, &from, more);
 	if (!*more && !get_length(r, &rest, &raw))
 		return false;
 	if (raw)
@@ -312,18 +332,20 @@ unpack_text(Reader *r, const AlexPrefix *prefix, bool blanks, uint64 flip,
 	if (plen > 0)
 		memcpy(p, prefix->data, plen);
 	p += plen;
-	memcpy(p, bytes, held);
+	write_bytes(&from, flip, p);
 	p += held;
-	memcpy(p, rest_at, rest);
-	memset(p + rest, ' ', nblanks);
+	if (rest > 0)
+		memcpy(p, rest_at, rest);
+	if (nblanks > 0)
+		memset(p + rest, ' ', nblanks);
 	return true;
 }
 
 static bool
 unpack_name(Reader *r, uint64 flip, Form_pg_attribute att, Out *o, bool *more)
 {
-	unsigned char bytes[2 * sizeof(uint64)];
-	Size		held = take_string(r, flip, bytes, more);
+	Reader		from;
+	Size		held = take_string(r, flip, &from, more);
 	Size		rest = 0;
 	bool		raw = false;
 	char	   *p = reserve_fixed(o, att);
@@ -332,15 +354,14 @@ unpack_name(Reader *r, uint64 flip, Form_pg_attribute att, Out *o, bool *more)
 		(!*more && !get_length(r, &rest, &raw)) || raw ||
 		held + rest >= NAMEDATALEN)
 		return false;
-	memset(p, 0, NAMEDATALEN);
-	memcpy(p, bytes, held);
+	write_bytes(&from, flip, p);
+	memset(p + held, 0, NAMEDATALEN - held);
 	return get_raw(r, p + held, rest);
 }
 
 static bool
 unpack_bytes(Reader *r, uint64 flip, Form_pg_attribute att, Out *o)
 {
-	unsigned char bytes[2 * sizeof(uint64)];
 	Size		len;
 	Size		held;
 	bool		raw;
@@ -353,23 +374,20 @@ unpack_bytes(Reader *r, uint64 flip, Form_pg_attribute att, Out *o)
 	p = reserve_varlena(o, att, len);
 	if (p == NULL)
 		return false;
-	peek_bytes(r, flip, bytes);
 	held = Min(len, r->left / 8);
-	memcpy(p, bytes, held);
+	write_bytes(r, flip, p);
 	return get_raw(r, p + held, len - held);
 }
 
 static bool
 unpack_uuid(Reader *r, uint64 flip, Form_pg_attribute att, Out *o, bool *more)
 {
-	unsigned char bytes[2 * sizeof(uint64)];
 	int			held = Min(r->left / 8, UUID_LEN);
 	char	   *p = reserve_fixed(o, att);
 
 	if (p == NULL)
 		return false;
-	peek_bytes(r, flip, bytes);
-	memcpy(p, bytes, UUID_LEN);
+	write_bytes(r, flip, p);
 	skip_bits(r, 8 * held);
 	*more = held == UUID_LEN;
 	return get_raw(r, p + held, UUID_LEN - held);

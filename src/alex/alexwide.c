@@ -27,6 +27,7 @@
 #include "common/hashfn.h"
 #include "datatype/timestamp.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/float.h"
@@ -235,8 +236,16 @@ pad(Bits *bits)
 static void
 put_bytes(Bits *bits, const unsigned char *p, Size len)
 {
-	for (Size i = 0; i < len && !full(bits); i++)
-		put(bits, p[i], 8);
+	while (len > 0 && !full(bits))
+	{
+		Size		n = Min(len, sizeof(uint64));
+		uint64		word = 0;
+
+		memcpy(&word, p, n);
+		put(bits, pg_ntoh64(word) >> (64 - 8 * n), 8 * n);
+		p += n;
+		len -= n;
+	}
 }
 
 /* Sign, weight, and digits of base 10,000. */
