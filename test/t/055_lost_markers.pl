@@ -23,7 +23,7 @@ sub make_node
 		extra => $checksums ? ['--data-checksums'] : []);
 	no_checksums($node) unless $checksums;
 	$node->append_conf('postgresql.conf',
-		omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off'));
+		omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off', 'omendb.reclaim_space' => 'half'));
 	$node->start;
 	$node->safe_psql('postgres',
 		'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');

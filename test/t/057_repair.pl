@@ -29,7 +29,7 @@ sub make_node
 		extra => $checksums ? ['--data-checksums'] : []);
 	no_checksums($node) unless $checksums;
 	$node->append_conf('postgresql.conf',
-		omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off', 'wal_keep_size' => "'512MB'"));
+		omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off', 'omendb.reclaim_space' => 'half', 'wal_keep_size' => "'512MB'"));
 	$node->start;
 	$node->safe_psql('postgres', "CREATE EXTENSION $_")
 	  foreach qw(omendb omendb_test pg_visibility pg_freespacemap pageinspect);

@@ -18,7 +18,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('thawed');
 $node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off',
+$node->append_conf('postgresql.conf', omen_conf('omendb.row_group_blocks' => 64, 'autovacuum' => 'off', 'omendb.reclaim_space' => 'half',
 	'max_parallel_workers_per_gather' => 0, 'wal_consistency_checking' => "'all'", 'omendb.stop_events' => 'on'));
 $node->start;
 $node->safe_psql('postgres', "CREATE EXTENSION $_") foreach qw(omendb omendb_test);
