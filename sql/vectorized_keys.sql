@@ -72,6 +72,23 @@ RESET work_mem;
 -- again and again
 SELECT vk('SELECT g, q.* FROM generate_series(1, 3) g, LATERAL (SELECT t, u, count(*) FROM vk WHERE k = g GROUP BY t, u) q');
 
+-- integers whose domains grow to either side as rows come, become too large, have nulls
+SELECT vk('SELECT id / 10, k, count(*), sum(id) FROM vk GROUP BY 1, 2');
+SELECT vk('SELECT 100 - id / 30, t, k, count(*), sum(id) FROM vk GROUP BY 1, 2, 3');
+SELECT vk('SELECT CASE WHEN id % 2 = 0 THEN id / 8 ELSE -id / 8 END, u, count(*) FROM vk GROUP BY 1, 2');
+SELECT vk('SELECT CASE WHEN id < 3000 THEN id % 5 ELSE id * 500000 END, k, count(*) FROM vk GROUP BY 1, 2');
+SELECT vk('SELECT CASE id WHEN 7 THEN 9223372036854775807 WHEN 8 THEN -9223372036854775807 - 1 ELSE id % 3 END, k, count(*) FROM vk GROUP BY 1, 2');
+SELECT vk('SELECT CASE WHEN id % 6 > 0 THEN id % 6 END, CASE WHEN id % 5 > 0 THEN k END, t, count(*) FROM vk GROUP BY 1, 2, 3');
+SELECT vk('SELECT CASE WHEN id > 2000 THEN 1 END, NULL::int, k, count(*) FROM vk GROUP BY 1, 2, 3');
+SELECT vk('SELECT k, id % 3, id % 5, id % 7, count(*) FROM vk GROUP BY 1, 2, 3, 4');
+SELECT vk('SELECT k, id % 3, id % 5, id % 7, id % 2, count(*) FROM vk GROUP BY 1, 2, 3, 4, 5');
+-- distinct values of all rows, by way of dictionaries
+SELECT vk('SELECT count(DISTINCT t), count(DISTINCT u), count(DISTINCT c), count(DISTINCT uu), count(DISTINCT n), count(DISTINCT none), count(DISTINCT k), count(DISTINCT id) FROM vk');
+SELECT vk('SELECT count(DISTINCT t), count(DISTINCT u) FILTER (WHERE k = 1), count(DISTINCT id % 7), count(DISTINCT ts) FROM vk WHERE id % 3 = 1');
+SET work_mem = '64kB';
+SELECT vk('SELECT count(DISTINCT id), count(DISTINCT ts), count(DISTINCT t), count(DISTINCT t || id) FROM vk');
+RESET work_mem;
+
 -- functions
 SELECT unit, vk(format('SELECT date_trunc(%L, ts), count(*), min(id) FROM vk %s GROUP BY 1', unit, CASE WHEN unit = 'week' THEN 'WHERE id <> 4001' ELSE '' END)) AS date_trunc
 	FROM unnest(ARRAY['microseconds', 'second', 'minute', 'hour', 'day', 'Day', 'week', 'month', 'quarter', 'year', 'century', 'nonsense']) unit;

@@ -309,7 +309,8 @@ check_addend(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 
 /* See agg.h */
 OmenAgg *
-omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
+omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states,
+				bool grouped)
 {
 	const AggEntry *entry = find_entry(aggref->aggfnoid);
 	OmenAgg    *agg = palloc0(sizeof(OmenAgg));
@@ -376,7 +377,8 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states)
 				omen_distinct_create(exprType((Node *) linitial_node(TargetEntry,
 																	 aggref->args)->expr),
 									 get_distinct_operator(aggref),
-									 aggref->inputcollid);
+									 aggref->inputcollid, grouped,
+									 agg->arg->attno);
 			break;
 		case AGG_SUM_INT:
 			SET(omen_advance_sum_int, omen_final_sum_int, IntSum);

@@ -60,11 +60,11 @@ struct OmenAgg
 /* Is there a vectorised form of the aggregate? */
 extern bool omen_agg_supported(const Aggref *aggref);
 /*
- * Set up.  states: the context of what states point to.  The caller fills in
- * offset.
+ * Set up.  states: the context of what states point to.  grouped: with GROUP BY.
+ * The caller fills in offset.
  */
 extern OmenAgg *omen_agg_create(OmenProgram *program, Aggref *aggref,
-								MemoryContext states);
+								MemoryContext states, bool grouped);
 /*
  * If the state of other, which is advanced before, is the state of agg (avg and
  * sum of the same), make it that, and return true.
@@ -86,10 +86,12 @@ extern void omen_agg_reset(OmenAgg *agg);
 /* ---- count(DISTINCT x) (distinct.c) ---- */
 
 /*
- * The values that eqop tells apart, of all groups; in CurrentMemoryContext.  They
- * take hash_mem, or what omen_distinct_limit() says.
+ * The values that eqop tells apart, of all groups, if there are such; in
+ * CurrentMemoryContext.  They take hash_mem, or what omen_distinct_limit() says.
+ * attno: the column, if they are one's.
  */
-extern OmenDistinct *omen_distinct_create(Oid type, Oid eqop, Oid collation);
+extern OmenDistinct *omen_distinct_create(Oid type, Oid eqop, Oid collation,
+										  bool grouped, AttrNumber attno);
 extern void omen_distinct_limit(OmenDistinct *distinct, Size limit);
 extern Size omen_distinct_memory(const OmenDistinct *distinct);
 /*
@@ -101,6 +103,14 @@ extern void omen_distinct_advance(OmenDistinct *distinct,
 								  const OmenVec *values, Size offset,
 								  const uint16 *sel, int nsel, char **groups,
 								  char *single);
+/*
+ * The same without groups, by way of the column's dictionary.  False, and nothing has
+ * been done, if that is not to be had.
+ */
+extern bool omen_distinct_advance_codes(OmenDistinct *distinct,
+										OmenBatch *batch, Size offset,
+										const uint16 *sel, int nsel,
+										char *single);
 extern void omen_distinct_finish(OmenDistinct *distinct);
 /* Forget all values; what finish has not counted yet is lost */
 extern void omen_distinct_reset(OmenDistinct *distinct);
@@ -126,7 +136,24 @@ typedef struct OmenKey
 	Oid			collation;
 	FmgrInfo	hash;			/* OMEN_KEY_OTHER */
 	FmgrInfo	equal;
+	Size		number_offset;	/* of an interned value's number at its
+								 * address; 0 = the key is no such address */
 } OmenKey;
+
+#define OMEN_COMBINED_KEYS	4
+
+/* Groups by several keys of small domains: see combine.c */
+typedef struct OmenCombined
+{
+	char	  **groups;			/* by code; NULL = not laid out yet */
+	bool		given_up;
+	int64		low[OMEN_COMBINED_KEYS];	/* of all numbers so far */
+	int64		high[OMEN_COMBINED_KEYS];
+	int64		base[OMEN_COMBINED_KEYS];	/* of the codes */
+	int			bits[OMEN_COMBINED_KEYS];
+	int			shift[OMEN_COMBINED_KEYS];
+	uint32		codes[OMEN_BATCH_ROWS]; /* of the batch at hand */
+} OmenCombined;
 
 /*
  * Can values be grouped by this equality operator here?  Fills in key if it is
@@ -141,6 +168,7 @@ typedef struct OmenGroups
 {
 	int			nkeys;
 	OmenKey    *keys;
+	bool		ints_only;		/* all of kind OMEN_KEY_INT */
 	Size		states_offset;
 	Size		size;			/* of a group */
 	MemoryContext mcxt;			/* groups and their keys; is reset */
@@ -161,6 +189,8 @@ typedef struct OmenGroups
 	/* a single integer key: groups of values near one another */
 	char	  **dense;
 	int64		dense_base;
+
+	OmenCombined combined;		/* several keys, ints_only */
 
 	uint64	   *hashes;			/* of a batch's rows */
 } OmenGroups;
@@ -193,6 +223,21 @@ extern void omen_groups_check_limit(OmenGroups *groups, Size others);
 extern void omen_keys_hash(const OmenKey *keys, int nkeys, OmenVec **vecs,
 						   const uint16 *sel, int nsel, uint64 *hashes);
 
+/* ---- groups by several keys of small domains (combine.c) ---- */
+
+extern void omen_combined_reset(OmenCombined *combined);
+/*
+ * Find groups of selected rows (nsel > 0), all of whose keys are integers.  Returns
+ * false if that is not possible.  Else found[k] is NULL for the rows (that is, places
+ * in sel) in rest, which are to be looked up otherwise, and then to be told to
+ * omen_combined_remember().
+ */
+extern bool omen_combined_lookup(OmenGroups *groups, OmenVec **keys,
+								 const uint16 *sel, int nsel, char **found,
+								 uint16 *rest, int *nrest);
+extern void omen_combined_remember(OmenGroups *groups, char **found,
+								   const uint16 *rest, int nrest);
+
 /* ---- keys by dictionaries (keys.c) ---- */
 
 typedef struct OmenKeyCodes OmenKeyCodes;
@@ -219,6 +264,8 @@ extern OmenInterned *omen_interned_create(const OmenKey *key,
 										  AttrNumber attno,
 										  MemoryContext parent, Size limit);
 extern void omen_interned_reset(OmenInterned *interned);
+/* Where a value's number is at its address: 0, 1, 2 ... as they come */
+extern Size omen_interned_number_offset(const OmenInterned *interned);
 extern Size omen_interned_memory(const OmenInterned *interned);
 /*
  * Addresses of the selected rows' values (no nulls: a null has one, too).  expr:

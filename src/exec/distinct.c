@@ -22,8 +22,11 @@
 struct OmenDistinct
 {
 	MemoryContext mcxt;			/* as long as the node */
-	OmenGroups *seen;			/* groups of (counter, value) */
-	OmenBatch	batch;			/* of these two, to put rows aside */
+	OmenGroups *seen;			/* groups of (counter, value), or of values */
+	int			first;			/* of columns that is a key of these */
+	int64	   *counter;		/* if there is one only, that */
+	OmenKeyCodes *codes;		/* of a column, with one counter; or NULL */
+	OmenBatch	batch;			/* of counters and values, to put rows aside */
 	OmenVec		columns[2];
 	uint8		loaded[2];
 	uint16	   *rows;			/* those that are not null */
@@ -34,7 +37,8 @@ struct OmenDistinct
 
 /* See agg.h */
 OmenDistinct *
-omen_distinct_create(Oid type, Oid eqop, Oid collation)
+omen_distinct_create(Oid type, Oid eqop, Oid collation, bool grouped,
+					 AttrNumber attno)
 {
 	OmenDistinct *distinct = palloc0(sizeof(OmenDistinct));
 	OmenKey    *keys = palloc0(sizeof(OmenKey) * 2);
@@ -45,8 +49,13 @@ omen_distinct_create(Oid type, Oid eqop, Oid collation)
 	keys[0].typbyval = true;
 	if (!omen_key_init(&keys[1], type, eqop, collation))
 		elog(ERROR, "values of type %u cannot be told apart on vectors", type);
-	distinct->seen = omen_groups_create(2, keys, 0, CurrentMemoryContext,
+	distinct->first = grouped ? 0 : 1;
+	distinct->seen = omen_groups_create(2 - distinct->first,
+										keys + distinct->first, 0,
+										CurrentMemoryContext,
 										get_hash_memory_limit());
+	if (!grouped && attno > 0 && !keys[1].typbyval)
+		distinct->codes = omen_key_codes_create(distinct->seen, attno);
 	distinct->tupdesc = CreateTemplateTupleDesc(2);
 	TupleDescInitEntry(distinct->tupdesc, 1, "counter", INT8OID, -1, 0);
 	TupleDescInitEntry(distinct->tupdesc, 2, "value", type, -1, 0);
@@ -72,6 +81,23 @@ omen_distinct_memory(const OmenDistinct *distinct)
 	return MemoryContextMemAllocated(distinct->seen->mcxt, true);
 }
 
+/* Count the values that are new since there were so many */
+static void
+count_new(OmenDistinct *distinct, int64 before)
+{
+	OmenGroups *seen = distinct->seen;
+
+	for (int64 g = before; g < seen->ngroups; g++)
+	{
+		char	   *value = omen_group(seen, g);
+
+		if (distinct->first == 0)
+			(*(int64 *) DatumGetPointer(OmenGroupKeys(value)[0]))++;
+		else
+			*distinct->counter += !OmenGroupNulls(seen, value)[0];
+	}
+}
+
 /* Count rows of distinct->columns */
 static void
 count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
@@ -80,15 +106,15 @@ count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
 	OmenVec    *keys[2] = {&distinct->columns[0], &distinct->columns[1]};
 	int64		before = seen->ngroups;
 
-	omen_groups_lookup(seen, keys, sel, nsel, distinct->found);
-	for (int64 g = before; g < seen->ngroups; g++)
-		(*(int64 *) DatumGetPointer(OmenGroupKeys(omen_group(seen, g))[0]))++;
+	omen_groups_lookup(seen, keys + distinct->first, sel, nsel,
+					   distinct->found);
+	count_new(distinct, before);
 
 	if (seen->full)
 	{
 		if (distinct->spill == NULL)
 		{
-			Bitmapset  *attrs = bms_add_range(NULL, 1, 2);
+			Bitmapset  *attrs = bms_add_range(NULL, distinct->first + 1, 2);
 
 			distinct->spill = omen_spill_create(distinct->tupdesc, attrs,
 												distinct->mcxt);
@@ -105,6 +131,24 @@ count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
 }
 
 /* See agg.h */
+bool
+omen_distinct_advance_codes(OmenDistinct *distinct, OmenBatch *batch,
+							Size offset, const uint16 *sel, int nsel,
+							char *single)
+{
+	int64		before = distinct->seen->ngroups;
+
+	if (distinct->codes == NULL || nsel == 0 ||
+		!omen_key_codes_lookup(distinct->codes, batch, sel, nsel,
+							   distinct->found))
+		return false;
+	distinct->counter = (int64 *) (single + offset);
+	count_new(distinct, before);
+	omen_groups_check_limit(distinct->seen, 0);
+	return true;
+}
+
+/* See agg.h */
 void
 omen_distinct_advance(OmenDistinct *distinct, const OmenVec *values,
 					  Size offset, const uint16 *sel, int nsel, char **groups,
@@ -113,13 +157,24 @@ omen_distinct_advance(OmenDistinct *distinct, const OmenVec *values,
 	Datum	   *counters = distinct->columns[0].values;
 	int			n = 0;
 
+	if (distinct->first > 0)
+	{
+		distinct->counter = (int64 *) (single + offset);
+		if (values->isnull == NULL)
+		{
+			distinct->columns[1] = *values;
+			count_rows(distinct, sel, nsel);
+			return;
+		}
+	}
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
 
 		if (values->isnull && values->isnull[i])
 			continue;
-		counters[i] = PointerGetDatum((groups ? groups[k] : single) + offset);
+		if (groups)
+			counters[i] = PointerGetDatum(groups[k] + offset);
 		distinct->rows[n++] = i;
 	}
 	if (n == 0)
@@ -157,4 +212,6 @@ omen_distinct_reset(OmenDistinct *distinct)
 		omen_spill_end(distinct->spill);
 	distinct->spill = NULL;
 	omen_groups_reset(distinct->seen);
+	if (distinct->codes)
+		omen_key_codes_reset(distinct->codes);
 }

@@ -198,6 +198,66 @@ result_of_day(OmenExpr *expr, OmenProgram *program, TimeState *state,
 	return result;
 }
 
+/* For the selected rows that are not null: units of days; of time */
+static void
+eval_days(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
+		  const OmenVec *arg, const uint16 *sel, int nsel)
+{
+	TimeState  *state = (TimeState *) expr->extra;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		value = DatumGetInt64(arg->values[i]);
+
+		if (vec->isnull[i])
+			continue;
+		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
+			vec->values[i] = call_function(expr, program,
+										   arg->values[i], &vec->isnull[i]);
+		else
+			vec->values[i] = result_of_day(expr, program, state,
+										   floor_div(value, USECS_PER_DAY),
+										   arg->values[i], &vec->isnull[i]);
+	}
+}
+
+static pg_attribute_always_inline void
+eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
+		   const OmenVec *arg, const uint16 *sel, int nsel, int64 unit)
+{
+	TimeState  *state = (TimeState *) expr->extra;
+	bool		truncates = state->truncates;
+	bool		numeric = state->numeric;
+	bool		wraps = !truncates && state->modulus < USECS_PER_DAY / unit;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		value = DatumGetInt64(arg->values[i]);
+		int64		units;
+
+		if (vec->isnull[i])
+			continue;
+		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
+		{
+			vec->values[i] = call_function(expr, program,
+										   arg->values[i], &vec->isnull[i]);
+			continue;
+		}
+		if (truncates)
+		{
+			vec->values[i] = Int64GetDatum(floor_div(value, unit) * unit);
+			continue;
+		}
+		units = (value - floor_div(value, USECS_PER_DAY) * USECS_PER_DAY) / unit;
+		if (wraps)
+			units %= state->modulus;
+		vec->values[i] = numeric ? small_numeric(state, program, units) :
+			Float8GetDatum((float8) units);
+	}
+}
+
 static OmenVec *
 eval_time(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		  const uint16 *sel, int nsel)
@@ -215,34 +275,18 @@ eval_time(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		forget_days(state);
 	}
 	vec = omen_expr_strict(expr, 1, program, batch, sel, nsel, &arg);
-	for (int k = 0; k < nsel; k++)
-	{
-		int			i = sel ? sel[k] : k;
-		int64		value = DatumGetInt64(arg->values[i]);
 
-		if (vec->isnull[i])
-			continue;
-		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
-			vec->values[i] = call_function(expr, program,
-										   arg->values[i], &vec->isnull[i]);
-		else if (state->kind == UNIT_OF_DAY)
-			vec->values[i] = result_of_day(expr, program, state,
-										   floor_div(value, USECS_PER_DAY),
-										   arg->values[i], &vec->isnull[i]);
-		else if (state->truncates)
-			vec->values[i] =
-				Int64GetDatum(floor_div(value, state->unit) * state->unit);
-		else
-		{
-			int64		time = value -
-				floor_div(value, USECS_PER_DAY) * USECS_PER_DAY;
-			int64		part = time / state->unit % state->modulus;
-
-			vec->values[i] = state->numeric ?
-				small_numeric(state, program, part) :
-				Float8GetDatum((float8) part);
-		}
-	}
+	/* a division by a constant is none */
+	if (state->kind == UNIT_OF_DAY)
+		eval_days(expr, program, vec, arg, sel, nsel);
+	else if (state->unit == USECS_PER_SEC)
+		eval_times(expr, program, vec, arg, sel, nsel, USECS_PER_SEC);
+	else if (state->unit == USECS_PER_MINUTE)
+		eval_times(expr, program, vec, arg, sel, nsel, USECS_PER_MINUTE);
+	else if (state->unit == USECS_PER_HOUR)
+		eval_times(expr, program, vec, arg, sel, nsel, USECS_PER_HOUR);
+	else
+		eval_times(expr, program, vec, arg, sel, nsel, USECS_PER_DAY);
 	return vec;
 }
 

@@ -34,7 +34,7 @@ typedef struct OmenGroupSlot
 
 /* From this number of groups on, memory is asked for ahead of its use */
 #define PREFETCH_GROUPS		2048
-#define PREFETCH_AHEAD		8
+#define PREFETCH_ROWS		64	/* for so many rows at a time */
 
 /* A single integer key: values base .. base + DENSE_VALUES - 1 need no hash */
 #define DENSE_VALUES		65536
@@ -135,6 +135,9 @@ omen_groups_create(int nkeys, OmenKey *keys, Size states_size,
 
 	groups->nkeys = nkeys;
 	groups->keys = keys;
+	groups->ints_only = true;
+	for (int c = 0; c < nkeys; c++)
+		groups->ints_only &= keys[c].kind == OMEN_KEY_INT;
 	groups->states_offset = TYPEALIGN(16, (sizeof(Datum) + sizeof(bool)) * nkeys);
 	groups->size = TYPEALIGN(16, groups->states_offset + states_size);
 	while ((groups->size << (groups->block_shift + 1)) <= GROUP_BLOCK_SIZE)
@@ -162,6 +165,7 @@ omen_groups_reset(OmenGroups *groups)
 	groups->table = NULL;
 	groups->mask = 0;
 	groups->dense = NULL;
+	omen_combined_reset(&groups->combined);
 }
 
 /* See agg.h */
@@ -449,12 +453,34 @@ keys_equal(const OmenKey *key, Datum a, Datum b)
 	return values_equal(key, a, b);
 }
 
-static inline bool
+/* The same where all keys are integers, or addresses of interned values */
+static pg_attribute_always_inline bool
+group_matches_ints(const OmenGroups *groups, const char *group,
+				   OmenVec **keys, int i)
+{
+	const Datum *values = OmenGroupKeys(group);
+	const bool *nulls = OmenGroupNulls(groups, group);
+	Datum		differences = 0;
+
+	for (int c = 0; c < groups->nkeys; c++)
+	{
+		bool		isnull = keys[c]->isnull && keys[c]->isnull[i];
+
+		/* of a null the row's value is arbitrary */
+		differences |= (isnull ? 0 : keys[c]->values[i] ^ values[c]) |
+			(isnull ^ nulls[c]);
+	}
+	return differences == 0;
+}
+
+static pg_attribute_always_inline bool
 group_matches(const OmenGroups *groups, char *group, OmenVec **keys, int i)
 {
 	const Datum *values = OmenGroupKeys(group);
 	const bool *nulls = OmenGroupNulls(groups, group);
 
+	if (groups->ints_only)
+		return group_matches_ints(groups, group, keys, i);
 	for (int c = 0; c < groups->nkeys; c++)
 	{
 		bool		isnull = keys[c]->isnull && keys[c]->isnull[i];
@@ -575,42 +601,19 @@ lookup(OmenGroups *groups, OmenVec **keys, int i, uint32 hash)
 	return group;
 }
 
-static inline void
-prefetch_slot(const OmenGroups *groups, uint32 hash)
-{
-	__builtin_prefetch(&groups->table[hash & groups->mask]);
-}
-
-/* The group that is likely to be that of the hash, if there is one */
+/* The group of a hash, which is likely to be that of the row; or NULL */
 static inline char *
 guess_group(const OmenGroups *groups, uint32 hash)
 {
-	uint32		index = groups->table[hash & groups->mask].index;
+	uint32		at = hash & groups->mask;
 
-	return index != 0 ? omen_group(groups, index - 1) : NULL;
-}
-
-/* All of it: what advances states comes soon */
-static inline void
-prefetch_group(const OmenGroups *groups, uint32 hash)
-{
-	char	   *group = guess_group(groups, hash);
-
-	if (group != NULL)
+	while (groups->table[at].index != 0)
 	{
-		__builtin_prefetch(group);
-		__builtin_prefetch(group + groups->size - 1);
+		if (groups->table[at].hash == hash)
+			return omen_group(groups, groups->table[at].index - 1);
+		at = (at + 1) & groups->mask;
 	}
-}
-
-/* What its first key, of a type passed by reference, points to */
-static inline void
-prefetch_key(const OmenGroups *groups, uint32 hash)
-{
-	char	   *group = guess_group(groups, hash);
-
-	if (group != NULL)
-		__builtin_prefetch(DatumGetPointer(OmenGroupKeys(group)[0]));
+	return NULL;
 }
 
 /*
@@ -623,6 +626,7 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 {
 	const uint64 *hashes = groups->hashes;
 	bool		by_reference = !groups->keys[0].typbyval;
+	char	   *guesses[PREFETCH_ROWS];
 
 #define ROW(j) (rest ? rest[j] : (j))
 	if (groups->ngroups < PREFETCH_GROUPS)
@@ -636,25 +640,106 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 		}
 		return;
 	}
-	/* slots first, then the groups they name, then the keys these point to */
-	for (int j = -3 * PREFETCH_AHEAD; j < n; j++)
-	{
-		int			k;
 
-		if (j + 3 * PREFETCH_AHEAD < n)
-			prefetch_slot(groups,
-						  (uint32) hashes[ROW(j + 3 * PREFETCH_AHEAD)]);
-		if (j >= -2 * PREFETCH_AHEAD && j + 2 * PREFETCH_AHEAD < n)
-			prefetch_group(groups,
-						   (uint32) hashes[ROW(j + 2 * PREFETCH_AHEAD)]);
-		if (by_reference && j >= -PREFETCH_AHEAD && j + PREFETCH_AHEAD < n)
-			prefetch_key(groups, (uint32) hashes[ROW(j + PREFETCH_AHEAD)]);
-		if (j < 0)
-			continue;
-		k = ROW(j);
-		found[k] = lookup(groups, keys, sel ? sel[k] : k, (uint32) hashes[k]);
+	/*
+	 * Some rows at a time: slots first, then the groups they name, then the keys
+	 * these point to.  All of a group is asked for, as what advances states comes
+	 * soon.
+	 */
+	for (int start = 0; start < n; start += PREFETCH_ROWS)
+	{
+		int			end = Min(start + PREFETCH_ROWS, n);
+
+		for (int j = start; j < end; j++)
+			__builtin_prefetch(&groups->table[(uint32) hashes[ROW(j)] &
+											  groups->mask]);
+		for (int j = start; j < end; j++)
+		{
+			char	   *guess = guess_group(groups, (uint32) hashes[ROW(j)]);
+
+			guesses[j - start] = guess;
+			if (guess != NULL)
+			{
+				__builtin_prefetch(guess);
+				__builtin_prefetch(guess + groups->size - 1);
+			}
+		}
+		if (by_reference)
+			for (int j = start; j < end; j++)
+				if (guesses[j - start] != NULL)
+					__builtin_prefetch(DatumGetPointer(OmenGroupKeys(guesses[j - start])[0]));
+		for (int j = start; j < end; j++)
+		{
+			int			k = ROW(j);
+			int			i = sel ? sel[k] : k;
+			char	   *guess = guesses[j - start];
+
+			if (likely(guess != NULL) && group_matches(groups, guess, keys, i))
+				found[k] = guess;
+			else
+				found[k] = lookup(groups, keys, i, (uint32) hashes[k]);
+		}
 	}
 #undef ROW
+}
+
+/* Hashes of those of the selected rows that rest lists */
+static void
+hash_rest(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
+		  const uint16 *rest, int nrest)
+{
+	uint16		rows[OMEN_BATCH_ROWS];
+	uint64		hashes[OMEN_BATCH_ROWS];
+
+	if (nrest == 0)
+		return;
+	for (int j = 0; j < nrest; j++)
+		rows[j] = sel ? sel[rest[j]] : rest[j];
+	omen_keys_hash(groups->keys, groups->nkeys, keys, rows, nrest, hashes);
+	for (int j = 0; j < nrest; j++)
+		groups->hashes[rest[j]] = hashes[j];
+}
+
+/*
+ * One key whose hash and comparison are functions: rows with a value at the same
+ * address, as those of dictionaries and of functions with few results, need no
+ * look-up of their own.  (Within a batch no value moves.)
+ */
+static void
+lookup_addresses(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
+				 int nsel, char **found)
+{
+	const OmenVec *vec = keys[0];
+	Datum		seen[HASH_MEMORY] = {0};
+	int			known[HASH_MEMORY]; /* the row that has been looked up */
+	uint16		same[OMEN_BATCH_ROWS];
+	uint16		rest[OMEN_BATCH_ROWS];
+	int			nrest = 0;
+
+	rest[0] = 0;				/* for the compiler */
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		Datum		value = vec->values[i];
+		int			at = (int) ((value >> 3) % HASH_MEMORY);
+
+		if (vec->isnull && vec->isnull[i])
+			value = (Datum) &groups->ngroups;	/* no value's address */
+		if (seen[at] != value)
+		{
+			seen[at] = value;
+			known[at] = k;
+			rest[nrest++] = (uint16) k;
+		}
+		same[k] = (uint16) known[at];
+	}
+	hash_rest(groups, keys, sel, rest, nrest);
+	lookup_rows(groups, keys, sel, rest, nrest, found);
+	for (int k = 0; k < nsel; k++)
+	{
+		found[k] = found[same[k]];
+		groups->hashes[k] = groups->hashes[same[k]];
+	}
 }
 
 /* See agg.h */
@@ -723,6 +808,28 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 
 	MemoryContextReset(groups->scratch);
 	old = MemoryContextSwitchTo(groups->scratch);
+	if (groups->nkeys == 1 && groups->keys[0].kind == OMEN_KEY_OTHER &&
+		!groups->keys[0].typbyval)
+	{
+		lookup_addresses(groups, keys, sel, nsel, found);
+		MemoryContextSwitchTo(old);
+		return;
+	}
+	if (groups->nkeys > 1 && groups->nkeys <= OMEN_COMBINED_KEYS &&
+		groups->ints_only)
+	{
+		uint16		rest[OMEN_BATCH_ROWS];
+		int			nrest;
+
+		if (omen_combined_lookup(groups, keys, sel, nsel, found, rest, &nrest))
+		{
+			hash_rest(groups, keys, sel, rest, nrest);
+			lookup_rows(groups, keys, sel, rest, nrest, found);
+			omen_combined_remember(groups, found, rest, nrest);
+			MemoryContextSwitchTo(old);
+			return;
+		}
+	}
 	omen_keys_hash(groups->keys, groups->nkeys, keys, sel, nsel, hashes);
 	lookup_rows(groups, keys, sel, NULL, nsel, found);
 	MemoryContextSwitchTo(old);

@@ -154,7 +154,10 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 		if (nmissing > 0)
 			lookup_entries(codes, batch, nmissing);
 		for (int k = 0; k < nsel; k++)
+		{
 			found[k] = entries[ints[sel ? sel[k] : k]];
+			__builtin_prefetch(found[k]);
+		}
 		return true;
 	}
 
@@ -202,7 +205,7 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 
 struct OmenInterned
 {
-	OmenGroups *values;			/* one key, no state */
+	OmenGroups *values;			/* one key; a state is its number */
 	OmenKeyCodes *codes;
 	Datum	   *addresses;		/* of a batch's rows; key of the groups */
 	char	  **found;
@@ -226,7 +229,8 @@ omen_interned_create(const OmenKey *key, AttrNumber attno,
 	OmenKey    *copy = palloc(sizeof(OmenKey));
 
 	*copy = *key;
-	interned->values = omen_groups_create(1, copy, 0, parent, limit);
+	interned->values = omen_groups_create(1, copy, sizeof(int64), parent,
+										  limit);
 	interned->codes = omen_key_codes_create(interned->values, attno);
 	interned->addresses = palloc0(sizeof(Datum) * OMEN_BATCH_ROWS);
 	interned->found = palloc(sizeof(char *) * OMEN_BATCH_ROWS);
@@ -244,6 +248,13 @@ omen_interned_reset(OmenInterned *interned)
 
 /* See agg.h */
 Size
+omen_interned_number_offset(const OmenInterned *interned)
+{
+	return interned->values->states_offset;
+}
+
+/* See agg.h */
+Size
 omen_interned_memory(const OmenInterned *interned)
 {
 	return MemoryContextMemAllocated(interned->values->mcxt, true);
@@ -255,15 +266,19 @@ omen_interned_lookup(OmenInterned *interned, OmenExpr *expr,
 					 OmenProgram *program, OmenBatch *batch,
 					 const uint16 *sel, int nsel, bool full)
 {
-	interned->values->full = full;
+	OmenGroups *values = interned->values;
+	int64		before = values->ngroups;
+
+	values->full = full;
 	if (!omen_key_codes_lookup(interned->codes, batch, sel, nsel,
 							   interned->found))
 	{
 		OmenVec    *vec = omen_expr_eval(expr, program, batch, sel, nsel);
 
-		omen_groups_lookup(interned->values, &vec, sel, nsel,
-						   interned->found);
+		omen_groups_lookup(values, &vec, sel, nsel, interned->found);
 	}
+	for (int64 n = before; n < values->ngroups; n++)
+		*(int64 *) (omen_group(values, n) + values->states_offset) = n;
 	for (int k = 0; k < nsel; k++)
 		interned->addresses[sel ? sel[k] : k] =
 			PointerGetDatum(interned->found[k]);

@@ -95,6 +95,9 @@ omen_advance_count_distinct(OmenAgg *agg, OmenProgram *program, OmenBatch *batch
 							const uint16 *sel, int nsel, char **groups,
 							char *single)
 {
+	if (omen_distinct_advance_codes(agg->distinct, batch, agg->offset, sel, nsel,
+									single))
+		return;
 	omen_distinct_advance(agg->distinct,
 						  omen_expr_eval(agg->arg, program, batch, sel, nsel),
 						  agg->offset, sel, nsel, groups, single);

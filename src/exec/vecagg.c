@@ -192,7 +192,7 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 	{
 		OmenAgg    *agg = omen_agg_create(state->program,
 										  lfirst_node(Aggref, lc),
-										  state->states);
+										  state->states, state->nkeys > 0);
 
 		bool		shared = false;
 
@@ -248,6 +248,8 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 													  key->attno,
 													  CurrentMemoryContext,
 													  memory);
+			group_keys[c].number_offset =
+				omen_interned_number_offset(state->interned[c]);
 			group_keys[c].kind = OMEN_KEY_INT;
 			group_keys[c].typlen = sizeof(Datum);
 			group_keys[c].typbyval = true;
