@@ -45,14 +45,7 @@ RESULTS=${RESULTS:-$TOP/bench/results}
 BENCH=$TOP/bench/analytics
 mkdir -p "$RESULTS"
 
-if [ -z "${ANALYTICS_MODULES:-}" ]; then
-	export ANALYTICS_MODULES=$WORK/modules
-	mkdir -p "$ANALYTICS_MODULES"
-	npm install --prefix "$ANALYTICS_MODULES" --no-audit --no-fund --loglevel=error \
-		@duckdb/node-api vega-datasets >"$WORK/npm.log" 2>&1 ||
-		{ cat "$WORK/npm.log"; fail "npm could not install DuckDB"; }
-fi
-[ -e "$ANALYTICS_MODULES/package.json" ] || echo '{}' >"$ANALYTICS_MODULES/package.json"
+. "$TOP/bench/duckdb.sh"
 
 copy_sources "$WORK/src"
 build_and_install "$WORK/src" "$WORK/build.log" || exit 1
@@ -68,23 +61,12 @@ for db in heap omendb; do
 done
 sql bench -q -d omendb -c "CREATE EXTENSION omendb" \
 	-c "ALTER DATABASE omendb SET default_table_access_method = omendb" || exit 1
-DUCK=$WORK/duck.db
 as_user mkdir -p "$WORK/data"
 # what as_user and node both read and write
 chmod 777 "$WORK/data"
 : >"$WORK/times.txt"
 : >"$WORK/nodes.txt"
 : >"$WORK/differences.txt"
-
-duck() { node "$BENCH/duckdb.mjs" "$DUCK" "$1"; }
-
-# duck_do STATEMENT ...: without timing
-duck_do() {
-	local s
-	for s in "$@"; do
-		SQL=$s perl -MJSON::PP -e 'print encode_json([undef, 0, 0, [$ENV{SQL}]]), "\n"'
-	done | duck 2 || fail "DuckDB"
-}
 
 tables_of() { sed -n 's/^CREATE TABLE \([a-z]*\).*/\1/p' "$1"; }
 
@@ -102,7 +84,7 @@ load() {
 	sql bench -q -d heap -f "$ddl" || exit 1
 	sql bench -q -d omendb -f "$ddl" || exit 1
 	if [ "$set" = flights ]; then
-		duck_do "INSERT INTO flights SELECT date, delay, distance, origin, destination FROM '$ANALYTICS_MODULES/node_modules/vega-datasets/data/flights-3m.parquet' LIMIT $FLIGHTS" \
+		duck_do "INSERT INTO flights SELECT date, delay, distance, origin, destination FROM '$FLIGHTS_PARQUET' LIMIT $FLIGHTS" \
 			"COPY flights TO '$WORK/data/flights.csv' (HEADER false)"
 		sql bench -q -d heap -c "COPY flights FROM '$WORK/data/flights.csv' (FORMAT csv)" || exit 1
 	else

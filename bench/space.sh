@@ -3,16 +3,19 @@
 # space.sh: what do sealed tables take on disk, beside heap?
 #
 # For each table: heap (after VACUUM), then omendb with omendb.reclaim_space = off,
-# half and full, by omendb.table_size(); without indexes.  Then the time of a
-# VACUUM of the sealed table, and of 10,000 updates of uniformly random rows by
-# key, with half and with full.
+# half and full, by omendb.table_size(); without indexes.  Beside them DuckDB's file
+# with the same rows, in the same order.  Then the time of a VACUUM of the sealed
+# table, and of 10,000 updates of uniformly random rows by key, with half and with
+# full.
 #
-# Environment: ROWS (10000000, of the first table; the others have a fifth),
-# UPDATES (10000), RESULTS (bench/results).  Printed, and written to
-# bench/results/space.md.
+# Environment: ROWS (10000000, of the first table; the others have a fifth, but
+# the flight records are three million), UPDATES (10000), ANALYTICS_MODULES (see
+# duckdb.sh), RESULTS (bench/results).  Printed, and written to
+# bench/results/space.md.  Needs node and npm.
 #
 set -u
 . "$(dirname "$0")/../tools/lib.sh"
+. "$TOP/bench/duckdb.sh"
 
 ROWS=${ROWS:-10000000}
 UPDATES=${UPDATES:-10000}
@@ -33,12 +36,28 @@ set_reclaim() { ask "ALTER SYSTEM SET omendb.reclaim_space = $1" && ask "SELECT 
 mb() { awk -v b="$1" 'BEGIN { printf "%.1f", b / 1048576 }'; }
 ms() { awk -v s="$1" -v e="$(date +%s.%N)" 'BEGIN { printf "%.0f", (e - s) * 1000 }'; }
 
+as_user mkdir -p "$WORK/data"
+# what as_user and node both read and write
+chmod 777 "$WORK/data"
+
+# duck_size: bytes of DuckDB's file with the rows of heap_t
+duck_size() {
+	rm -f "$DUCK" "$DUCK.wal" "$WORK/data/rows.csv"
+	ask "COPY heap_t TO '$WORK/data/rows.csv' (FORMAT csv, NULL '\N')" || exit 1
+	duck_do "CREATE TABLE t ($(ask "SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+		FROM pg_attribute WHERE attrelid = 'heap_t'::regclass AND attnum > 0"))" \
+		"COPY t FROM '$WORK/data/rows.csv' (HEADER false, NULLSTR '\N')" "CHECKPOINT"
+	rm -f "$WORK/data/rows.csv"
+	stat -c %s "$DUCK"
+}
+
 # select list of each table
 fifth=$((ROWS / 5))
 declare -A COLUMNS=(
 	[rows]="g AS id, (g % 1000)::int AS a, (random() * 1000000)::int AS b, random() * 1000 AS v, 's' || (g % 5000) AS s FROM generate_series(1::bigint, $ROWS) g"
 	[random_s]="g AS id, (g % 1000)::int AS a, (random() * 1000000)::int AS b, random() * 1000 AS v, 'name' || (random() * 5000)::int AS s FROM generate_series(1::bigint, $fifth) g"
 	[lineitem]="g AS id, (random() * 200000)::int AS part, (random() * 10000)::int AS supp, (1 + random() * 49)::int::numeric(15,2) AS quantity, (900 + random() * 100000)::numeric(15,2) AS price, ((random() * 10)::int / 100.0)::numeric(15,2) AS discount, ((random() * 8)::int / 100.0)::numeric(15,2) AS tax, chr(65 + (random() * 2)::int) AS flag, date '1992-01-01' + (random() * 2500)::int AS shipdate, (ARRAY['DELIVER IN PERSON','COLLECT COD','NONE','TAKE BACK RETURN'])[1 + (random() * 3)::int] AS instruct, substr(md5(g::text) || md5((g + 1)::text), 1, 10 + (random() * 33)::int) AS comment FROM generate_series(1::bigint, $fifth) g"
+	[flights]="date, delay, distance, origin, destination FROM flights_csv"
 	[log]="g AS id, timestamptz '2026-01-01' + g * interval '1 second' AS at, '{\"level\": \"' || (ARRAY['info','warn','error'])[1 + (random() * 2)::int] || '\", \"host\": \"web-' || (random() * 40)::int || '\", \"path\": \"/api/v1/items/' || (random() * 100000)::int || '\", \"status\": ' || (ARRAY[200,201,304,404,500])[1 + (random() * 4)::int] || ', \"ms\": ' || (random() * 900)::int || '}' AS line FROM generate_series(1::bigint, $fifth) g"
 )
 
@@ -46,11 +65,17 @@ declare -A COLUMNS=(
 	echo "# Space: bench/space.sh"
 	echo
 	echo "MB on disk, without indexes: heap after VACUUM; omendb sealed, by \`omendb.reclaim_space\`. The last row group, which is"
-	echo "not full, is sealed, too (\`omendb.seal(..., true)\`). Of \`full\`: hot pages, header and marker pages, chunks."
+	echo "not full, is sealed, too (\`omendb.seal(..., true)\`). Of \`full\`: hot pages, header and marker pages, chunks. DuckDB:"
+	echo "its file with the same rows, after a CHECKPOINT."
 	echo
-	echo "| table | rows | heap | off | half | full | hot | markers | chunks |"
-	echo "|---|---|---|---|---|---|---|---|---|"
-	for table in rows random_s lineitem log; do
+	echo "| table | rows | heap | off | half | full | hot | markers | chunks | DuckDB |"
+	echo "|---|---|---|---|---|---|---|---|---|---|"
+	for table in rows random_s lineitem log flights; do
+		if [ $table = flights ]; then
+			duck_do "COPY (SELECT date, delay, distance, origin, destination FROM '$FLIGHTS_PARQUET') TO '$WORK/data/flights.csv' (HEADER false)"
+			ask "CREATE TABLE flights_csv (date timestamp, delay bigint, distance bigint, origin varchar, destination varchar)"
+			ask "COPY flights_csv FROM '$WORK/data/flights.csv' (FORMAT csv)" || exit 1
+		fi
 		ask "CREATE TABLE heap_t USING heap AS SELECT ${COLUMNS[$table]}" || exit 1
 		ask "VACUUM FREEZE heap_t"
 		ask "CREATE TABLE $table (LIKE heap_t) USING omendb"
@@ -71,7 +96,7 @@ declare -A COLUMNS=(
 		ask "VACUUM $table"
 		IFS='|' read -r full hot markers chunks < <(ask "SELECT total_bytes, hot_bytes, marker_bytes, chunk_bytes FROM omendb.table_size('$table')")
 		[ "$(ask "SELECT count(*) FROM $table")" = "$(ask "SELECT count(*) FROM heap_t")" ] || { echo "rows differ" >&2; exit 1; }
-		echo "| $table | $(ask "SELECT count(*) FROM $table") | $(mb "$heap") | $(mb "$off") | $(mb "$half") | $(mb "$full") | $(mb "$hot") | $(mb "$markers") | $(mb "$chunks") |"
+		echo "| $table | $(ask "SELECT count(*) FROM $table") | $(mb "$heap") | $(mb "$off") | $(mb "$half") | $(mb "$full") | $(mb "$hot") | $(mb "$markers") | $(mb "$chunks") | $(mb "$(duck_size)") |"
 		ask "DROP TABLE heap_t"
 		[ "$table" = rows ] || ask "DROP TABLE $table"
 	done

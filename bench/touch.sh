@@ -17,7 +17,7 @@ ROUNDS=${ROUNDS:-3}
 
 bench_server "shared_buffers = 3GB" "max_wal_size = 16GB" \
 	"checkpoint_timeout = 60min" "autovacuum = off" "fsync = off" \
-	"omendb.cache_size = 512MB" "omendb.seal = off" "jit = off" \
+	"omendb.cache_size = 1GB" "omendb.seal = off" "jit = off" \
 	"max_parallel_workers_per_gather = 0"
 
 run() { sql bench -q -At -v ON_ERROR_STOP=1 -d postgres "$@"; }

@@ -145,6 +145,22 @@ extern uint32 omen_segment_row(OmenSegmentReader *reader, int block,
 extern bool omen_segment_row_is_heap_only(OmenSegmentReader *reader,
 										  uint32 row);
 
+/*
+ * The row that a line pointer leads to.  from_index: as an index sees it; a redirect
+ * leads to its target, which replaces *offnum, and a heap-only tuple is reached in
+ * no other way.
+ */
+typedef enum OmenRowFound
+{
+	OMEN_ROW_NO_BLOCK,			/* the segment does not hold the block */
+	OMEN_ROW_NONE,
+	OMEN_ROW_FOUND
+} OmenRowFound;
+
+extern OmenRowFound omen_segment_find_row(OmenSegmentReader *reader, int block,
+										  bool from_index,
+										  OffsetNumber *offnum, uint32 *row);
+
 /* A physical value: an integer (1, 2, 4, 8 bytes), or where in the chunk it is */
 typedef struct OmenValue
 {
@@ -161,6 +177,16 @@ extern int	omen_segment_attlen(OmenSegmentReader *reader, int index);
  */
 extern bool omen_segment_value(OmenSegmentReader *reader, uint32 row,
 							   int index, OmenValue *value);
+/*
+ * The same of attributes from .. natts - 1 (natts at most
+ * omen_segment_row_natts()) as their types have them, up to the first one where
+ * that takes more than handing out what the chunk has: an attribute of another
+ * width than tupdesc's, or values that do not lie aligned.  Its number is returned
+ * (natts if there is none).
+ */
+extern int	omen_segment_row_datums(OmenSegmentReader *reader, uint32 row,
+									int from, int natts, TupleDesc tupdesc,
+									Datum *values, bool *isnull);
 
 /* ---- whole vectors, for scans that work by column ---- */
 

@@ -591,6 +591,45 @@ omen_segment_line_pointer(OmenSegmentReader *reader, int block,
 }
 
 /*
+ * omen_segment_find_row: see columnar.h.
+ */
+OmenRowFound
+omen_segment_find_row(OmenSegmentReader *reader, int block, bool from_index,
+					  OffsetNumber *offnum, uint32 *row)
+{
+	const OmenBlockDesc *desc = get_block(reader, block);
+	OffsetNumber off = *offnum;
+
+	if (desc == NULL || (desc->flags & OMEN_BLOCK_HELD) == 0)
+		return OMEN_ROW_NO_BLOCK;
+	if (off < FirstOffsetNumber || off > desc->nlines)
+		return OMEN_ROW_NONE;
+	if ((desc->flags & OMEN_BLOCK_MAPPED) == 0)
+		*row = desc->first_row + off - 1;
+	else
+	{
+		int			value;
+		int			flags = omen_reader_line(reader, block, off, &value);
+
+		if (flags == LP_REDIRECT && from_index)
+		{
+			/* has been checked to be one of the block's line pointers */
+			off = value;
+			flags = omen_reader_line(reader, block, off, &value);
+		}
+		if (flags != LP_NORMAL)
+			return OMEN_ROW_NONE;
+		*row = desc->first_row + value;
+	}
+	if (from_index && off == *offnum &&
+		(omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK2], *row) &
+		 HEAP_ONLY_TUPLE) != 0)
+		return OMEN_ROW_NONE;
+	*offnum = off;
+	return OMEN_ROW_FOUND;
+}
+
+/*
  * omen_segment_block_lines: see columnar.h.
  */
 int

@@ -34,17 +34,18 @@ typedef struct OmenColumn
 	uint8		attalign;		/* bytes */
 	uint8		kind;			/* ColumnKind */
 	bool		all_null;		/* no row has a value: never fetched */
-	uint64		float_mask;		/* integers are images of floats, or 0 */
-	uint64		image_mask;		/* the same, 0 if none of them is negative */
 
-	/* From its own chunk, once fetched */
+	/* From its own chunk, once fetched; what single values take is together */
 	bool		fetched;
 	uint8		encoding;
-	const uint8 *present;		/* bit per row, or NULL */
-	const uint16 *null_counts;	/* per vector, or NULL */
 	uint32		nnulls;
+	uint64		image_mask;		/* float_mask, 0 if no integer is negative */
+	const uint8 *present;		/* bit per row, or NULL */
 	OmenInts	ints;			/* values, offsets or codes */
 	const char *data;
+	uint64		float_mask;		/* integers are images of floats, or 0; from
+								 * the system chunk, too */
+	const uint16 *null_counts;	/* per vector, or NULL */
 	uint32		datalen;
 	double		power;			/* DECIMAL */
 	uint32		ndict;

@@ -639,6 +639,101 @@ omen_segment_value(OmenSegmentReader *reader, uint32 row, int index,
 	return true;
 }
 
+#define PREFETCHED_COLUMNS	4
+
+#if defined(__GNUC__)
+#define omen_prefetch(p)	__builtin_prefetch(p)
+#else
+#define omen_prefetch(p)	((void) (p))
+#endif
+
+/*
+ * omen_segment_row_datums: see columnar.h.
+ */
+int
+omen_segment_row_datums(OmenSegmentReader *reader, uint32 row, int from,
+						int natts, TupleDesc tupdesc, Datum *values,
+						bool *isnull)
+{
+	int			i;
+
+	Assert(row < reader->nrows);
+	if (unlikely(natts > reader->natts))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A row has more attributes than the segment.");
+
+	/* of many columns, do not wait for one after the other */
+	if (natts - from >= PREFETCHED_COLUMNS)
+	{
+		for (i = from; i < natts; i++)
+			if (reader->columns[i].ints.vectors != NULL)
+				omen_prefetch(&reader->columns[i].ints.vectors[row >>
+															   OMEN_VECTOR_SHIFT]);
+	}
+
+	for (i = from; i < natts; i++)
+	{
+		const OmenColumn *column = omen_column(reader, i);
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+
+		if (unlikely(column->attlen != att->attlen))
+			return i;
+		if (!omen_column_present(column, row))
+		{
+			if (unlikely((omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK],
+										row) & HEAP_HASNULL) == 0))
+				omen_chunk_damaged(column->attno, "A value is missing.");
+			values[i] = (Datum) 0;
+			isnull[i] = true;
+			continue;
+		}
+		if (omen_column_is_int(column))
+		{
+			int64		number;
+
+			if (unlikely(!att->attbyval))
+				return i;
+			number = (int64) omen_column_int(column, row);
+			switch (column->kind)
+			{
+				case COLUMN_INT1:
+					values[i] = CharGetDatum((char) number);
+					break;
+				case COLUMN_INT2:
+					values[i] = Int16GetDatum((int16) number);
+					break;
+				case COLUMN_INT4:
+					values[i] = Int32GetDatum((int32) number);
+					break;
+				default:
+					if (sizeof(Datum) < sizeof(int64))
+						return i;
+					values[i] = Int64GetDatum(number);
+			}
+		}
+		else
+		{
+			uint64		number = 0;
+			uint64		next = 0;
+			uint32		length;
+			const char *value;
+
+			/* values follow each other in the chunk without padding */
+			if (unlikely(column->kind != COLUMN_VARLENA))
+				return i;
+			number = omen_ints_get(&column->ints, row);
+			if (column->encoding == OMEN_ENC_VAR)
+				next = omen_ints_get(&column->ints, row + 1);
+			value = get_value(column, row, number, next, &length);
+			if (!VARATT_IS_1B(value))
+				return i;
+			values[i] = PointerGetDatum(value);
+		}
+		isnull[i] = false;
+	}
+	return i;
+}
+
 /*
  * omen_page_equal: see columnar.h.
  */

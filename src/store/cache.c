@@ -59,8 +59,8 @@ OmenCacheUsage omen_cache_usage;
  * process that holds this many pins gets private copies beyond.  The memory is
  * used from its start: most processes never touch more than a page of it.
  */
-#define LOCAL_PINS		16384
-#define LOCAL_BUCKETS	2048
+#define LOCAL_PINS		65536
+#define LOCAL_BUCKETS	8192
 
 typedef struct LocalPin
 {
@@ -697,13 +697,16 @@ omen_cache_get_scan(const OmenRowGroupId *id, const OmenOwner *owner,
 void
 omen_cache_allowance(bool begin, Size *bytes, int *chunks)
 {
-	static uint64 evictions = 0;
-	uint64		now = pg_atomic_read_u64(&omen_cache->evictions);
+	static uint64 shortages = 0;
+	uint64		now;
 	int			share;
 
+	/* that nothing could be evicted is no better */
+	now = pg_atomic_read_u64(&omen_cache->evictions) +
+		pg_atomic_read_u64(&omen_cache->private_copies);
 	if (begin)
-		evictions = now;
-	share = now == evictions ? 4 : 16;
+		shortages = now;
+	share = now == shortages ? 4 : 16;
 	*bytes = Max(omen_cache_area_size() / share, 256 * 1024);
 	*chunks = Min(Max(omen_cache_nentries / share, 64), LOCAL_PINS / 2);
 }

@@ -242,7 +242,8 @@ extern PGDLLEXPORT bool omen_cache_get_scan(const OmenRowGroupId *id,
 extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
 /*
  * How many bytes and chunks a process may keep pinned because it may want them
- * again.  Less, when the cache had to evict since this was called with begin.
+ * again.  Less, when the cache was too small for somebody since this was called
+ * with begin.
  */
 extern void omen_cache_allowance(bool begin, Size *bytes, int *chunks);
 /* Ask for chunks that will be needed soon; never waits, never errors. */

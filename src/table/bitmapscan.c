@@ -286,23 +286,17 @@ bitmap_store_cold(OmenScanDesc scan, TupleTableSlot *slot)
 	else
 	{
 		OmenSegmentReader *segment;
-		MemoryContext oldcxt;
+		uint32		row;
 		int			block;
 
 		segment = omen_cold_reader_segment(scan->reader, &scan->copy,
 										   hscan->rs_cblock, &block);
-		ExecClearTuple(slot);
-		oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
-		tuple = omen_segment_form_tuple(segment, block, hscan->rs_cblock, off,
-										RelationGetRelid(hscan->rs_base.rs_rd));
-		MemoryContextSwitchTo(oldcxt);
-		if (HeapTupleIsHeapOnly(tuple) &&
-			!scan->cold_block->redirected[hscan->rs_cindex])
-		{
-			heap_freetuple(tuple);
+		row = omen_segment_row(segment, block, off);
+		if (!scan->cold_block->redirected[hscan->rs_cindex] &&
+			omen_segment_row_is_heap_only(segment, row))
 			return false;
-		}
-		omen_slot_store_owned(slot, tuple);
+		omen_slot_store_row(slot, scan->reader, block, row, hscan->rs_cblock,
+							off, RelationGetRelid(hscan->rs_base.rs_rd));
 	}
 	return true;
 }
@@ -330,7 +324,12 @@ omen_bitmap_tuple(TableScanDesc sscan, TupleTableSlot *slot)
 	}
 
 	if (hscan->rs_cindex >= hscan->rs_ntuples)
+	{
+		/* before the reader is asked for another segment */
+		if (unlikely(scan->cold))
+			ExecClearTuple(slot);
 		return false;
+	}
 
 	off = hscan->rs_vistuples[hscan->rs_cindex];
 	page = BufferGetPage(hscan->rs_cbuf);
@@ -505,6 +504,21 @@ omen_scan_sample_next_tuple(TableScanDesc sscan,
  * ------------------------------------------------------------------------
  */
 
+/*
+ * Does the copy, from an earlier block of the row group, answer for this cold page,
+ * too, which is share-locked?  There is no snapshot to say that what happened since
+ * does not matter.  But a marker names the version under which its page has turned
+ * cold: if that is the copy's, the rows are those, however old the copy.
+ */
+static bool
+copy_has_marker(OmenScanDesc scan, Page page, BlockNumber blk)
+{
+	return scan->copy.sealed && omen_group_copy_has(&scan->copy, blk) &&
+		omen_group_copy_is_cold(&scan->copy, blk) &&
+		OmenPageGetColdPage(page)->kind == OMEN_PAGE_MARKER &&
+		OmenRowGroupIdEquals(&OmenPageGetMarker(page)->id, &scan->copy.id);
+}
+
 /* See table.h */
 void
 omen_analyze_block(TableScanDesc sscan, Buffer buf)
@@ -520,11 +534,21 @@ omen_analyze_block(TableScanDesc sscan, Buffer buf)
 
 	for (int tries = 0; unlikely(omen_lock_page(sscan->rs_rd, buf, 0)); tries++)
 	{
+		bool		copied = copy_has_marker(scan, BufferGetPage(buf),
+											 hscan->rs_cblock);
+
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-		if (omen_scan_load_copy(scan, hscan->rs_cblock))
+		if (copied || omen_scan_load_copy(scan, hscan->rs_cblock))
 		{
+			OmenSegmentReader *segment;
+
 			/* most rows are only counted: no need to rebuild the page */
 			omen_scan_use_cold(scan, hscan->rs_cblock, false);
+			segment = omen_cold_reader_segment(scan->reader, &scan->copy,
+											   hscan->rs_cblock,
+											   &scan->analyze_block);
+			scan->analyze_lines = omen_segment_max_offset(segment,
+														  scan->analyze_block);
 			return;
 		}
 		if (tries >= OMEN_MAX_RETRIES)
@@ -588,28 +612,30 @@ analyze_next_cold(OmenScanDesc scan, double *liverows, double *deadrows,
 	HeapScanDesc hscan = &scan->heap;
 	BlockNumber blk = hscan->rs_cblock;
 	OmenSegmentReader *segment;
-	int			block;
-	int			maxoff;
+	int			block = scan->analyze_block;
 
-	segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk, &block);
-	maxoff = omen_segment_max_offset(segment, block);
-	while (hscan->rs_cindex <= maxoff)
+	/* behind the first row, the slot has the one before */
+	segment = omen_slot_row_segment(slot, scan->reader);
+	if (unlikely(segment == NULL))
+		segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk,
+										   &block);
+	while (hscan->rs_cindex <= scan->analyze_lines)
 	{
 		OffsetNumber off = hscan->rs_cindex++;
 		OffsetNumber target;
-		int			flags;
+		uint32		row;
 
-		flags = omen_segment_line_pointer(segment, block, off, &target);
-		if (flags == LP_NORMAL)
+		if (omen_segment_find_row(segment, block, false, &off,
+								  &row) == OMEN_ROW_FOUND)
 		{
 			*liverows += 1;
-			omen_slot_store_row(slot, scan->reader, block,
-								omen_segment_row(segment, block, off), blk,
-								off, RelationGetRelid(hscan->rs_base.rs_rd));
+			omen_slot_store_row(slot, scan->reader, block, row, blk, off,
+								RelationGetRelid(hscan->rs_base.rs_rd));
 			return true;
 		}
 		/* dead line pointers wait for vacuum, so they count */
-		if (flags == LP_DEAD)
+		if (omen_segment_line_pointer(segment, block, off,
+									  &target) == LP_DEAD)
 			*deadrows += 1;
 	}
 	return false;

@@ -35,7 +35,7 @@
  * omen_cache_allowance().  Memory is work_mem, but not less than this.
  */
 #define MAX_OPEN_SEGMENTS	4096
-#define MIN_OPEN_MEMORY		((Size) 2 * 1024 * 1024)
+#define MIN_OPEN_MEMORY		((Size) 8 * 1024 * 1024)
 
 #define SHARED_BUCKETS		1024
 
@@ -87,8 +87,18 @@ static OpenSegment *shared_segments[SHARED_BUCKETS];
 static OpenSegment *recent_shared = NULL;
 static int	nshared = 0;
 
+/* How many of them have been closed in all: see OmenColdHints */
+static uint64 nclosed = 0;
+
 /* Readers that may use them */
 static int	nfetching = 0;
+
+/*
+ * The budget was found to be kept, and nothing has been opened since: so many pins
+ * need not ask again.  What others do to the cache is noticed a little later, then.
+ */
+#define PINS_PER_LOOK		64
+static int	pins_until_look = 0;
 
 static MemoryContext segments_mcxt = NULL;
 
@@ -112,6 +122,7 @@ count_memory(OpenSegment *seg)
 	{
 		open_memory += memory - seg->memory;
 		seg->memory = memory;
+		pins_until_look = 0;
 	}
 }
 
@@ -135,6 +146,7 @@ close_segment(OpenSegment *seg)
 		if (recent_shared == seg)
 			recent_shared = NULL;
 		nshared--;
+		nclosed++;
 		CurrentResourceOwner = TopTransactionResourceOwner;
 		omen_id_unregister(&seg->id);
 		CurrentResourceOwner = owner;
@@ -243,9 +255,12 @@ over_budget(void)
 	int			max_chunks;
 
 	omen_cache_allowance(nopen_segments <= 1, &max_pinned, &max_chunks);
-	return nopen_segments > MAX_OPEN_SEGMENTS || nopen_chunks > max_chunks ||
+	if (nopen_segments > MAX_OPEN_SEGMENTS || nopen_chunks > max_chunks ||
 		open_memory > Max((Size) work_mem * 1024, MIN_OPEN_MEMORY) ||
-		open_pinned > max_pinned;
+		open_pinned > max_pinned)
+		return true;
+	pins_until_look = PINS_PER_LOOK;
+	return false;
 }
 
 /*
@@ -340,17 +355,30 @@ omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin)
 	OpenSegment *seg = current_segment(reader);
 
 	Assert(pin->open == NULL);
-	if (seg->shared && seg->held == 0 && unlikely(over_budget()))
+	if (seg->shared && seg->held == 0)
 	{
-		make_room(seg);
-		if (nopen_segments > 1 && over_budget())
-			return false;
+		if (likely(pins_until_look > 0))
+			pins_until_look--;
+		else if (over_budget())
+		{
+			make_room(seg);
+			if (nopen_segments > 1 && over_budget())
+				return false;
+		}
 	}
 	seg->held++;
 	dlist_push_head(&seg->pins, &pin->node);
 	pin->open = seg;
 	pin->columns = seg->columns;
 	return true;
+}
+
+/* See table.h */
+bool
+omen_cold_pin_is_current(OmenColdReader *reader, const OmenColdPin *pin)
+{
+	return pin->open != NULL &&
+		pin->open == (reader->for_scan ? reader->open : recent_shared);
 }
 
 /* See table.h */
@@ -464,6 +492,7 @@ fetch_chunk(void *arg, int attno, Size *len)
 		omen_store_missing(&seg->id, &seg->owner);
 	seg->nchunks++;
 	nopen_chunks++;
+	pins_until_look = 0;
 	if (chunk->private_copy == NULL)
 	{
 		seg->pinned += chunk->len;
@@ -545,6 +574,7 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 	}
 	dlist_push_head(&open_segments, &seg->node);
 	nopen_segments++;
+	pins_until_look = 0;
 	count_memory(seg);
 
 	PG_TRY();
@@ -567,11 +597,11 @@ find_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 			 BlockNumber blk, int *block)
 {
 	int			off = OmenGroupOffset(blk);
-	int			segno = off / OmenSegmentBlocks();
+	int			segno = off / OMEN_SEGMENT_BLOCKS;	/* 0 in a smaller group */
 	OpenSegment *seg;
 
 	Assert(omen_group_copy_has(copy, blk) && copy->sealed);
-	*block = off % OmenSegmentBlocks();
+	*block = off % OMEN_SEGMENT_BLOCKS;
 
 	if (reader->for_scan)
 	{
@@ -599,8 +629,8 @@ find_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 	}
 	if (seg == NULL)
 		seg = open_segment(reader, copy, blk, segno);
-	else
-		count_memory(seg);
+	else if (!seg->shared)
+		count_memory(seg);		/* for the vectors it may have decoded */
 	seg->used = true;
 	if (seg->shared)
 		recent_shared = seg;
@@ -618,6 +648,20 @@ omen_cold_reader_holds(OmenColdReader *reader, const OmenGroupCopy *copy,
 	return omen_segment_has_block(seg->columns, block);
 }
 
+/* A block that is cold is not in its segment */
+static pg_noinline void
+report_missing_block(OmenColdReader *reader, const OmenGroupCopy *copy,
+					 BlockNumber blk)
+{
+	char		idstr[OMEN_ID_STRLEN + 1];
+
+	omen_id_format(&copy->id, idstr);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("row group %s of relation \"%s\" does not hold block %u",
+					idstr, RelationGetRelationName(reader->rel), blk)));
+}
+
 /* See table.h */
 OmenSegmentReader *
 omen_cold_reader_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
@@ -626,16 +670,42 @@ omen_cold_reader_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 	OpenSegment *seg = find_segment(reader, copy, blk, block);
 
 	if (!omen_segment_has_block(seg->columns, *block))
-	{
-		char		idstr[OMEN_ID_STRLEN + 1];
-
-		omen_id_format(&copy->id, idstr);
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("row group %s of relation \"%s\" does not hold block %u",
-						idstr, RelationGetRelationName(reader->rel), blk)));
-	}
+		report_missing_block(reader, copy, blk);
 	return seg->columns;
+}
+
+/* See table.h */
+bool
+omen_cold_reader_find_row(OmenColdReader *reader, const OmenGroupCopy *copy,
+						  OmenColdHints *hints, BlockNumber blk,
+						  bool from_index, OffsetNumber *off,
+						  int *block, uint32 *row)
+{
+	int			segno = OmenGroupOffset(blk) / OMEN_SEGMENT_BLOCKS;
+	OpenSegment *seg = hints->open[segno];
+	OmenRowFound found;
+
+	Assert(!reader->for_scan);
+	if (likely(seg != NULL && hints->closed == nclosed))
+	{
+		Assert(seg->shared && seg->segment == segno &&
+			   OmenRowGroupIdEquals(&seg->id, &copy->id));
+		*block = OmenGroupOffset(blk) % OMEN_SEGMENT_BLOCKS;
+		seg->used = true;
+		recent_shared = seg;
+	}
+	else
+	{
+		seg = find_segment(reader, copy, blk, block);
+		if (hints->closed != nclosed)
+			memset(hints, 0, sizeof(*hints));
+		hints->closed = nclosed;
+		hints->open[segno] = seg;
+	}
+	found = omen_segment_find_row(seg->columns, *block, from_index, off, row);
+	if (unlikely(found == OMEN_ROW_NO_BLOCK))
+		report_missing_block(reader, copy, blk);
+	return found == OMEN_ROW_FOUND;
 }
 
 /* See table.h */
@@ -651,5 +721,8 @@ omen_cold_reader_page(OmenColdReader *reader, const OmenGroupCopy *copy,
 
 	/* who fetches single rows hardly wants the same block again */
 	if (!reader->for_scan)
+	{
 		omen_segment_reader_trim(columns);
+		count_memory(recent_shared);
+	}
 }

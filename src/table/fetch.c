@@ -19,6 +19,7 @@
 #include "access/relscan.h"
 #include "access/xact.h"
 #include "executor/executor.h"
+#include "port/pg_bitutils.h"
 #include "storage/predicate.h"
 #include "table/damage.h"
 #include "utils/memutils.h"
@@ -34,11 +35,17 @@
  */
 #define COPIES	256
 
+typedef struct FetchCopy
+{
+	OmenGroupCopy group;
+	OmenColdHints hints;
+} FetchCopy;
+
 typedef struct OmenIndexFetchData
 {
 	IndexFetchHeapData heap;	/* must be first */
 	OmenColdReader *reader;		/* created at the first cold row */
-	OmenGroupCopy **copies;		/* likewise, COPIES of them; or NULL each */
+	FetchCopy **copies;			/* likewise, COPIES of them; or NULL each */
 	MemoryContext mcxt;
 
 	/* what the copies' snapshot was */
@@ -61,36 +68,17 @@ typedef OmenIndexFetchData *OmenIndexFetch;
  * another way.  Otherwise the TID must be that of the tuple.
  */
 static bool
-fetch_cold(OmenColdReader *reader, const OmenGroupCopy *copy, Relation rel,
+fetch_cold(OmenColdReader *reader, FetchCopy *copy, Relation rel,
 		   ItemPointer tid, bool from_index, Snapshot snapshot,
 		   TupleTableSlot *slot)
 {
 	BlockNumber blk = ItemPointerGetBlockNumber(tid);
 	OffsetNumber off = ItemPointerGetOffsetNumber(tid);
-	OffsetNumber target = InvalidOffsetNumber;
-	OmenSegmentReader *segment;
 	uint32		row;
 	int			block;
-	int			flags;
-	int			maxoff;
 
-	segment = omen_cold_reader_segment(reader, copy, blk, &block);
-	maxoff = omen_segment_max_offset(segment, block);
-	if (off < FirstOffsetNumber || off > maxoff)
-		return false;
-	flags = omen_segment_line_pointer(segment, block, off, &target);
-	if (flags == LP_REDIRECT && from_index)
-	{
-		off = target;
-		if (off < FirstOffsetNumber || off > maxoff)
-			return false;
-		flags = omen_segment_line_pointer(segment, block, off, &target);
-	}
-	if (flags != LP_NORMAL)
-		return false;
-	row = omen_segment_row(segment, block, off);
-	if (from_index && off == ItemPointerGetOffsetNumber(tid) &&
-		omen_segment_row_is_heap_only(segment, row))
+	if (!omen_cold_reader_find_row(reader, &copy->group, &copy->hints, blk,
+								   from_index, &off, &block, &row))
 		return false;
 
 	omen_slot_store_row(slot, reader, block, row, blk, off,
@@ -204,7 +192,7 @@ omen_index_fetch_end(struct IndexFetchTableData *scan)
 		{
 			if (fetch->copies[i] == NULL)
 				continue;
-			omen_group_copy_release(fetch->copies[i]);
+			omen_group_copy_release(&fetch->copies[i]->group);
 			pfree(fetch->copies[i]);
 		}
 		pfree(fetch->copies);
@@ -214,10 +202,11 @@ omen_index_fetch_end(struct IndexFetchTableData *scan)
 }
 
 /* Where the copy of blk's row group is, if there is one */
-static inline OmenGroupCopy **
+static inline FetchCopy **
 copy_place(OmenIndexFetch fetch, BlockNumber blk)
 {
-	return &fetch->copies[blk / (BlockNumber) omen_row_group_blocks % COPIES];
+	return &fetch->copies[(blk >> pg_leftmost_one_pos32(omen_row_group_blocks)) %
+						  COPIES];
 }
 
 /* Have the copies been loaded under this snapshot? */
@@ -235,16 +224,16 @@ copies_stand(OmenIndexFetch fetch, Snapshot snapshot)
 /*
  * The copy that answers for this block and snapshot, and says "cold"; or NULL.
  */
-static inline OmenGroupCopy *
+static inline FetchCopy *
 find_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 {
-	OmenGroupCopy *copy;
+	FetchCopy  *copy;
 
 	if (!copies_stand(fetch, snapshot))
 		return NULL;
 	copy = *copy_place(fetch, blk);
-	if (copy == NULL || !omen_group_copy_has(copy, blk) ||
-		!omen_group_copy_is_cold(copy, blk))
+	if (copy == NULL || !omen_group_copy_has(&copy->group, blk) ||
+		!omen_group_copy_is_cold(&copy->group, blk))
 		return NULL;
 	return copy;
 }
@@ -253,16 +242,16 @@ find_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
  * Read the header of blk's row group; its copy if blk is cold in it, else NULL.
  * The page is pinned, not locked, and was seen to be cold.
  */
-static OmenGroupCopy *
+static FetchCopy *
 load_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 {
 	Relation	rel = fetch->heap.xs_base.rel;
-	OmenGroupCopy **place;
+	FetchCopy **place;
 
 	if (fetch->reader == NULL)
 	{
 		fetch->copies = MemoryContextAllocZero(fetch->mcxt, COPIES *
-											   sizeof(OmenGroupCopy *));
+											   sizeof(FetchCopy *));
 		fetch->reader = omen_cold_reader_create(rel, false, fetch->mcxt);
 	}
 
@@ -273,7 +262,7 @@ load_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 	{
 		for (int i = 0; i < COPIES; i++)
 			if (fetch->copies[i] != NULL)
-				omen_group_copy_release(fetch->copies[i]);
+				omen_group_copy_release(&fetch->copies[i]->group);
 		fetch->snapshot = snapshot;
 		fetch->curcid = snapshot->curcid;
 		fetch->xmin = snapshot->xmin;
@@ -284,11 +273,12 @@ load_copy(OmenIndexFetch fetch, BlockNumber blk, Snapshot snapshot)
 	place = copy_place(fetch, blk);
 	if (*place == NULL)
 	{
-		*place = MemoryContextAlloc(fetch->mcxt, sizeof(OmenGroupCopy));
-		omen_group_copy_init(*place);
+		*place = MemoryContextAlloc(fetch->mcxt, sizeof(FetchCopy));
+		omen_group_copy_init(&(*place)->group);
 	}
-	omen_group_copy_load(*place, rel, blk, NULL);
-	return omen_group_copy_is_cold(*place, blk) ? *place : NULL;
+	memset(&(*place)->hints, 0, sizeof(OmenColdHints));
+	omen_group_copy_load(&(*place)->group, rel, blk, NULL);
+	return omen_group_copy_is_cold(&(*place)->group, blk) ? *place : NULL;
 }
 
 /* See table.h; contract as heapam_index_fetch_tuple()'s */
@@ -302,7 +292,7 @@ omen_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 	Relation	rel = scan->rel;
 	BlockNumber blk = ItemPointerGetBlockNumber(tid);
 	ItemPointerData self = *tid;
-	OmenGroupCopy *copy;
+	FetchCopy  *copy;
 	Buffer		buf;
 	bool		found;
 
@@ -506,12 +496,12 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 {
 	BlockNumber blk = ItemPointerGetBlockNumber(tid);
 	Buffer		buf = ReadBuffer(rel, blk);
-	OmenGroupCopy copy;
+	FetchCopy	copy;
 	OmenColdReader *reader;
 	bool		found = false;
 
-	omen_group_copy_init(&copy);
-	copy.snapshot = snapshot;
+	omen_group_copy_init(&copy.group);
+	copy.group.snapshot = snapshot;
 	for (int tries = 0;; tries++)
 	{
 		*cold = omen_lock_page(rel, buf, ItemPointerGetOffsetNumber(tid));
@@ -522,8 +512,9 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 		if (!*cold)
 			break;
 
-		omen_group_copy_load(&copy, rel, blk, NULL);
-		if (omen_group_copy_is_cold(&copy, blk))
+		memset(&copy.hints, 0, sizeof(OmenColdHints));
+		omen_group_copy_load(&copy.group, rel, blk, NULL);
+		if (omen_group_copy_is_cold(&copy.group, blk))
 		{
 			ItemPointerData ctid = *tid;
 
@@ -541,7 +532,7 @@ fetch_cold_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 		if (tries >= OMEN_MAX_RETRIES)
 			omen_retry_failed(rel, blk);
 	}
-	omen_group_copy_release(&copy);
+	omen_group_copy_release(&copy.group);
 	ReleaseBuffer(buf);
 	return found;
 }

@@ -49,6 +49,8 @@ typedef struct OmenScanDescData
 	OmenColdBlock *cold_block;	/* likewise */
 	bool		cold;
 	bool		image;
+	int			analyze_block;	/* ANALYZE: the cold block in its segment, */
+	int			analyze_lines;	/* and its line pointers */
 	MemoryContext mcxt;
 
 	/*
@@ -206,6 +208,12 @@ extern void omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple);
 extern void omen_slot_store_row(TupleTableSlot *slot, OmenColdReader *reader,
 								int block, uint32 row, BlockNumber blk,
 								OffsetNumber off, Oid tableoid);
+/*
+ * The segment of the slot's row, if the slot has nothing but that and the segment is
+ * the one that the reader was asked for last; else NULL
+ */
+extern OmenSegmentReader *omen_slot_row_segment(TupleTableSlot *slot,
+												OmenColdReader *reader);
 /* The tuple of what is in the slot, which keeps it */
 extern HeapTuple omen_slot_tuple(TupleTableSlot *slot);
 

@@ -249,7 +249,23 @@ tts_omen_release(TupleTableSlot *slot)
 static void
 tts_omen_clear(TupleTableSlot *slot)
 {
-	drop_row((OmenSlot *) slot);
+	OmenSlot   *oslot = (OmenSlot *) slot;
+
+	if (oslot->has_row)
+	{
+		drop_row(oslot);
+
+		/* mostly there is nothing else in it */
+		if (oslot->base.base.tuple == NULL)
+		{
+			Assert(!BufferIsValid(oslot->base.buffer));
+			slot->tts_nvalid = 0;
+			slot->tts_flags |= TTS_FLAG_EMPTY;
+			ItemPointerSetInvalid(&slot->tts_tid);
+			oslot->base.base.off = 0;
+			return;
+		}
+	}
 	TTSOpsBufferHeapTuple.clear(slot);
 }
 
@@ -269,10 +285,18 @@ tts_omen_getsomeattrs(TupleTableSlot *slot, int natts)
 
 	segment = slot_segment(oslot);
 	natts = Min(natts, omen_segment_row_natts(segment, oslot->row));
-	for (attnum = slot->tts_nvalid; attnum < natts; attnum++)
+	for (attnum = slot->tts_nvalid;; attnum++)
 	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, attnum);
+		Form_pg_attribute att;
 		OmenValue	value;
+
+		if (attnum < natts)
+			attnum = omen_segment_row_datums(segment, oslot->row, attnum,
+											 natts, tupdesc, slot->tts_values,
+											 slot->tts_isnull);
+		if (attnum >= natts)
+			break;
+		att = TupleDescAttr(tupdesc, attnum);
 
 		/*
 		 * The tuple's bytes are what they are; for a descriptor that takes
@@ -502,6 +526,17 @@ omen_slot_store_copy(TupleTableSlot *slot, HeapTuple tuple)
 }
 
 /* See scan.h */
+OmenSegmentReader *
+omen_slot_row_segment(TupleTableSlot *slot, OmenColdReader *reader)
+{
+	OmenSlot   *oslot = (OmenSlot *) slot;
+
+	return oslot->has_row && oslot->base.base.tuple == NULL &&
+		omen_cold_pin_is_current(reader, &oslot->pin) ?
+		oslot->pin.columns : NULL;
+}
+
+/* See scan.h */
 void
 omen_slot_store_row(TupleTableSlot *slot, OmenColdReader *reader, int block,
 					uint32 row, BlockNumber blk, OffsetNumber off, Oid tableoid)
@@ -512,7 +547,16 @@ omen_slot_store_row(TupleTableSlot *slot, OmenColdReader *reader, int block,
 	if (unlikely(oslot->guard == NULL))
 		guard_slot(oslot);
 
-	ExecClearTuple(slot);
+	if (omen_slot_row_segment(slot, reader) != NULL)
+	{
+		/* the next row of the same segment */
+		slot->tts_nvalid = 0;
+		oslot->base.base.off = 0;
+		oslot->scratch_used = 0;
+		goto pinned;
+	}
+	if (!TTS_EMPTY(slot))
+		ExecClearTuple(slot);
 	if (unlikely(!omen_cold_pin(reader, &oslot->pin)))
 	{
 		MemoryContext oldcxt = MemoryContextSwitchTo(slot->tts_mcxt);
@@ -525,6 +569,7 @@ omen_slot_store_row(TupleTableSlot *slot, OmenColdReader *reader, int block,
 		return;
 	}
 	oslot->has_row = true;
+pinned:
 	oslot->deform = false;
 	oslot->block = block;
 	oslot->row = row;

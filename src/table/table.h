@@ -336,6 +336,28 @@ extern OmenSegmentReader *omen_cold_reader_segment(OmenColdReader *reader,
 												   BlockNumber blk,
 												   int *block);
 /*
+ * Where the segments of a copy's row group were found open, for who comes back to
+ * them in random order.  To be zeroed when the copy is loaded.  Good as long as no
+ * such segment of this process has been closed since.
+ */
+typedef struct OmenColdHints
+{
+	uint64		closed;			/* as counted when the hints were noted */
+	struct OpenSegment *open[OMEN_MAX_GROUP_BLOCKS / OMEN_SEGMENT_BLOCKS];
+} OmenColdHints;
+
+/*
+ * Find the row that *off of blk leads to; its segment's the reader's current one
+ * then, as by omen_cold_reader_segment(), and the same errors are raised.  from_index
+ * and *off are as for omen_segment_find_row(); *block and *row are numbers in the
+ * segment.  The reader is not a scan's.
+ */
+extern bool omen_cold_reader_find_row(OmenColdReader *reader,
+									  const OmenGroupCopy *copy,
+									  OmenColdHints *hints, BlockNumber blk,
+									  bool from_index, OffsetNumber *off,
+									  int *block, uint32 *row);
+/*
  * hold: the segment that was asked for last stays open, for who keeps pointers
  * into it, until release, reset or close, or until this reader is asked for a
  * segment again.  One segment of a reader; to be given back when no rows are
@@ -358,6 +380,9 @@ typedef struct OmenColdPin
 } OmenColdPin;
 
 extern bool omen_cold_pin(OmenColdReader *reader, OmenColdPin *pin);
+/* Is the pin on the segment that the reader was asked for last? */
+extern bool omen_cold_pin_is_current(OmenColdReader *reader,
+									 const OmenColdPin *pin);
 extern void omen_cold_unpin(OmenColdPin *pin);
 /* That segment, which stays open until any reader is asked for another */
 extern OmenSegmentReader *omen_cold_reader_current(OmenColdReader *reader);

@@ -87,7 +87,12 @@ my @columns = split /\n/, $node->safe_psql('postgres',
 	"SELECT attname FROM pg_attribute WHERE attrelid = 'kinds_heap'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum");
 cmp_ok(scalar @columns, '==', 31, 'columns');
 
-my $wrong = '';
+# few rows of each block, and most of them
+my $bitmap = "$probing SET enable_bitmapscan = on; SET enable_indexscan = off;";
+my ($few, $most) = map { "id = ANY (ARRAY(SELECT g * $_ FROM generate_series(1, 3100 / $_) g))" } 37, 1;
+like($node->safe_psql('postgres', "$bitmap EXPLAIN SELECT * FROM kinds_omendb WHERE $few"), qr/Bitmap Heap Scan/, 'bitmap scans');
+
+my ($wrong, $wrong_bitmap) = ('', '');
 for my $list (@columns, join(', ', @columns), join(', ', reverse @columns), 't.*::text', 't.ctid IS NULL, big, n', 't', 'xmin = 2, a8, n',
 	'to_jsonb(t)')
 {
@@ -99,8 +104,20 @@ for my $list (@columns, join(', ', @columns), join(', ', reverse @columns), 't.*
 		s/\((t|f),/(/g for ($heap, $omendb);
 	}
 	$wrong .= " $list" if $heap ne $omendb;
+
+	# all of it twice: once in one scan, once in one for each row
+	$query = "SELECT id, ROW($list)::text FROM kinds_AM t WHERE $few;
+		SELECT id, ROW($list)::text FROM kinds_AM t WHERE $most;
+		SELECT g, (SELECT ROW($list)::text FROM kinds_AM t WHERE t.id = g OFFSET 0) FROM generate_series(1, 3101, 31) g";
+	($heap, $omendb) = map { (my $q = $query) =~ s/kinds_AM/kinds_$_/g; $node->safe_psql('postgres', "$bitmap$q") } ('heap', 'omendb');
+	if ($list =~ /xmin/)
+	{
+		s/\((t|f),/(/g for ($heap, $omendb);
+	}
+	$wrong_bitmap .= " $list" if $heap ne $omendb;
 }
 is($wrong, '', 'rows found through an index have the same values, column by column and as a whole');
+is($wrong_bitmap, '', 'and those of bitmap scans');
 is($node->safe_psql('postgres', "SELECT sum(cold_rows) FROM omendb.row_groups('kinds_omendb')"), 3100, 'and are still cold');
 
 # the same row in sorts, hashes, tuplestores and cursors, where slots are copied
@@ -180,6 +197,19 @@ is($session->query_safe('FETCH 1 FROM c'), $node->safe_psql('postgres',
 	$probing . 'SELECT id, c7 FROM keys JOIN wide ON id = k OFFSET 1000 LIMIT 1'), 'after an error in a subtransaction');
 $session->query_safe('CLOSE c');
 is($session->query_safe($open), 0, 'they are closed with the last reader');
+my $some = 'SELECT id, c7 FROM wide WHERE id % 3 = 0 AND id = ANY (ARRAY(SELECT g * 23 FROM generate_series(1, 300) g))';
+$session->query_safe("SET enable_bitmapscan = on; SET enable_indexscan = off");
+$session->query_safe("DECLARE c CURSOR FOR $some");
+$session->query_safe('MOVE 50 FROM c');
+$session->query_safe("SAVEPOINT s");
+$session->query_safe("DECLARE d CURSOR FOR $some");
+$session->query_safe('MOVE 30 FROM d');
+$session->query_safe("DO \$\$ BEGIN PERFORM 1 / (id - 23 * 90) FROM ($some) x; EXCEPTION WHEN division_by_zero THEN NULL; END \$\$");
+$session->query_safe('ROLLBACK TO s');
+is($session->query_safe('FETCH 1 FROM c'), $node->safe_psql('postgres', "$bitmap $some OFFSET 50 LIMIT 1"), 'a bitmap scan, too');
+$session->query_safe('CLOSE c');
+is($session->query_safe($open), 0, 'which leaves nothing open');
+$session->query_safe("SET enable_bitmapscan = off; SET enable_indexscan = on");
 $session->query_safe('DECLARE c CURSOR FOR SELECT id, c7 FROM keys JOIN wide ON id = k');
 $session->query_safe('MOVE 1000 FROM c');
 $session->query_safe('COMMIT');
