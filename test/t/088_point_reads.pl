@@ -183,6 +183,20 @@ for my $table ('kinds', 'log')
 	is($omendb, $heap, "changes of cold rows: $table");
 }
 
+# -- ANALYZE of thawed pages, and of markers of two versions: its sample is the whole table
+for my $round ('some pages thawed', 'sealed again')
+{
+	my $stats = q{SELECT reltuples, (SELECT md5(string_agg(concat_ws('|', attname, null_frac, avg_width, n_distinct,
+		most_common_vals::text, most_common_freqs, histogram_bounds::text), chr(10) ORDER BY attname))
+		FROM pg_stats WHERE tablename = 'kinds_AM') FROM pg_class WHERE relname = 'kinds_AM'};
+	my ($heap, $omendb) = map {
+		(my $q = $stats) =~ s/AM/$_/g;
+		$node->safe_psql('postgres', "ANALYZE kinds_$_; $q") } ('heap', 'omendb');
+	is($omendb, $heap, "statistics, $round");
+	seal_all($node, 'kinds_omendb');
+}
+is($node->safe_psql('postgres', "SELECT sum(cold_rows) > 2500 FROM omendb.row_groups('kinds_omendb')"), 't', 'most rows are cold');
+
 # -- what is open ends with the readers, and with the transaction
 my $session = $node->background_psql('postgres', on_error_die => 1);
 my $open = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'omendb segment'";
