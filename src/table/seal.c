@@ -693,8 +693,9 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	if (options & OMEN_SEAL_SETTLED)
 	{
 		pass.settled_lsn = omen_settled_lsn();
+		/* nothing to seal so soon, but maybe something to give back */
 		if (XLogRecPtrIsInvalid(pass.settled_lsn))
-			return;
+			pass.first = pass.nblocks;
 	}
 
 	pass.scratch.mcxt = AllocSetContextCreate(CurrentMemoryContext,

@@ -214,6 +214,20 @@ COPY t (a, b, pad, c) FROM PROGRAM 'echo 30201,1,x,30201' (FORMAT csv);
 COMMIT});
 is(landed(), 0, 'insertion, update and COPY do not land on given blocks, whatever the map says');
 
+# VACUUM gives back also where it is too soon to seal anything
+value("CREATE TABLE v USING omendb AS SELECT g AS a, repeat('x', 200) AS b FROM generate_series(1, 12000) g");
+seal_all($node, 'v');
+$node->adjust_conf('postgresql.conf', 'omendb.seal_delay', '600');
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT current_setting('omendb.seal_delay') = '10min'}) or die;
+value('CHECKPOINT');
+my $markers = value(q{SELECT marker_bytes FROM omendb.table_size('v')});
+value('VACUUM v');
+cmp_ok(value(q{SELECT marker_bytes FROM omendb.table_size('v')}), '<', $markers / 2, 'VACUUM gives back what was sealed a moment ago');
+$node->adjust_conf('postgresql.conf', 'omendb.seal_delay', '0');
+$node->reload;
+value('DROP TABLE v');
+
 # COPY uses the room that there is, as on heap
 foreach my $am ('omendb', 'heap')
 {
