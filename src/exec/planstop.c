@@ -10,8 +10,9 @@
  * The same is true of the select list and HAVING if a GroupAggregate's groups are
  * in the order that is asked for, while ours have to be sorted.
  *
- * Who will stop is not known here, but PostgreSQL's own paths are, and what it
- * would choose of them.
+ * A statement that is to run to its end comes to all of its select list and HAVING.
+ * As to others, and to what is evaluated for rows, who will stop is not known
+ * here, but PostgreSQL's own paths are, and what it would choose of them.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -291,6 +292,34 @@ may_spare_sort(PlannerInfo *root, RelOptInfo *output_rel, Path *path)
 		parse->hasWindowFuncs || root->sort_pathkeys != NIL;
 }
 
+/*
+ * Is the statement to run to its end, and does it want all groups?  That is so
+ * where it has neither LIMIT nor a cursor that asks for the first rows fast, and,
+ * of a subquery, where it is all that its parent reads.  (A join may stop early,
+ * or leave out one of its sides.)
+ */
+static bool
+is_all_asked_for(PlannerInfo *root)
+{
+	for (;; root = root->parent_root)
+	{
+		Query	   *parse;
+
+		if (root->tuple_fraction > 0)
+			return false;
+		if (root->parent_root == NULL)
+			return root->query_level == 1;
+
+		/* this has to be its only subquery */
+		parse = root->parent_root->parse;
+		if (parse->cteList != NIL || parse->hasSubLinks ||
+			parse->setOperations != NULL || parse->jointree == NULL ||
+			list_length(parse->jointree->fromlist) != 1 ||
+			!IsA(linitial(parse->jointree->fromlist), RangeTblRef))
+			return false;
+	}
+}
+
 /* See plan.h */
 bool
 omen_plan_may_be_eager(PlannerInfo *root, RelOptInfo *table,
@@ -300,6 +329,7 @@ omen_plan_may_be_eager(PlannerInfo *root, RelOptInfo *table,
 	bool		safe_args = are_safe_arguments(aggrefs);
 	bool		safe_rows = is_safe_list(keys) && is_safe_list(quals);
 	bool		floats = has_float_sums(aggrefs);
+	bool		to_the_end = is_all_asked_for(root);
 	bool		safe_results =
 		is_safe_list((List *) replace_computed((Node *) output_rel->reltarget->exprs,
 											   keys)) &&
@@ -318,7 +348,7 @@ omen_plan_may_be_eager(PlannerInfo *root, RelOptInfo *table,
 
 		if (!(safe_args && safe_rows) && !evaluates_all_first(path, !safe_args))
 			lazy = lappend(lazy, path);
-		else if (may_spare_sort(root, output_rel, path) &&
+		else if (!to_the_end && may_spare_sort(root, output_rel, path) &&
 				 (!safe_results ||
 				  (floats && !evaluates_all_first(path, true))))
 		{
