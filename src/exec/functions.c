@@ -2,12 +2,19 @@
  *
  * functions.c
  *	  Kernels of functions that queries often group by: date_trunc(), extract()
- *	  and date_part() of timestamps, length() of texts.
+ *	  and date_part() of timestamps, casts between them and dates, length() of
+ *	  texts.
  *
  * What depends on the time of day alone is arithmetic; what depends on the day
  * is asked of PostgreSQL's function once for each of the days that were seen
  * last.  All else (other units, infinities, letters of several bytes) goes to
  * PostgreSQL's function row by row.
+ *
+ * Of a timestamp with time zone these are the local day and time.  The zone's
+ * offset is looked up once for each of the days (of UTC) seen last; days on which it
+ * changes go row by row.  The instant at which a local day, month, ... begins depends
+ * on that day alone, as PostgreSQL decides it, and not on which side of a change the
+ * row is.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -17,13 +24,20 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 /* Days that are remembered */
 #define DAYS			1024	/* a power of two */
+
+/* Others are left to PostgreSQL: some 130 years around 2000 */
+#define MIN_ZONED_DAY	(-30 * 366)
+#define MAX_ZONED_DAY	(100 * 366)
+#define NO_OFFSET		PG_INT64_MAX
 
 /* Results of extract() that are numerics are made once if they are below this */
 #define SMALL_NUMERICS	4096
@@ -41,11 +55,22 @@ typedef struct DayResult
 	Datum		result;
 } DayResult;
 
+/* A zone's offset on a day of UTC */
+typedef struct ZoneDay
+{
+	int64		day;
+	int64		offset;			/* microseconds east; NO_OFFSET: several */
+} ZoneDay;
+
 typedef struct TimeState
 {
 	OmenEval	call;			/* the function row by row */
+	int			arg;			/* which of its arguments is a time */
 	bool		truncates;		/* date_trunc */
 	bool		numeric;		/* extract */
+	bool		zoned;			/* the time zone matters */
+	pg_tz	   *zone;			/* of what follows */
+	ZoneDay    *zone_days;
 	uint64		scan_number;	/* of what follows */
 	UnitKind	kind;
 	int64		unit;			/* microseconds */
@@ -96,6 +121,70 @@ forget_days(TimeState *state)
 		state->days[i].day = PG_INT64_MIN;
 }
 
+static void
+remember_days(TimeState *state, OmenProgram *program)
+{
+	if (state->days == NULL)
+	{
+		state->days = MemoryContextAlloc(program->mcxt,
+										 sizeof(DayResult) * DAYS);
+		forget_days(state);
+	}
+}
+
+/* Results are those of the session's time zone, which may have been changed */
+static void
+check_zone(TimeState *state, OmenProgram *program)
+{
+	if (!state->zoned || state->zone == session_timezone)
+		return;
+	if (state->zone_days == NULL)
+		state->zone_days = MemoryContextAlloc(program->mcxt,
+											  sizeof(ZoneDay) * DAYS);
+	for (int i = 0; i < DAYS; i++)
+		state->zone_days[i].day = PG_INT64_MIN;
+	if (state->days)
+		forget_days(state);
+	state->zone = session_timezone;
+}
+
+static int64
+find_offset(TimeState *state, int64 day)
+{
+	ZoneDay    *known = &state->zone_days[day & (DAYS - 1)];
+	pg_time_t	start;
+	pg_time_t	boundary;
+	long int	before;
+	long int	after;
+	int			isdst;
+	int			changes;
+
+	if (day < MIN_ZONED_DAY || day > MAX_ZONED_DAY)
+		return NO_OFFSET;
+	start = (day + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * SECS_PER_DAY;
+	changes = pg_next_dst_boundary(&start, &before, &isdst, &boundary, &after,
+								   &isdst, state->zone);
+	known->day = day;
+	known->offset = NO_OFFSET;
+	if (changes == 0 || (changes > 0 && boundary >= start + SECS_PER_DAY))
+		known->offset = before * USECS_PER_SEC;
+	return known->offset;
+}
+
+/* What to add to a finite timestamp for it to be local; NO_OFFSET: not known */
+static inline int64
+get_offset(TimeState *state, int64 value)
+{
+	int64		day;
+	ZoneDay    *known;
+
+	if (!state->zoned)
+		return 0;
+	day = floor_div(value, USECS_PER_DAY);
+	known = &state->zone_days[day & (DAYS - 1)];
+	return likely(known->day == day) ? known->offset : find_offset(state, day);
+}
+
 /* Find out about the unit.  False if it is null. */
 static bool
 get_unit(OmenExpr *expr, OmenProgram *program, TimeState *state)
@@ -120,6 +209,10 @@ get_unit(OmenExpr *expr, OmenProgram *program, TimeState *state)
 			state->kind = units[i].kind;
 			state->unit = units[i].unit;
 			state->modulus = units[i].modulus;
+			/* local days begin when PostgreSQL says */
+			if (state->zoned && state->truncates &&
+				state->unit == USECS_PER_DAY)
+				state->kind = UNIT_OF_DAY;
 			break;
 		}
 	if ((Pointer) copy != DatumGetPointer(name))
@@ -133,15 +226,19 @@ get_unit(OmenExpr *expr, OmenProgram *program, TimeState *state)
 static Datum
 call_function(OmenExpr *expr, OmenProgram *program, Datum value, bool *isnull)
 {
+	TimeState  *state = (TimeState *) expr->extra;
 	FunctionCallInfo fcinfo = expr->fcinfo;
 	MemoryContext old =
 		MemoryContextSwitchTo(program->econtext->ecxt_per_tuple_memory);
 	Datum		result;
 
-	fcinfo->args[0].value = expr->args[0]->value;
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = value;
-	fcinfo->args[1].isnull = false;
+	if (state->arg > 0)
+	{
+		fcinfo->args[0].value = expr->args[0]->value;
+		fcinfo->args[0].isnull = false;
+	}
+	fcinfo->args[state->arg].value = value;
+	fcinfo->args[state->arg].isnull = false;
 	fcinfo->isnull = false;
 	result = FunctionCallInvoke(fcinfo);
 	*isnull = fcinfo->isnull;
@@ -209,15 +306,17 @@ eval_days(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 	{
 		int			i = sel ? sel[k] : k;
 		int64		value = DatumGetInt64(arg->values[i]);
+		int64		offset;
 
 		if (vec->isnull[i])
 			continue;
-		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
+		if (unlikely(TIMESTAMP_NOT_FINITE(value)) ||
+			(offset = get_offset(state, value)) == NO_OFFSET)
 			vec->values[i] = call_function(expr, program,
 										   arg->values[i], &vec->isnull[i]);
 		else
 			vec->values[i] = result_of_day(expr, program, state,
-										   floor_div(value, USECS_PER_DAY),
+										   floor_div(value + offset, USECS_PER_DAY),
 										   arg->values[i], &vec->isnull[i]);
 	}
 }
@@ -229,25 +328,29 @@ eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 	TimeState  *state = (TimeState *) expr->extra;
 	bool		truncates = state->truncates;
 	bool		numeric = state->numeric;
+	bool		zoned = state->zoned;
 	bool		wraps = !truncates && state->modulus < USECS_PER_DAY / unit;
 
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
 		int64		value = DatumGetInt64(arg->values[i]);
+		int64		offset = 0;
 		int64		units;
 
 		if (vec->isnull[i])
 			continue;
-		if (unlikely(TIMESTAMP_NOT_FINITE(value)))
+		if (unlikely(TIMESTAMP_NOT_FINITE(value)) ||
+			(zoned && (offset = get_offset(state, value)) == NO_OFFSET))
 		{
 			vec->values[i] = call_function(expr, program,
 										   arg->values[i], &vec->isnull[i]);
 			continue;
 		}
+		value += offset;
 		if (truncates)
 		{
-			vec->values[i] = Int64GetDatum(floor_div(value, unit) * unit);
+			vec->values[i] = Int64GetDatum(floor_div(value, unit) * unit - offset);
 			continue;
 		}
 		units = (value - floor_div(value, USECS_PER_DAY) * USECS_PER_DAY) / unit;
@@ -268,12 +371,9 @@ eval_time(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 
 	if (!get_unit(expr, program, state) || state->kind == UNIT_OTHER)
 		return state->call(expr, program, batch, sel, nsel);
-	if (state->kind == UNIT_OF_DAY && state->days == NULL)
-	{
-		state->days = MemoryContextAllocZero(program->mcxt,
-											 sizeof(DayResult) * DAYS);
-		forget_days(state);
-	}
+	if (state->kind == UNIT_OF_DAY)
+		remember_days(state, program);
+	check_zone(state, program);
 	vec = omen_expr_strict(expr, 1, program, batch, sel, nsel, &arg);
 
 	/* a division by a constant is none */
@@ -287,6 +387,61 @@ eval_time(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		eval_times(expr, program, vec, arg, sel, nsel, USECS_PER_HOUR);
 	else
 		eval_times(expr, program, vec, arg, sel, nsel, USECS_PER_DAY);
+	return vec;
+}
+
+/* A timestamp to its (local) date */
+static OmenVec *
+eval_to_date(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			 const uint16 *sel, int nsel)
+{
+	TimeState  *state = (TimeState *) expr->extra;
+	OmenVec    *arg;
+	OmenVec    *vec;
+
+	check_zone(state, program);
+	vec = omen_expr_strict(expr, 0, program, batch, sel, nsel, &arg);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		value = DatumGetInt64(arg->values[i]);
+		int64		offset;
+
+		if (vec->isnull[i])
+			continue;
+		if (unlikely(TIMESTAMP_NOT_FINITE(value)) ||
+			(offset = get_offset(state, value)) == NO_OFFSET)
+			vec->values[i] = call_function(expr, program,
+										   arg->values[i], &vec->isnull[i]);
+		else
+			vec->values[i] =
+				DateADTGetDatum((DateADT) floor_div(value + offset,
+													USECS_PER_DAY));
+	}
+	return vec;
+}
+
+/* A date to the timestamp, with time zone or without, at which it begins */
+static OmenVec *
+eval_from_date(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			   const uint16 *sel, int nsel)
+{
+	TimeState  *state = (TimeState *) expr->extra;
+	OmenVec    *arg;
+	OmenVec    *vec;
+
+	remember_days(state, program);
+	check_zone(state, program);
+	vec = omen_expr_strict(expr, 0, program, batch, sel, nsel, &arg);
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+
+		if (!vec->isnull[i])
+			vec->values[i] = result_of_day(expr, program, state,
+										   DatumGetDateADT(arg->values[i]),
+										   arg->values[i], &vec->isnull[i]);
+	}
 	return vec;
 }
 
@@ -361,16 +516,36 @@ omen_function_find(OmenExpr *expr, Oid funcid)
 			expr->eval = eval_length;
 			return true;
 		case F_DATE_TRUNC_TEXT_TIMESTAMP:
+		case F_DATE_TRUNC_TEXT_TIMESTAMPTZ:
 		case F_EXTRACT_TEXT_TIMESTAMP:
+		case F_EXTRACT_TEXT_TIMESTAMPTZ:
 		case F_DATE_PART_TEXT_TIMESTAMP:
+		case F_DATE_PART_TEXT_TIMESTAMPTZ:
 			if (!expr->args[0]->is_constant)
 				return false;
 			state = palloc0(sizeof(TimeState));
 			state->call = expr->eval;
-			state->truncates = funcid == F_DATE_TRUNC_TEXT_TIMESTAMP;
-			state->numeric = funcid == F_EXTRACT_TEXT_TIMESTAMP;
+			state->arg = 1;
+			state->truncates = funcid == F_DATE_TRUNC_TEXT_TIMESTAMP ||
+				funcid == F_DATE_TRUNC_TEXT_TIMESTAMPTZ;
+			state->numeric = funcid == F_EXTRACT_TEXT_TIMESTAMP ||
+				funcid == F_EXTRACT_TEXT_TIMESTAMPTZ;
+			state->zoned = funcid == F_DATE_TRUNC_TEXT_TIMESTAMPTZ ||
+				funcid == F_EXTRACT_TEXT_TIMESTAMPTZ ||
+				funcid == F_DATE_PART_TEXT_TIMESTAMPTZ;
 			expr->extra = state;
 			expr->eval = eval_time;
+			return true;
+		case F_DATE_TIMESTAMP:
+		case F_DATE_TIMESTAMPTZ:
+		case F_TIMESTAMP_DATE:
+		case F_TIMESTAMPTZ_DATE:
+			state = palloc0(sizeof(TimeState));
+			state->zoned = funcid == F_DATE_TIMESTAMPTZ ||
+				funcid == F_TIMESTAMPTZ_DATE;
+			expr->extra = state;
+			expr->eval = funcid == F_DATE_TIMESTAMP ||
+				funcid == F_DATE_TIMESTAMPTZ ? eval_to_date : eval_from_date;
 			return true;
 		default:
 			return false;
