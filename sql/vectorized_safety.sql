@@ -106,6 +106,17 @@ SELECT vs_vectorised('SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs G
 SELECT vs_vectorised('SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY 2');
 SELECT vs_vectorised('SELECT a, 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a');
 SELECT vs_vectorised('SELECT a, count(DISTINCT s), sum(a) FROM vs GROUP BY a ORDER BY a LIMIT 1');
+-- a statement that runs to its end comes to all groups
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a');
+SELECT vs_vectorised('SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a LIMIT 1');
+SELECT vs_vectorised('SELECT sum(q.a) FROM (SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a) q');
+-- but a join does not come to all of its sides
+SELECT vs_vectorised('SELECT count(*) FROM (SELECT a, count(DISTINCT s) AS c, 1 / (sum(a) - 2700) AS n FROM vs GROUP BY a ORDER BY a OFFSET 0) q JOIN vs USING (a) WHERE n = c');
+SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a;
+BEGIN;
+DECLARE c CURSOR FOR SELECT a, count(DISTINCT s), 1 / (sum(a) - 2700) FROM vs GROUP BY a ORDER BY a;
+FETCH 2 FROM c;
+COMMIT;
 -- the sum of floats is in error when it is asked for
 SELECT vs_vectorised('SELECT a, count(DISTINCT s), sum(CASE WHEN a = 9 THEN 1e308::float8 END) FROM vs GROUP BY a');
 SELECT a, count(DISTINCT s), sum(CASE WHEN a = 9 THEN 1e308::float8 END), avg(CASE WHEN a = 9 THEN 1e308::float8 END),

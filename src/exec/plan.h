@@ -61,6 +61,15 @@ extern Path *omen_plan_make_path(const CustomPathMethods *methods,
  */
 extern List *omen_plan_find_topn(PlannerInfo *root, int limit, Node **key);
 
+/* plangroups.c */
+
+/*
+ * How many groups have rows by keys?  As estimate_num_groups(), but with what keys
+ * can be that are functions of many values with few results.
+ */
+extern double omen_plan_estimate_groups(PlannerInfo *root, List *keys,
+										double rows);
+
 /* planstop.c */
 
 /*

@@ -319,7 +319,7 @@ add_parallel_agg_path(PlannerInfo *root, RelOptInfo *input_rel,
 	divisor = omen_plan_parallel_divisor(workers);
 	rows = clamp_row_est(plan->rows / divisor);
 	groups = plan->keys == NIL ? 1 :
-		estimate_num_groups(root, plan->keys, rows, NULL, NULL);
+		omen_plan_estimate_groups(root, plan->keys, rows);
 	cost = force ? 0 :
 		reading / divisor + agg_cost(root, plan, &extra->agg_partial_costs,
 									   partial_rel->reltarget, NIL, rows,
@@ -413,8 +413,7 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 	plan.rows = clamp_row_est(input_rel->rows);
 	plan.groups = 1;
 	if (plan.keys != NIL)
-		plan.groups = estimate_num_groups(root, plan.keys, plan.rows, NULL,
-										  NULL);
+		plan.groups = omen_plan_estimate_groups(root, plan.keys, plan.rows);
 	having_rows = plan.groups;
 	if (extra->havingQual)
 		having_rows =
