@@ -3,7 +3,8 @@
 # fill.sh: what does it cost to load a table and to seal it?
 #
 # The same rows go into a heap table (COPY, VACUUM FREEZE) and into an omendb table
-# (COPY, omendb.seal()), one after the other, ROUNDS times:
+# (COPY, omendb.seal()), one after the other, ROUNDS times, each in one session (a
+# new one would first have to get all of the table's shared buffers mapped):
 #   lineitem  16 columns, as in TPC-H
 #   rows      numbers and repeating strings
 #   log       lines of text and JSON documents
@@ -23,7 +24,7 @@ LOG=${LOG:-300000}
 ROUNDS=${ROUNDS:-3}
 
 bench_server "shared_buffers = 2GB" "max_wal_size = 16GB" \
-	"checkpoint_timeout = 60min" "autovacuum = off" "omendb.seal = off"
+	"checkpoint_timeout = 60min" "autovacuum = off" "omendb.seal = off" "wal_log_hints = on"
 
 ask() { sql bench -qAt -d postgres -c "$1"; }
 note() { echo "$*" >>"$WORK/times"; }
@@ -36,32 +37,36 @@ for t in lineitem rows log; do
 	ask "COPY ${t}_src TO '$WORK/data/$t'" || exit 1
 done
 
-# Run a statement; prints the seconds on a processor and the seconds that passed,
-# and what it had to say at level DEBUG1
+# Run two statements, one after the other, in one session; prints before and after
+# each what the session has taken of a processor and the time, and what the
+# statements had to say at level DEBUG1
 timed() {
-	sql bench -qAt -d postgres -v statement="$1" 2>&1 <<-'END'
+	sql bench -qAt -d postgres -v first="$1" -v second="$2" 2>&1 <<-'END'
 		SELECT pg_backend_pid() AS pid \gset
 		\setenv PID :pid
 		SET client_min_messages = debug1;
-		\! echo "from $(cut -d' ' -f1 /proc/$PID/schedstat) $(date +%s%N)"
-		:statement;
-		\! echo "to $(cut -d' ' -f1 /proc/$PID/schedstat) $(date +%s%N)"
+		\! echo "clock $(cut -d' ' -f1 /proc/$PID/schedstat) $(date +%s%N)"
+		:first;
+		\! echo "clock $(cut -d' ' -f1 /proc/$PID/schedstat) $(date +%s%N)"
+		:second;
+		\! echo "clock $(cut -d' ' -f1 /proc/$PID/schedstat) $(date +%s%N)"
 	END
 }
-seconds() { awk '/^from /{c = $2; w = $3} /^to /{printf "%.3f %.3f\n", ($2 - c) / 1e9, ($3 - w) / 1e9}'; }
+# seconds N: of the Nth statement
+seconds() { awk -v n="$1" '/^clock / { if (i++ == n) printf "%.3f %.3f\n", ($2 - c) / 1e9, ($3 - w) / 1e9; c = $2; w = $3 }' "$WORK/timed.out"; }
 
 : >"$WORK/times"
 for round in $(seq "$ROUNDS"); do
 	for t in lineitem rows log; do
 		for am in heap omendb; do
 			ask "SET client_min_messages = warning; DROP TABLE IF EXISTS $t; CREATE TABLE $t (LIKE ${t}_src) USING $am; CHECKPOINT"
-			note "$t $am copy $(timed "COPY $t FROM '$WORK/data/$t'" | seconds)"
-			if [ $am = heap ]; then
-				note "$t $am finish $(timed "VACUUM FREEZE $t" | seconds)"
-			else
-				timed "SELECT omendb.seal('$t', true)" >"$WORK/seal.out"
-				note "$t $am finish $(seconds <"$WORK/seal.out")"
-				sed -n 's/.*elapsed s: //p' "$WORK/seal.out" | tr ',' '\n' | tr '/' ' ' |
+			finish="VACUUM FREEZE $t"
+			[ $am = heap ] || finish="SELECT omendb.seal('$t', true)"
+			timed "COPY $t FROM '$WORK/data/$t'" "$finish" >"$WORK/timed.out"
+			note "$t $am copy $(seconds 1)"
+			note "$t $am finish $(seconds 2)"
+			if [ $am = omendb ]; then
+				sed -n 's/.*elapsed s: //p' "$WORK/timed.out" | tr ',' '\n' | tr '/' ' ' |
 					while read -r phase cpu wall; do note "$t phase $phase $cpu $wall"; done
 				note "$t size heap $(ask "SELECT pg_relation_size('$t') / 1e6") 0"
 				note "$t size file $(ask "SELECT sum(file_bytes) / 1e6 FROM omendb.row_groups('$t')") 0"

@@ -44,7 +44,7 @@ chmod 777 "$WORK/data"
 duck_size() {
 	rm -f "$DUCK" "$DUCK.wal" "$WORK/data/rows.csv"
 	ask "COPY heap_t TO '$WORK/data/rows.csv' (FORMAT csv, NULL '\N')" || exit 1
-	duck_do "CREATE TABLE t ($(ask "SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+	duck_do "CREATE TABLE t ($(ask "SELECT string_agg('\"' || attname || '\" ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
 		FROM pg_attribute WHERE attrelid = 'heap_t'::regclass AND attnum > 0"))" \
 		"COPY t FROM '$WORK/data/rows.csv' (HEADER false, NULLSTR '\N')" "CHECKPOINT"
 	rm -f "$WORK/data/rows.csv"
@@ -107,8 +107,9 @@ declare -A COLUMNS=(
 	echo "| | half | full |"
 	echo "|---|---|---|"
 	ask "CREATE UNIQUE INDEX rows_id ON rows (id)"
-	update="DO \$\$ BEGIN PERFORM setseed(0.5); FOR i IN 1..$UPDATES LOOP
-		UPDATE rows SET a = a + 1 WHERE id = 1 + (random() * ($ROWS - 1))::bigint; END LOOP; END \$\$"
+	update="DO \$\$ DECLARE key bigint; BEGIN PERFORM setseed(0.5); FOR i IN 1..$UPDATES LOOP
+		key := 1 + (random() * ($ROWS - 1))::bigint;
+		UPDATE rows SET a = a + 1 WHERE id = key; END LOOP; END \$\$"
 	declare -A took
 	for how in half full; do
 		set_reclaim off
