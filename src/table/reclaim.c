@@ -59,6 +59,40 @@ StaticAssertDecl(SizeOfPageHeaderData + MAXALIGN(sizeof(OmenColdPageData)) +
 				 sizeof(uint16) * MaxHeapTuplesPerPage < HALF_PAGE,
 				 "cold pages must fit into half a page");
 
+#ifdef FALLOC_FL_PUNCH_HOLE
+/*
+ * Which blocks of a row group will be given back as a whole after the next
+ * checkpoint?  Punching their halves first would be in vain, and takes longer than
+ * all the rest of sealing where the file system discards what it frees.
+ */
+static void
+find_whole_blocks(Relation rel, BlockNumber first, int nblocks,
+				  OmenGroupHeader header, uint8 *whole)
+{
+	BlockNumber last = RelationGetNumberOfBlocks(rel) - 1;
+	int			run = 0;
+
+	memset(whole, 0, OMEN_BITMAP_BYTES);
+	if (omen_reclaim_space != OMEN_RECLAIM_FULL || !XLogHintBitIsNeeded() ||
+		omen_no_holes())
+		return;
+	for (int off = 0; off <= nblocks; off++)
+	{
+		if (off < nblocks && OmenBitmapIsSet(header->cold, off))
+		{
+			run++;
+			continue;
+		}
+		for (int i = off - run; i < off && run >= omen_reclaim_min_run; i++)
+		{
+			if (!omen_is_witness(i) && first + i != last)
+				OmenBitmapSet(whole, i);
+		}
+		run = 0;
+	}
+}
+#endif
+
 /*
  * Punch the second half of every marker page of a row group.  The header page
  * is left alone, since it is written again and again.  Best effort: file
@@ -76,6 +110,7 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 	int			fd = -1;
 	BlockNumber fd_segment = InvalidBlockNumber;
 	Buffer		header_buf;
+	uint8		whole[OMEN_BITMAP_BYTES] = {0};
 
 	/*
 	 * The header page goes to disk before its markers.  If the end of WAL is
@@ -85,6 +120,9 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 	header_buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
 	if (BufferIsValid(header_buf))
 	{
+		find_whole_blocks(rel, first, nblocks,
+						  OmenPageGetGroupHeader(BufferGetPage(header_buf)),
+						  whole);
 		FlushOneBuffer(header_buf);
 		UnlockReleaseBuffer(header_buf);
 	}
@@ -99,6 +137,8 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
 
 		CHECK_FOR_INTERRUPTS();
 
+		if (OmenBitmapIsSet(whole, off))
+			continue;
 		if (segment != fd_segment)
 		{
 			char	   *segpath;
