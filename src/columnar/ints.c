@@ -73,7 +73,15 @@ choose_vector(OmenIntsVector *vector, const uint64 *values,
 	uint32		i;
 
 	memset(vector, 0, sizeof(*vector));
-	if (missing == NULL)
+	if (missing == NULL &&
+		memcmp(values, values + 1, (n - 1) * sizeof(uint64)) == 0)
+	{
+		/* all the same, as most of what tuple headers have */
+		min = max = (int64) values[0];
+		first = 0;
+		last = n - 1;
+	}
+	else if (missing == NULL)
 	{
 		for (i = 0; i < n; i++)
 		{
@@ -147,6 +155,41 @@ choose_vector(OmenIntsVector *vector, const uint64 *values,
 }
 
 /*
+ * Write n values less base, of so many bits.  Whole words first: as many values as
+ * fit go into one without a look at whether it is full.
+ */
+static void
+pack_bits(char *p, const uint64 *values, uint32 n, uint64 base, int bits)
+{
+	uint64		word = 0;
+	int			fill = 0;
+	uint32		i = 0;
+
+	while (i < n)
+	{
+		uint32		end = Min(n, i + (63 - fill) / bits);
+		uint64		residual;
+
+		for (; i < end; i++)
+		{
+			word |= (values[i] - base) << fill;
+			fill += bits;
+		}
+		if (i == n)
+			break;
+
+		/* fill < 64 <= fill + bits */
+		residual = values[i++] - base;
+		word |= residual << fill;
+		omen_store64(p, word);
+		p += 8;
+		fill += bits - 64;
+		word = residual >> (bits - fill);
+	}
+	omen_store64(p, word);
+}
+
+/*
  * Write the residuals of a vector at p, which has room for n * bits bits and
  * the slack.  Missing values get residual 0.
  */
@@ -165,6 +208,12 @@ pack_vector(char *p, const OmenIntsVector *vector, const uint64 *values,
 		for (i = 0; i < n; i++)
 			omen_store64(p + (Size) i * 8,
 						 missing && missing[i] ? 0 : values[i]);
+		return;
+	}
+
+	if (missing == NULL && vector->slope == 0)
+	{
+		pack_bits(p, values, n, line, bits);
 		return;
 	}
 

@@ -112,6 +112,19 @@ remove_dead_line_pointers(Relation rel, Buffer buffer)
 	END_CRIT_SECTION();
 }
 
+/* Rows whose headers are asked for ahead: a page is new to the processor's cache */
+#define FREEZE_AHEAD 8
+
+static inline void
+prefetch_header(Page page, OffsetNumber off, OffsetNumber maxoff)
+{
+#if defined(__GNUC__) || defined(__clang__)
+	if (off <= maxoff)
+		__builtin_prefetch((char *) page +
+						   ItemIdGetOffset(PageGetItemId(page, off)));
+#endif
+}
+
 /*
  * Can every row on the page, which is under its cleanup lock, be frozen?  Fills
  * in freeze, and *cutoff_xid: the latest of their inserters.
@@ -124,6 +137,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 	BlockNumber blk = BufferGetBlockNumber(buffer);
 	Page		page = BufferGetPage(buffer);
 	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
+	TransactionId committed = InvalidTransactionId;
 
 	*cutoff_xid = InvalidTransactionId;
 	state->dead_lines = false;
@@ -134,6 +148,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 		HeapTupleData tuple;
 		TransactionId xmin;
 
+		prefetch_header(page, off + FREEZE_AHEAD, maxoff);
 		if (!ItemIdIsUsed(lp) || ItemIdIsRedirected(lp))
 			continue;
 		if (ItemIdIsDead(lp))
@@ -149,15 +164,24 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 		/*
 		 * As in VACUUM: the hint must be set (an asynchronous commit whose
 		 * record is not flushed does not set it), and everybody must see the
-		 * row.
+		 * row.  After a bulk load all rows are of one transaction: where the
+		 * hint could be set in one, it can be in the others.  Each call is a
+		 * look at the buffer.
 		 */
-		if (HeapTupleSatisfiesVacuum(&tuple, state->cutoffs.OldestXmin, buffer) !=
-			HEAPTUPLE_LIVE ||
-			!HeapTupleHeaderXminCommitted(tuple.t_data))
+		if (TransactionIdIsNormal(committed) &&
+			HeapTupleHeaderGetRawXmin(tuple.t_data) == committed &&
+			(tuple.t_data->t_infomask &
+			 (HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID | HEAP_MOVED)) ==
+			HEAP_XMAX_INVALID)
+			tuple.t_data->t_infomask |= HEAP_XMIN_COMMITTED;
+		else if (HeapTupleSatisfiesVacuum(&tuple, state->cutoffs.OldestXmin,
+										  buffer) != HEAPTUPLE_LIVE ||
+				 !HeapTupleHeaderXminCommitted(tuple.t_data))
 			return false;
 		xmin = HeapTupleHeaderGetXmin(tuple.t_data);
 		if (!TransactionIdPrecedes(xmin, state->cutoffs.OldestXmin))
 			return false;
+		committed = xmin;
 		if (TransactionIdFollows(xmin, *cutoff_xid))
 			*cutoff_xid = xmin;
 

@@ -150,7 +150,6 @@ copy_pages(GroupSeal *gs, int base, int end, const OmenGroupCopy *copy,
 			page = BufferGetPage(buf);
 			if (PageIsNew(page) || omen_page_is_cold(page) ||
 				!omen_page_is_frozen(&gs->freeze, buf) ||
-				!omen_page_looks_frozen(page) ||
 				(off != gs->header_off && omen_page_is_vacant(page)))
 			{
 				UnlockReleaseBuffer(buf);
@@ -159,6 +158,9 @@ copy_pages(GroupSeal *gs, int base, int end, const OmenGroupCopy *copy,
 			memcpy(image, page, BLCKSZ);
 			state->lsn = BufferGetLSNAtomic(buf);
 			UnlockReleaseBuffer(buf);
+			/* rows of the copy are in the processor's cache */
+			if (!omen_page_looks_frozen(image))
+				continue;
 			omen_unmark_page(image, blk);
 			if (seal_is_unproven(gs, off, state->lsn))
 				continue;
