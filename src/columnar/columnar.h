@@ -94,9 +94,20 @@ extern void omen_segment_reader_trim(OmenSegmentReader *reader);
  */
 extern int	omen_segment_fitting_natts(OmenSegmentReader *reader,
 									   TupleDesc tupdesc);
+/*
+ * The physical form that a tuple descriptor gives its attributes, palloc'd; and a
+ * quick look, for many segments: have all of the segment's attributes, which are as
+ * many, that form?
+ */
+typedef struct OmenPhysicalForm OmenPhysicalForm;
+extern OmenPhysicalForm *omen_physical_form(TupleDesc tupdesc);
+extern bool omen_segment_has_form(OmenSegmentReader *reader,
+								  const OmenPhysicalForm *form);
 
 /* Does the segment hold this block's rows? */
 extern bool omen_segment_has_block(OmenSegmentReader *reader, int block);
+/* Does it hold blocks 0 .. n - 1, each of them, and are all of its rows theirs? */
+extern bool omen_segment_is_of_blocks(OmenSegmentReader *reader, int n);
 /* Number of line pointers of a block */
 extern int	omen_segment_max_offset(OmenSegmentReader *reader, int block);
 /* Number of rows (normal line pointers) of a block */

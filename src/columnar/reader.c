@@ -74,6 +74,7 @@ fetch_chunk(OmenSegmentReader *reader, int attno, Size header_size,
 static bool
 init_column(OmenColumn *column, int attno, const OmenAttrDesc *attr)
 {
+	memset(column, 0, sizeof(*column));
 	column->attno = attno;
 	column->attlen = attr->attlen;
 	column->attalign = attr->attalign;
@@ -112,6 +113,45 @@ init_column(OmenColumn *column, int attno, const OmenAttrDesc *attr)
 }
 
 /*
+ * Check the blocks of the system chunk, which has so many line pointers in maps.
+ */
+static void
+check_blocks(OmenSegmentReader *reader, uint32 nlines)
+{
+	uint32		nrows = 0;
+
+	for (int i = 0; i < reader->nblocks; i++)
+	{
+		const OmenBlockDesc *block = &reader->blocks[i];
+
+		if (block->nlines > OMEN_BLOCK_MAX_LINES ||
+			block->nrows > block->nlines || block->first_row != nrows ||
+			block->max_length > BLCKSZ)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A block has an impossible number of rows.");
+		if ((block->flags & OMEN_BLOCK_HELD) != 0)
+			reader->nheld++;
+		else if (block->nlines > 0)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A block that is not held has rows.");
+		if ((block->flags & OMEN_BLOCK_MAPPED) != 0)
+		{
+			if (block->map > nlines || block->nlines > nlines - block->map)
+				omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+								   "A line pointer map lies outside of it.");
+		}
+		else if (block->nrows != block->nlines)
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A block lacks its line pointer map.");
+		nrows += block->nrows;
+		reader->max_block_rows = Max(reader->max_block_rows, block->nrows);
+	}
+	if (nrows != reader->nrows)
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "The number of rows is not the sum of its blocks.");
+}
+
+/*
  * omen_segment_reader_open: see columnar.h.
  */
 OmenSegmentReader *
@@ -121,10 +161,8 @@ omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
 	OmenSegmentReader *reader;
 	const char *chunk;
 	const OmenSystemHeader *header;
-	const OmenAttrDesc *attrs;
 	Size		length;
-	uint32		nrows = 0;
-	int			i;
+	Size		columns_end;
 
 	probe.fetch = fetch;
 	probe.arg = arg;
@@ -147,59 +185,42 @@ omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
 		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 						   "A section lies outside of it.");
 
-	reader = MemoryContextAllocZero(mcxt,
-									offsetof(OmenSegmentReader, columns) +
-									sizeof(OmenColumn) * header->natts);
+	columns_end = offsetof(OmenSegmentReader, columns) +
+		sizeof(OmenColumn) * header->natts;
+	reader = MemoryContextAlloc(mcxt, columns_end + header->natts);
+	memset(reader, 0, offsetof(OmenSegmentReader, columns));
+	reader->ready = (bool *) reader + columns_end;
+	memset(reader->ready, 0, header->natts);
 	reader->mcxt = mcxt;
 	reader->fetch = fetch;
 	reader->arg = arg;
 	reader->nrows = header->common.nrows;
 	reader->natts = header->natts;
 	reader->nblocks = header->nblocks;
+	reader->system = chunk;
+	reader->system_length = length;
+	reader->attrs = (const OmenAttrDesc *) (chunk + header->attrs);
 	reader->blocks = (const OmenBlockDesc *) (chunk + header->blocks);
 	reader->lines = (const uint16 *) (chunk + header->lines);
+	check_blocks(reader, header->nlines);
+	return reader;
+}
 
-	attrs = (const OmenAttrDesc *) (chunk + header->attrs);
-	for (i = 0; i < reader->natts; i++)
-		if (!init_column(&reader->columns[i], i + 1, &attrs[i]))
-			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-							   "An attribute description is invalid.");
+/*
+ * omen_reader_open_fields: the tuple header fields, checked.
+ */
+void
+omen_reader_open_fields(OmenSegmentReader *reader)
+{
+	const OmenSystemHeader *header = (const OmenSystemHeader *) reader->system;
 
-	for (i = 0; i < reader->nblocks; i++)
-	{
-		const OmenBlockDesc *block = &reader->blocks[i];
-
-		if (block->nlines > OMEN_BLOCK_MAX_LINES ||
-			block->nrows > block->nlines || block->first_row != nrows ||
-			block->max_length > BLCKSZ)
-			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-							   "A block has an impossible number of rows.");
-		if ((block->flags & OMEN_BLOCK_HELD) == 0 && block->nlines > 0)
-			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-							   "A block that is not held has rows.");
-		if ((block->flags & OMEN_BLOCK_MAPPED) != 0)
-		{
-			if (block->map > header->nlines ||
-				block->nlines > header->nlines - block->map)
-				omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-								   "A line pointer map lies outside of it.");
-		}
-		else if (block->nrows != block->nlines)
-			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-							   "A block lacks its line pointer map.");
-		nrows += block->nrows;
-		reader->max_block_rows = Max(reader->max_block_rows, block->nrows);
-	}
-	if (nrows != reader->nrows)
-		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-						   "The number of rows is not the sum of its blocks.");
-
-	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
-		if (!omen_ints_open(&reader->fields[i], chunk, length,
-							header->fields[i], nrows))
+	for (int i = 0; i < OMEN_SYS_NFIELDS; i++)
+		if (!omen_ints_open(&reader->fields[i], reader->system,
+							reader->system_length, header->fields[i],
+							reader->nrows))
 			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 							   "A tuple header field is not readable.");
-	return reader;
+	reader->fields_ready = true;
 }
 
 /*
@@ -220,6 +241,8 @@ omen_segment_reader_trim(OmenSegmentReader *reader)
 	{
 		OmenColumn *column = &reader->columns[i];
 
+		if (!reader->ready[i])
+			continue;
 		if (column->block_ints)
 			pfree(column->block_ints);
 		if (column->dict_ints)
@@ -241,6 +264,8 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 	{
 		OmenColumn *column = &reader->columns[i];
 
+		if (!reader->ready[i])
+			continue;
 		if (column->vector_ints)
 			pfree(column->vector_ints);
 		if (column->vector_pointers)
@@ -259,25 +284,71 @@ omen_segment_fitting_natts(OmenSegmentReader *reader, TupleDesc tupdesc)
 	int			i;
 
 	while (natts < Min(reader->natts, tupdesc->natts) &&
-		   reader->columns[natts].attlen ==
+		   reader->attrs[natts].attlen ==
 		   TupleDescAttr(tupdesc, natts)->attlen &&
-		   reader->columns[natts].attalign ==
+		   reader->attrs[natts].attalign ==
 		   omen_alignment_bytes(TupleDescAttr(tupdesc, natts)->attalign))
 		natts++;
 	for (i = natts; i < reader->natts; i++)
-		if (!reader->columns[i].all_null)
+		if ((reader->attrs[i].flags & OMEN_ATTR_ALL_NULL) == 0)
 			return -1;
 	return natts;
 }
 
+struct OmenPhysicalForm
+{
+	int			natts;
+	uint32		words[FLEXIBLE_ARRAY_MEMBER];	/* OmenAttrDescs without flags */
+};
+
+StaticAssertDecl(sizeof(OmenAttrDesc) == sizeof(uint32),
+				 "attributes are compared as words");
+
 /*
- * omen_column_fetch: fetch and check the chunk of an attribute.
- *
- * The column is left untouched if it fails half-way, except for fields that
- * nobody looks at before "fetched" is set.
+ * omen_physical_form, omen_segment_has_form: see columnar.h.
  */
-void
-omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
+OmenPhysicalForm *
+omen_physical_form(TupleDesc tupdesc)
+{
+	OmenPhysicalForm *form = palloc(offsetof(OmenPhysicalForm, words) +
+									sizeof(uint32) * tupdesc->natts);
+
+	form->natts = tupdesc->natts;
+	for (int i = 0; i < form->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		OmenAttrDesc attr = {0};
+
+		attr.attlen = att->attlen;
+		attr.attalign = omen_alignment_bytes(att->attalign);
+		memcpy(&form->words[i], &attr, sizeof(uint32));
+	}
+	return form;
+}
+
+bool
+omen_segment_has_form(OmenSegmentReader *reader, const OmenPhysicalForm *form)
+{
+	const OmenAttrDesc no_flags = {-1, PG_UINT8_MAX, 0};
+	uint32		mask;
+	uint32		differences = 0;
+
+	if (reader->natts != form->natts)
+		return false;
+	memcpy(&mask, &no_flags, sizeof(mask));
+	for (int i = 0; i < form->natts; i++)
+	{
+		uint32		word;
+
+		memcpy(&word, &reader->attrs[i], sizeof(word));
+		differences |= (word ^ form->words[i]) & mask;
+	}
+	return differences == 0;
+}
+
+/* Fetch and check the chunk of an attribute */
+static void
+fetch_column(OmenSegmentReader *reader, OmenColumn *column)
 {
 	int			attno = column->attno;
 	const char *chunk;
@@ -372,7 +443,24 @@ omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column)
 	if (column->encoding == OMEN_ENC_DICT && column->float_mask &&
 		column->dict.header->min < 0)
 		column->image_mask = column->float_mask;
-	column->fetched = true;
+}
+
+/*
+ * omen_column_setup: what omen_column() does the first time.
+ *
+ * After an error half-way nobody looks at the column: it is not ready.
+ */
+void
+omen_column_setup(OmenSegmentReader *reader, int index)
+{
+	OmenColumn *column = &reader->columns[index];
+
+	if (!init_column(column, index + 1, &reader->attrs[index]))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "An attribute description is invalid.");
+	if (!column->all_null)
+		fetch_column(reader, column);
+	reader->ready[index] = true;
 }
 
 /*
@@ -509,6 +597,22 @@ omen_segment_has_block(OmenSegmentReader *reader, int block)
 	return desc && (desc->flags & OMEN_BLOCK_HELD) != 0;
 }
 
+bool
+omen_segment_is_of_blocks(OmenSegmentReader *reader, int n)
+{
+	uint32		nrows = 0;
+
+	if (reader->nheld == n && reader->nblocks == n)
+		return true;
+	for (int i = 0; i < n; i++)
+	{
+		if (!omen_segment_has_block(reader, i))
+			return false;
+		nrows += reader->blocks[i].nrows;
+	}
+	return nrows == reader->nrows;
+}
+
 int
 omen_segment_max_offset(OmenSegmentReader *reader, int block)
 {
@@ -622,7 +726,8 @@ omen_segment_find_row(OmenSegmentReader *reader, int block, bool from_index,
 		*row = desc->first_row + value;
 	}
 	if (from_index && off == *offnum &&
-		(omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK2], *row) &
+		(omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK2],
+					   *row) &
 		 HEAP_ONLY_TUPLE) != 0)
 		return OMEN_ROW_NONE;
 	*offnum = off;
@@ -675,8 +780,8 @@ omen_segment_row_natts(OmenSegmentReader *reader, uint32 row)
 {
 	if (row >= reader->nrows)
 		elog(ERROR, "row %u is not in the segment", row);
-	return omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK2], row) &
-		HEAP_NATTS_MASK;
+	return omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK2],
+						 row) & HEAP_NATTS_MASK;
 }
 
 int
@@ -687,7 +792,7 @@ omen_segment_min_natts(OmenSegmentReader *reader)
 
 	if (reader->nrows == 0)
 		return 0;
-	if (reader->fields[OMEN_SYS_INFOMASK2].vectors == NULL)
+	if (omen_reader_fields(reader)[OMEN_SYS_INFOMASK2].vectors == NULL)
 		return omen_segment_row_natts(reader, 0);
 
 	/* The other bits vary too, so the zone map does not tell */

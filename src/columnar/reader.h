@@ -35,8 +35,7 @@ typedef struct OmenColumn
 	uint8		kind;			/* ColumnKind */
 	bool		all_null;		/* no row has a value: never fetched */
 
-	/* From its own chunk, once fetched; what single values take is together */
-	bool		fetched;
+	/* From its own chunk; what single values take is together */
 	uint8		encoding;
 	uint32		nnulls;
 	uint64		image_mask;		/* float_mask, 0 if no integer is negative */
@@ -70,14 +69,26 @@ struct OmenSegmentReader
 	int			natts;
 	int			nblocks;
 	int			max_block_rows;
+	int			nheld;			/* blocks that it holds */
+	const char *system;			/* the system chunk, and its length */
+	Size		system_length;
+	const OmenAttrDesc *attrs;
 	const OmenBlockDesc *blocks;
 	const uint16 *lines;
-	OmenInts	fields[OMEN_SYS_NFIELDS];
+
+	/*
+	 * A scan that needs one column of many opens very many segments: what most of
+	 * them never look at is set up when it is asked for.  By column: is it, and
+	 * has it been fetched, if it has values?
+	 */
+	bool	   *ready;
+	bool		fields_ready;
+	OmenInts	fields[OMEN_SYS_NFIELDS];	/* see omen_reader_fields() */
 
 	/* State of the block being rebuilt; NULL until needed */
 	uint64	   *block_fields[OMEN_SYS_NFIELDS];
 
-	OmenColumn	columns[FLEXIBLE_ARRAY_MEMBER];
+	OmenColumn	columns[FLEXIBLE_ARRAY_MEMBER]; /* see omen_column() */
 };
 
 static inline bool
@@ -87,17 +98,25 @@ omen_column_is_int(const OmenColumn *column)
 }
 
 pg_noreturn extern void omen_chunk_damaged(int attno, const char *what);
-extern void omen_column_fetch(OmenSegmentReader *reader, OmenColumn *column);
+extern void omen_column_setup(OmenSegmentReader *reader, int index);
+extern void omen_reader_open_fields(OmenSegmentReader *reader);
 
 /* The attribute's column, fetched unless it has no values at all */
 static inline OmenColumn *
 omen_column(OmenSegmentReader *reader, int index)
 {
-	OmenColumn *column = &reader->columns[index];
+	if (unlikely(!reader->ready[index]))
+		omen_column_setup(reader, index);
+	return &reader->columns[index];
+}
 
-	if (unlikely(!column->fetched) && !column->all_null)
-		omen_column_fetch(reader, column);
-	return column;
+/* The tuple header fields of its rows */
+static inline const OmenInts *
+omen_reader_fields(OmenSegmentReader *reader)
+{
+	if (unlikely(!reader->fields_ready))
+		omen_reader_open_fields(reader);
+	return reader->fields;
 }
 
 static inline bool

@@ -155,15 +155,13 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 
 	for (i = 0; i < natts; i++)
 	{
-		const OmenColumn *column = &reader->columns[i];
+		const OmenColumn *column = from_block ? &reader->columns[i] :
+			omen_column(reader, i);
 		const char *value;
 		uint32		align = column->attalign;
 		uint32		length;
 		uint64		number = 0;
 		uint64		next = 0;
-
-		if (!from_block)
-			column = omen_column(reader, i);
 
 		if (hasnull)
 		{
@@ -236,15 +234,16 @@ prepare_block_ints(OmenSegmentReader *reader, const OmenInts *ints,
 static void
 decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 {
+	const OmenInts *fields = omen_reader_fields(reader);
 	uint32		nrows = desc->nrows;
 	int			natts = 0;
 	uint32		row;
 	int			i;
 
 	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
-		if (prepare_block_ints(reader, &reader->fields[i],
+		if (prepare_block_ints(reader, &fields[i],
 							   &reader->block_fields[i]))
-			omen_ints_decode(&reader->fields[i], desc->first_row, nrows,
+			omen_ints_decode(&fields[i], desc->first_row, nrows,
 							 reader->block_fields[i]);
 	for (row = 0; row < nrows; row++)
 	{
@@ -545,7 +544,7 @@ omen_segment_form_tuple(OmenSegmentReader *reader, int block,
 						BlockNumber block_number, OffsetNumber offnum,
 						Oid tableoid)
 {
-	const OmenInts *fields = reader->fields;
+	const OmenInts *fields = omen_reader_fields(reader);
 	RowHeader	row_header;
 	TupleBuffer buffer;
 	HeapTuple	tuple;
@@ -594,8 +593,8 @@ bool
 omen_segment_row_is_heap_only(OmenSegmentReader *reader, uint32 row)
 {
 	Assert(row < reader->nrows);
-	return (omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK2], row) &
-			HEAP_ONLY_TUPLE) != 0;
+	return (omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK2],
+						  row) & HEAP_ONLY_TUPLE) != 0;
 }
 
 /*
@@ -604,7 +603,7 @@ omen_segment_row_is_heap_only(OmenSegmentReader *reader, uint32 row)
 int
 omen_segment_attlen(OmenSegmentReader *reader, int index)
 {
-	return index < reader->natts ? reader->columns[index].attlen : 0;
+	return index < reader->natts ? reader->attrs[index].attlen : 0;
 }
 
 bool
@@ -621,8 +620,8 @@ omen_segment_value(OmenSegmentReader *reader, uint32 row, int index,
 	column = omen_column(reader, index);
 	if (!omen_column_present(column, row))
 	{
-		if (unlikely((omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK], row) &
-					  HEAP_HASNULL) == 0))
+		if (unlikely((omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK],
+									row) & HEAP_HASNULL) == 0))
 			omen_chunk_damaged(column->attno, "A value is missing.");
 		return false;
 	}
@@ -666,7 +665,7 @@ omen_segment_row_datums(OmenSegmentReader *reader, uint32 row, int from,
 	if (natts - from >= PREFETCHED_COLUMNS)
 	{
 		for (i = from; i < natts; i++)
-			if (reader->columns[i].ints.vectors != NULL)
+			if (reader->ready[i] && reader->columns[i].ints.vectors != NULL)
 				omen_prefetch(&reader->columns[i].ints.vectors[row >>
 															   OMEN_VECTOR_SHIFT]);
 	}
@@ -680,7 +679,7 @@ omen_segment_row_datums(OmenSegmentReader *reader, uint32 row, int from,
 			return i;
 		if (!omen_column_present(column, row))
 		{
-			if (unlikely((omen_ints_get(&reader->fields[OMEN_SYS_INFOMASK],
+			if (unlikely((omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK],
 										row) & HEAP_HASNULL) == 0))
 				omen_chunk_damaged(column->attno, "A value is missing.");
 			values[i] = (Datum) 0;

@@ -83,8 +83,8 @@ make_arrays(OmenSegmentReader *reader, OmenColumn *column, bool pointers)
 	/* One more, for the end of the last value */
 	if (column->vector_ints == NULL)
 		column->vector_ints =
-			MemoryContextAllocZero(reader->mcxt, sizeof(int64) *
-								   (OMEN_VECTOR_ROWS + 1));
+			MemoryContextAlloc(reader->mcxt, sizeof(int64) *
+							   (OMEN_VECTOR_ROWS + 1));
 	if (pointers && column->vector_pointers == NULL)
 		column->vector_pointers =
 			MemoryContextAllocZero(reader->mcxt, sizeof(char *) *
@@ -116,6 +116,8 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 		if (!column->all_null)
 			omen_column_decode_ints(reader, column, first, result->nrows,
 									ints);
+		else
+			memset(ints, 0, sizeof(uint64) * result->nrows);
 		result->ints = column->vector_ints;
 		return;
 	}

@@ -22,6 +22,7 @@
 
 #include "catalog/pg_type.h"
 #include "pgstat.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 /*
@@ -96,6 +97,7 @@ omen_source_begin(Relation rel, Snapshot snapshot, Bitmapset *attrs,
 	state->nblocks = shared ? shared->nblocks : state->scan->heap.rs_nblocks;
 	if (state->nblocks > state->scan->heap.rs_nblocks)
 		state->scan->heap.rs_nblocks = state->nblocks;
+	state->form = omen_physical_form(source->tupdesc);
 	state->has_missing = constr != NULL && constr->missing != NULL;
 	omen_group_copy_init(&state->copy);
 	state->copy.snapshot = snapshot;
@@ -231,6 +233,21 @@ next_group(OmenSource *source)
 	return true;
 }
 
+/* How many of n blocks, which are a segment's, are cold? */
+static int
+count_cold(const OmenGroupCopy *copy, BlockNumber blk, int n)
+{
+	int			offset = OmenGroupOffset(blk);
+	int			ncold = 0;
+
+	if (offset % BITS_PER_BYTE == 0 && n % BITS_PER_BYTE == 0)
+		return (int) pg_popcount((const char *) &copy->cold[offset / BITS_PER_BYTE],
+								 n / BITS_PER_BYTE);
+	for (int i = 0; i < n; i++)
+		ncold += omen_group_copy_is_cold(copy, blk + i);
+	return ncold;
+}
+
 /*
  * Begin the segment at blk.  If it can be left out, blk is its end then.
  */
@@ -239,7 +256,7 @@ begin_segment(OmenSource *source)
 {
 	OmenSourceState *state = source->state;
 	BlockNumber blk = state->blk;
-	int			ncold = 0;
+	int			ncold;
 	int			n;
 	int			block;
 
@@ -252,8 +269,7 @@ begin_segment(OmenSource *source)
 		return;
 
 	n = state->segment_end - blk;
-	for (int i = 0; i < n; i++)
-		ncold += omen_group_copy_is_cold(&state->copy, blk + i);
+	ncold = count_cold(&state->copy, blk, n);
 
 	/* any block of the segment will do that it holds */
 	if (ncold > 0)
@@ -283,7 +299,11 @@ begin_segment(OmenSource *source)
 											  blk + block, &block);
 	/* batches point into it, and other readers may run between two of them */
 	omen_cold_reader_hold(state->reader);
-	state->natts = omen_segment_fitting_natts(state->segment, source->tupdesc);
+	if (likely(omen_segment_has_form(state->segment, state->form)))
+		state->natts = source->tupdesc->natts;
+	else
+		state->natts = omen_segment_fitting_natts(state->segment,
+												  source->tupdesc);
 	if (state->natts < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -302,18 +322,7 @@ begin_segment(OmenSource *source)
 	 * the rows of its blocks.  (One that is not held is an error, which
 	 * next_blocks() raises.)
 	 */
-	if (ncold == n)
-	{
-		uint32		rows = 0;
-		bool		held = true;
-
-		for (int i = 0; i < n; i++)
-		{
-			held &= omen_segment_has_block(state->segment, i);
-			rows += omen_segment_block_rows(state->segment, i);
-		}
-		state->pure = held && rows == omen_segment_rows(state->segment);
-	}
+	state->pure = ncold == n && omen_segment_is_of_blocks(state->segment, n);
 	if (state->pure)
 	{
 		state->vector = 0;

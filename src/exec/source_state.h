@@ -41,6 +41,7 @@ typedef struct OmenSourceState
 	OmenScanDesc scan;			/* for hot pages, and what heapam does */
 	BlockNumber nblocks;
 	bool		has_missing;	/* attributes with a missing value */
+	OmenPhysicalForm *form;		/* of the table's columns */
 
 	/* the row group at hand */
 	BlockNumber next_group;		/* first block of the next one */
