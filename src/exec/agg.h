@@ -11,6 +11,27 @@
 #define OMENDB_AGG_H
 
 #include "exec/expr.h"
+#include "exec/memory.h"
+
+/* ---- hashes ---- */
+
+#define OMEN_HASH_1		UINT64CONST(0xA0761D6478BD642F)
+#define OMEN_HASH_2		UINT64CONST(0xE7037ED1A0B428DB)
+
+/* Both halves of the product: each bit of the result depends on all bits */
+static inline uint64
+omen_hash_fold(uint64 a, uint64 b)
+{
+	uint128		product = (uint128) a * b;
+
+	return (uint64) product ^ (uint64) (product >> 64);
+}
+
+static inline uint64
+omen_hash_int(uint64 value)
+{
+	return omen_hash_fold(value ^ OMEN_HASH_1, OMEN_HASH_2);
+}
 
 /* ---- aggregates (agg.c) ---- */
 
@@ -115,6 +136,32 @@ extern void omen_distinct_finish(OmenDistinct *distinct);
 /* Forget all values; what finish has not counted yet is lost */
 extern void omen_distinct_reset(OmenDistinct *distinct);
 
+/* ---- sets of integers (intset.c) ---- */
+
+typedef struct OmenIntSet
+{
+	MemoryContext mcxt;			/* of the table alone */
+	Size		limit;			/* bytes of that */
+	uint64	   *table;			/* 0 = free */
+	void	   *chunk;			/* for pfree() */
+	uint64		size;			/* a power of two; 0 = no table yet */
+	uint64		nslots_used;
+	bool		has_zero;		/* 0 is in the set */
+	bool		full;			/* nothing more is added */
+} OmenIntSet;
+
+/* An empty set; in CurrentMemoryContext, but for its table */
+extern OmenIntSet *omen_intset_create(MemoryContext parent, Size limit);
+extern void omen_intset_reset(OmenIntSet *set);
+/*
+ * Add the selected rows' values, none of which is null.  Returns how many of them
+ * were new.  Once the set is full, rows whose values are not in it are listed
+ * in missing, by their place in sel.
+ */
+extern int64 omen_intset_add(OmenIntSet *set, const Datum *values,
+							 const uint16 *sel, int nsel, uint16 *missing,
+							 int *nmissing);
+
 /* ---- groups (groups.c) ---- */
 
 typedef enum OmenKeyKind
@@ -172,6 +219,7 @@ typedef struct OmenGroups
 	Size		states_offset;
 	Size		size;			/* of a group */
 	MemoryContext mcxt;			/* groups and their keys; is reset */
+	OmenArena	arena;			/* in mcxt */
 	MemoryContext scratch;		/* of a batch */
 	Size		limit;			/* bytes of mcxt */
 	bool		full;			/* no new groups */
@@ -185,6 +233,8 @@ typedef struct OmenGroups
 
 	uint32		mask;			/* of table */
 	struct OmenGroupSlot *table;
+	void	   *table_chunk;	/* for pfree() */
+	Size		table_unused;	/* of mcxt */
 
 	/* a single integer key: groups of values near one another */
 	char	  **dense;
@@ -217,6 +267,8 @@ extern void omen_groups_reset(OmenGroups *groups);
  */
 extern void omen_groups_lookup(OmenGroups *groups, OmenVec **keys,
 							   const uint16 *sel, int nsel, char **found);
+/* Bytes of mcxt */
+extern Size omen_groups_memory(const OmenGroups *groups);
 /* Is memory used up? */
 extern void omen_groups_check_limit(OmenGroups *groups, Size others);
 /* Hashes of the selected rows' keys: equal for equal keys */

@@ -4,7 +4,8 @@
  *	  count(DISTINCT x): which values have been seen.
  *
  * The values of all groups are in one hash table, whose keys are the group (the
- * address of its counter) and the value.  When it has used up its memory, rows
+ * address of its counter) and the value.  Without groups, integers are in a set
+ * that has nothing but them (intset.c).  When it has used up its memory, rows
  * of values that are not in it go to files by their hash, and are counted file
  * by file once all rows of the pass have been seen: see spill.c.
  *
@@ -23,6 +24,7 @@ struct OmenDistinct
 {
 	MemoryContext mcxt;			/* as long as the node */
 	OmenGroups *seen;			/* groups of (counter, value), or of values */
+	OmenIntSet *ints;			/* or the values, if not NULL */
 	int			first;			/* of columns that is a key of these */
 	int64	   *counter;		/* if there is one only, that */
 	OmenKeyCodes *codes;		/* of a column, with one counter; or NULL */
@@ -50,6 +52,9 @@ omen_distinct_create(Oid type, Oid eqop, Oid collation, bool grouped,
 	if (!omen_key_init(&keys[1], type, eqop, collation))
 		elog(ERROR, "values of type %u cannot be told apart on vectors", type);
 	distinct->first = grouped ? 0 : 1;
+	if (!grouped && keys[1].kind == OMEN_KEY_INT)
+		distinct->ints = omen_intset_create(CurrentMemoryContext,
+											get_hash_memory_limit());
 	distinct->seen = omen_groups_create(2 - distinct->first,
 										keys + distinct->first, 0,
 										CurrentMemoryContext,
@@ -72,13 +77,16 @@ void
 omen_distinct_limit(OmenDistinct *distinct, Size limit)
 {
 	distinct->seen->limit = limit;
+	if (distinct->ints)
+		distinct->ints->limit = limit;
 }
 
 /* See agg.h */
 Size
 omen_distinct_memory(const OmenDistinct *distinct)
 {
-	return MemoryContextMemAllocated(distinct->seen->mcxt, true);
+	return distinct->ints ? distinct->ints->size * sizeof(uint64) :
+		omen_groups_memory(distinct->seen);
 }
 
 /* Count the values that are new since there were so many */
@@ -98,6 +106,44 @@ count_new(OmenDistinct *distinct, int64 before)
 	}
 }
 
+/* Before rows of distinct->columns are put aside */
+static void
+prepare_spill(OmenDistinct *distinct)
+{
+	if (distinct->spill == NULL)
+	{
+		Bitmapset  *attrs = bms_add_range(NULL, distinct->first + 1, 2);
+
+		distinct->spill = omen_spill_create(distinct->tupdesc, attrs,
+											distinct->mcxt);
+		distinct->loaded[0] = distinct->loaded[1] = OMEN_COLUMN_LOADED;
+		bms_free(attrs);
+	}
+	omen_spill_prepare(distinct->spill, &distinct->batch);
+}
+
+/* Count rows of distinct->columns, none of which is null, by way of the set */
+static void
+count_ints(OmenDistinct *distinct, const uint16 *sel, int nsel)
+{
+	const Datum *values = distinct->columns[1].values;
+	uint16		missing[OMEN_BATCH_ROWS];
+	int			nmissing;
+
+	*distinct->counter += omen_intset_add(distinct->ints, values, sel, nsel,
+										  missing, &nmissing);
+	if (nmissing == 0)
+		return;
+	prepare_spill(distinct);
+	for (int j = 0; j < nmissing; j++)
+	{
+		int			i = sel ? sel[missing[j]] : missing[j];
+
+		omen_spill_row(distinct->spill, &distinct->batch, i,
+					   omen_hash_int(values[i]));
+	}
+}
+
 /* Count rows of distinct->columns */
 static void
 count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
@@ -106,22 +152,18 @@ count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
 	OmenVec    *keys[2] = {&distinct->columns[0], &distinct->columns[1]};
 	int64		before = seen->ngroups;
 
+	if (distinct->ints)
+	{
+		count_ints(distinct, sel, nsel);
+		return;
+	}
 	omen_groups_lookup(seen, keys + distinct->first, sel, nsel,
 					   distinct->found);
 	count_new(distinct, before);
 
 	if (seen->full)
 	{
-		if (distinct->spill == NULL)
-		{
-			Bitmapset  *attrs = bms_add_range(NULL, distinct->first + 1, 2);
-
-			distinct->spill = omen_spill_create(distinct->tupdesc, attrs,
-												distinct->mcxt);
-			distinct->loaded[0] = distinct->loaded[1] = OMEN_COLUMN_LOADED;
-			bms_free(attrs);
-		}
-		omen_spill_prepare(distinct->spill, &distinct->batch);
+		prepare_spill(distinct);
 		for (int k = 0; k < nsel; k++)
 			if (distinct->found[k] == NULL)
 				omen_spill_row(distinct->spill, &distinct->batch,
@@ -185,6 +227,14 @@ omen_distinct_advance(OmenDistinct *distinct, const OmenVec *values,
 	count_rows(distinct, distinct->rows, n);
 }
 
+static void
+forget_values(OmenDistinct *distinct)
+{
+	omen_groups_reset(distinct->seen);
+	if (distinct->ints)
+		omen_intset_reset(distinct->ints);
+}
+
 /* See agg.h */
 void
 omen_distinct_finish(OmenDistinct *distinct)
@@ -195,7 +245,7 @@ omen_distinct_finish(OmenDistinct *distinct)
 	{
 		while (omen_spill_next_file(distinct->spill))
 		{
-			omen_groups_reset(distinct->seen);
+			forget_values(distinct);
 			while (omen_spill_next_batch(distinct->spill, &distinct->batch))
 				count_rows(distinct, NULL, (int) distinct->batch.nrows);
 		}
@@ -211,7 +261,7 @@ omen_distinct_reset(OmenDistinct *distinct)
 	if (distinct->spill)
 		omen_spill_end(distinct->spill);
 	distinct->spill = NULL;
-	omen_groups_reset(distinct->seen);
+	forget_values(distinct);
 	if (distinct->codes)
 		omen_key_codes_reset(distinct->codes);
 }

@@ -148,6 +148,7 @@ omen_groups_create(int nkeys, OmenKey *keys, Size states_size,
 	groups->scratch = AllocSetContextCreate(parent, "omendb group keys",
 											ALLOCSET_DEFAULT_SIZES);
 	groups->limit = limit;
+	omen_arena_init(&groups->arena, groups->mcxt, limit);
 	groups->hashes = palloc(sizeof(uint64) * OMEN_BATCH_ROWS);
 	omen_groups_reset(groups);
 	return groups;
@@ -158,14 +159,24 @@ void
 omen_groups_reset(OmenGroups *groups)
 {
 	MemoryContextReset(groups->mcxt);
+	omen_arena_reset(&groups->arena);
 	groups->full = false;
 	groups->ngroups = 0;
 	groups->blocks = NULL;
 	groups->maxblocks = 0;
 	groups->table = NULL;
+	groups->table_unused = 0;
 	groups->mask = 0;
 	groups->dense = NULL;
 	omen_combined_reset(&groups->combined);
+}
+
+/* See agg.h */
+Size
+omen_groups_memory(const OmenGroups *groups)
+{
+	return MemoryContextMemAllocated(groups->mcxt, true) -
+		groups->arena.unused - groups->table_unused;
 }
 
 /* See agg.h */
@@ -173,7 +184,7 @@ void
 omen_groups_check_limit(OmenGroups *groups, Size others)
 {
 	if (!groups->full && groups->ngroups > 0 &&
-		MemoryContextMemAllocated(groups->mcxt, true) + others > groups->limit)
+		omen_groups_memory(groups) + others > groups->limit)
 		groups->full = true;
 }
 
@@ -183,30 +194,13 @@ omen_groups_check_limit(OmenGroups *groups, Size others)
  */
 
 #define HASH_SEED	UINT64CONST(0x9E3779B97F4A7C15)
-#define HASH_1		UINT64CONST(0xA0761D6478BD642F)
-#define HASH_2		UINT64CONST(0xE7037ED1A0B428DB)
 #define HASH_NULL	UINT64CONST(0x2545F4914F6CDD1D)
-
-/* Both halves of the product: each bit of the result depends on all bits */
-static inline uint64
-fold(uint64 a, uint64 b)
-{
-	uint128		product = (uint128) a * b;
-
-	return (uint64) product ^ (uint64) (product >> 64);
-}
-
-static inline uint64
-mix(uint64 h)
-{
-	return fold(h ^ HASH_1, HASH_2);
-}
 
 /* Two keys of equal values must not cancel each other out */
 static inline uint64
 combine(uint64 a, uint64 b)
 {
-	return mix((a << 29 | a >> 35) ^ b);
+	return omen_hash_int((a << 29 | a >> 35) ^ b);
 }
 
 static inline uint64
@@ -235,7 +229,7 @@ hash_bytes_fast(const char *p, Size n)
 	uint64		b = 0;
 
 	for (; n > 16; p += 16, n -= 16)
-		h = fold(load8(p) ^ HASH_1, load8(p + 8) ^ h);
+		h = omen_hash_fold(load8(p) ^ OMEN_HASH_1, load8(p + 8) ^ h);
 	if (n >= 8)
 	{
 		a = load8(p);
@@ -249,7 +243,7 @@ hash_bytes_fast(const char *p, Size n)
 	else if (n > 0)
 		a = (uint64) (uint8) p[0] << 16 | (uint64) (uint8) p[n / 2] << 8 |
 			(uint64) (uint8) p[n - 1];
-	return fold(a ^ HASH_1, b ^ h ^ HASH_2);
+	return omen_hash_fold(a ^ OMEN_HASH_1, b ^ h ^ OMEN_HASH_2);
 }
 
 /* The bits that equal floats share */
@@ -318,13 +312,13 @@ hash_column(const OmenKey *key, const OmenVec *vec, const uint16 *sel,
 	switch (key->kind)
 	{
 		case OMEN_KEY_INT:
-			HASH_ROWS(h = mix((uint64) value));
+			HASH_ROWS(h = omen_hash_int((uint64) value));
 			break;
 		case OMEN_KEY_FLOAT:
-			HASH_ROWS(h = mix((uint64) float_bits(DatumGetFloat8(value))));
+			HASH_ROWS(h = omen_hash_int((uint64) float_bits(DatumGetFloat8(value))));
 			break;
 		case OMEN_KEY_FLOAT4:
-			HASH_ROWS(h = mix((uint64) float_bits(DatumGetFloat4(value))));
+			HASH_ROWS(h = omen_hash_int((uint64) float_bits(DatumGetFloat4(value))));
 			break;
 		case OMEN_KEY_BYTES:
 		case OMEN_KEY_BPCHAR:
@@ -346,7 +340,7 @@ hash_column(const OmenKey *key, const OmenVec *vec, const uint16 *sel,
 				HASH_ROWS(int at = (int) ((value >> 3) % HASH_MEMORY);
 						  if (key->typbyval || seen[at] != value)
 						  {
-							  known[at] = mix(DatumGetUInt32(FunctionCall1Coll((FmgrInfo *) &key->hash,
+							  known[at] = omen_hash_int(DatumGetUInt32(FunctionCall1Coll((FmgrInfo *) &key->hash,
 																			   key->collation,
 																			   value)));
 							  seen[at] = value;
@@ -505,11 +499,14 @@ grow_table(OmenGroups *groups)
 	uint64		size = groups->table ? ((uint64) groups->mask + 1) * 2 :
 		FIRST_TABLE_SIZE;
 	OmenGroupSlot *old = groups->table;
+	void	   *old_chunk = groups->table_chunk;
 	OmenGroupSlot *table;
 
-	table = MemoryContextAllocExtended(groups->mcxt,
-									   size * sizeof(OmenGroupSlot),
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	groups->table_unused = 0;
+	table = (OmenGroupSlot *)
+		omen_large_alloc(groups->mcxt, size * sizeof(OmenGroupSlot),
+						 &groups->table_chunk, &groups->table_unused);
+	memset(table, 0, size * sizeof(OmenGroupSlot));
 	if (old)
 		for (uint64 s = 0; s <= groups->mask; s++)
 			if (old[s].index != 0)
@@ -521,9 +518,36 @@ grow_table(OmenGroups *groups)
 				table[at] = old[s];
 			}
 	if (old)
-		pfree(old);
+		pfree(old_chunk);
 	groups->table = table;
 	groups->mask = (uint32) (size - 1);
+}
+
+/* Copy a key; toasted values as they are, as the row path keeps them */
+static inline Datum
+copy_key(OmenGroups *groups, const OmenKey *key, Datum value)
+{
+	const char *p = DatumGetPointer(value);
+	Size		size;
+	char	   *copy;
+
+	if (key->typbyval)
+		return value;
+	if (key->typlen == -1)
+	{
+		if (VARATT_IS_EXTERNAL_EXPANDED(p))
+			return datumCopy(value, false, -1);
+		size = VARSIZE_ANY(p);
+		copy = omen_arena_alloc(&groups->arena, size,
+								VARATT_IS_1B(p) ? 1 : MAXIMUM_ALIGNOF);
+	}
+	else
+	{
+		size = datumGetSize(value, false, key->typlen);
+		copy = omen_arena_alloc(&groups->arena, size, MAXIMUM_ALIGNOF);
+	}
+	memcpy(copy, p, size);
+	return PointerGetDatum(copy);
 }
 
 /* Make a group with the keys of row i */
@@ -545,8 +569,11 @@ new_group(OmenGroups *groups, OmenVec **keys, int i)
 							  sizeof(char *) * groups->maxblocks) :
 				palloc(sizeof(char *) * groups->maxblocks);
 		}
-		groups->blocks[block] = (char *)
-			TYPEALIGN(16, palloc0((groups->size << groups->block_shift) + 16));
+		groups->blocks[block] =
+			omen_arena_alloc(&groups->arena,
+							 groups->size << groups->block_shift,
+							 OMEN_ARENA_ALIGN);
+		memset(groups->blocks[block], 0, groups->size << groups->block_shift);
 	}
 	group = omen_group(groups, groups->ngroups);
 
@@ -559,9 +586,7 @@ new_group(OmenGroups *groups, OmenVec **keys, int i)
 		if (isnull)
 			OmenGroupKeys(group)[c] = (Datum) 0;
 		else
-			/* toasted values as they are, as the row path keeps them */
-			OmenGroupKeys(group)[c] = datumCopy(keys[c]->values[i],
-												key->typbyval, key->typlen);
+			OmenGroupKeys(group)[c] = copy_key(groups, key, keys[c]->values[i]);
 	}
 
 	groups->ngroups++;
@@ -626,6 +651,7 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 {
 	const uint64 *hashes = groups->hashes;
 	bool		by_reference = !groups->keys[0].typbyval;
+	bool		two_lines = OMEN_ARENA_ALIGN % groups->size != 0;
 	char	   *guesses[PREFETCH_ROWS];
 
 #define ROW(j) (rest ? rest[j] : (j))
@@ -661,7 +687,8 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 			if (guess != NULL)
 			{
 				__builtin_prefetch(guess);
-				__builtin_prefetch(guess + groups->size - 1);
+				if (two_lines)
+					__builtin_prefetch(guess + groups->size - 1);
 			}
 		}
 		if (by_reference)
@@ -786,7 +813,7 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 					if (likely(found[k] != NULL))
 						continue;
 				}
-				hashes[k] = isnull ? HASH_NULL : mix((uint64) vec->values[i]);
+				hashes[k] = isnull ? HASH_NULL : omen_hash_int((uint64) vec->values[i]);
 				rest[nrest++] = (uint16) k;
 			}
 			if (nrest == 0)

@@ -257,7 +257,7 @@ omen_interned_number_offset(const OmenInterned *interned)
 Size
 omen_interned_memory(const OmenInterned *interned)
 {
-	return MemoryContextMemAllocated(interned->values->mcxt, true);
+	return omen_groups_memory(interned->values);
 }
 
 /* See agg.h */
