@@ -421,7 +421,20 @@ decode_vector(const OmenInts *ints, const OmenIntsVector *vector, uint32 first,
 {
 	const char *p = (const char *) ints->header + vector->offset;
 	uint64		base = vector->base;
+	uint64	   *all = values;
+	uint32		from = first;
+	uint32		count = n;
 	uint32		i;
+
+	if (first % 8 == 0)
+	{
+		uint32		done = omen_unpack_groups(p + (Size) first / 8 * vector->bits,
+											  n, vector->bits, base, values);
+
+		first += done;
+		values += done;
+		n -= done;
+	}
 
 #define UNPACK(b) \
 	case b: \
@@ -459,11 +472,11 @@ decode_vector(const OmenInts *ints, const OmenIntsVector *vector, uint32 first,
 
 	if (vector->slope != 0)
 	{
-		uint64		line = vector->slope * first;
+		uint64		line = vector->slope * from;
 
-		for (i = 0; i < n; i++)
+		for (i = 0; i < count; i++)
 		{
-			values[i] += line;
+			all[i] += line;
 			line += vector->slope;
 		}
 	}

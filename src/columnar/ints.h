@@ -77,6 +77,13 @@ extern void omen_ints_encode(StringInfo buf, const uint64 *values,
 							 const uint8 *missing, uint32 count, bool slopes);
 extern bool omen_ints_open(OmenInts *ints, const char *chunk, Size length,
 						   uint32 offset, uint32 count);
+/*
+ * Unpack the first values of n, which begin at p with a byte, by eights as far as
+ * that can be done quickly (unpack.c).  Returns how many.  Behind the n values there
+ * is the slack that an array has.
+ */
+extern uint32 omen_unpack_groups(const char *p, uint32 n, unsigned int bits,
+								 uint64 base, uint64 *values);
 extern void omen_ints_decode(const OmenInts *ints, uint32 start, uint32 n,
 							 uint64 *values);
 

@@ -88,6 +88,7 @@ struct OmenExpr
 	uint64		scan_number;	/* of the scan it was computed for */
 	int			const_scale;	/* numeric: value as integer, -1 = no */
 	int64		const_scaled;
+	bool		scaled_filled;	/* scaled_result has such a one in all rows */
 	int			const_filled;	/* rows of result that have it */
 
 	int			op;				/* kernels: which comparison etc. */
@@ -161,6 +162,15 @@ extern OmenExpr *omen_array_compile(OmenProgram *program,
 
 /* kernels.c: sets expr->eval etc. if there is a kernel for the function */
 extern bool omen_kernel_find(OmenExpr *expr, Oid funcid);
+/*
+ * Quickly, of the first rows of n: which have a = b (equal) or a > b as integers, or,
+ * with invert, have not?  isnull: NULL, or rows that do not count.  Returns how many
+ * rows have been looked at, maybe none; *nout of them are in out.  select.c.
+ */
+extern int	omen_select_ints(const Datum *a, const Datum *b,
+							 const bool *isnull, int n, bool equal,
+							 bool invert, uint16 *out, int *nout);
+
 /*
  * The interval in which a column must be for column op constant to be true, in
  * the order of its zone maps.  False if the expression is none of that kind.

@@ -144,10 +144,11 @@ combine_nulls(OmenExpr *expr, OmenProgram *program, const OmenVec *a,
 }
 
 /* Body once for all rows, once for the selected ones */
-#define FOR_ROWS(body) \
+#define FOR_ROWS(body)	FOR_ROWS_FROM(0, body)
+#define FOR_ROWS_FROM(start, body) \
 	do { \
 		if (sel == NULL) \
-			for (int i = 0; i < nsel; i++) \
+			for (int i = (start); i < nsel; i++) \
 			{ \
 				body; \
 			} \
@@ -170,26 +171,26 @@ combine_nulls(OmenExpr *expr, OmenProgram *program, const OmenVec *a,
 #define FLOAT_LT(a, b)	(((a) < (b)) | (((a) == (a)) & IS_NAN(b)))
 #define FLOAT_LE(a, b)	(((a) <= (b)) | IS_NAN(b))
 
-#define COMPARE_OPS(load_a, load_b, eq, lt, le, out) \
+#define COMPARE_OPS(start, load_a, load_b, eq, lt, le, out) \
 	switch (expr->op) \
 	{ \
 		case OP_EQ: \
-			FOR_ROWS(out(eq(load_a, load_b))); \
+			FOR_ROWS_FROM(start, out(eq(load_a, load_b))); \
 			break; \
 		case OP_NE: \
-			FOR_ROWS(out(!eq(load_a, load_b))); \
+			FOR_ROWS_FROM(start, out(!eq(load_a, load_b))); \
 			break; \
 		case OP_LT: \
-			FOR_ROWS(out(lt(load_a, load_b))); \
+			FOR_ROWS_FROM(start, out(lt(load_a, load_b))); \
 			break; \
 		case OP_LE: \
-			FOR_ROWS(out(le(load_a, load_b))); \
+			FOR_ROWS_FROM(start, out(le(load_a, load_b))); \
 			break; \
 		case OP_GT: \
-			FOR_ROWS(out(lt(load_b, load_a))); \
+			FOR_ROWS_FROM(start, out(lt(load_b, load_a))); \
 			break; \
 		case OP_GE: \
-			FOR_ROWS(out(le(load_b, load_a))); \
+			FOR_ROWS_FROM(start, out(le(load_b, load_a))); \
 			break; \
 	}
 
@@ -207,8 +208,23 @@ combine_nulls(OmenExpr *expr, OmenProgram *program, const OmenVec *a,
 #define TO_ROWS(x)		out[n] = i; n += (x)
 #define TO_ROWS_NULLS(x) out[n] = i; n += (x) & !isnull[i]
 
+/* The first rows of a selection, as far as there is a quicker way */
+static int
+quick_int(int op, const Datum *a, const Datum *b, const bool *isnull, int n,
+		  uint16 *out, int *nout)
+{
+	bool		swap = op == OP_LT || op == OP_GE;
+
+	return omen_select_ints(swap ? b : a, swap ? a : b, isnull, n,
+							op == OP_EQ || op == OP_NE,
+							op == OP_NE || op == OP_LE || op == OP_GE,
+							out, nout);
+}
+
+#define QUICK_NONE(op, a, b, isnull, n, out, nout)	0
+
 /* Define an eval and a select function for one kind of comparison */
-#define COMPARISON(name, load_a, load_b, eq, lt, le) \
+#define COMPARISON(name, load_a, load_b, eq, lt, le, quick) \
 static OmenVec * \
 eval_##name(OmenExpr *expr, OmenProgram *program, OmenBatch *batch, \
 			const uint16 *sel, int nsel) \
@@ -220,7 +236,7 @@ eval_##name(OmenExpr *expr, OmenProgram *program, OmenBatch *batch, \
 	const Datum *b = vb->values; \
 	Datum	   *values = vec->values; \
 	vec->isnull = combine_nulls(expr, program, va, vb, sel, nsel); \
-	COMPARE_OPS(load_a(a), load_b(b), eq, lt, le, TO_VALUES); \
+	COMPARE_OPS(0, load_a(a), load_b(b), eq, lt, le, TO_VALUES); \
 	return vec; \
 } \
 static int \
@@ -233,20 +249,27 @@ select_##name(OmenExpr *expr, OmenProgram *program, OmenBatch *batch, \
 	const Datum *b = vb->values; \
 	const bool *isnull = combine_nulls(expr, program, va, vb, sel, nsel); \
 	int			n = 0; \
+	int			start = sel ? 0 : quick(expr->op, a, b, isnull, nsel, out, &n); \
 	if (isnull == NULL) \
-		COMPARE_OPS(load_a(a), load_b(b), eq, lt, le, TO_ROWS) \
+		COMPARE_OPS(start, load_a(a), load_b(b), eq, lt, le, TO_ROWS) \
 	else \
-		COMPARE_OPS(load_a(a), load_b(b), eq, lt, le, TO_ROWS_NULLS) \
+		COMPARE_OPS(start, load_a(a), load_b(b), eq, lt, le, TO_ROWS_NULLS) \
 	return n; \
 }
 
-COMPARISON(int, AS_INT, AS_INT, PLAIN_EQ, PLAIN_LT, PLAIN_LE)
-COMPARISON(unsigned4, AS_UNSIGNED4, AS_UNSIGNED4, PLAIN_EQ, PLAIN_LT, PLAIN_LE)
-COMPARISON(bool, AS_BOOL, AS_BOOL, PLAIN_EQ, PLAIN_LT, PLAIN_LE)
-COMPARISON(float8, AS_FLOAT8, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
-COMPARISON(float4, AS_FLOAT4, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
-COMPARISON(float48, AS_FLOAT4, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
-COMPARISON(float84, AS_FLOAT8, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE)
+COMPARISON(int, AS_INT, AS_INT, PLAIN_EQ, PLAIN_LT, PLAIN_LE, quick_int)
+COMPARISON(unsigned4, AS_UNSIGNED4, AS_UNSIGNED4, PLAIN_EQ, PLAIN_LT, PLAIN_LE,
+		   QUICK_NONE)
+COMPARISON(bool, AS_BOOL, AS_BOOL, PLAIN_EQ, PLAIN_LT, PLAIN_LE,
+		   QUICK_NONE)
+COMPARISON(float8, AS_FLOAT8, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE,
+		   QUICK_NONE)
+COMPARISON(float4, AS_FLOAT4, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE,
+		   QUICK_NONE)
+COMPARISON(float48, AS_FLOAT4, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE,
+		   QUICK_NONE)
+COMPARISON(float84, AS_FLOAT8, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE,
+		   QUICK_NONE)
 
 /* ------------------------------------------------------------------------
  * Arithmetic
