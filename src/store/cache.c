@@ -191,11 +191,13 @@ hash_key(const OmenChunkKey *key)
 {
 	uint64		random;
 
-	/* the id's last eight bytes are random: no need to hash the rest */
+	/*
+	 * The id's last eight bytes are random: no need to hash the rest.  What a scan
+	 * reads next, the segments of one column, is next to each other in the table.
+	 */
 	memcpy(&random, key->id.bytes + 8, sizeof(random));
-	random ^= ((uint64) key->attno << 16 | key->segment) *
-		UINT64CONST(0x9E3779B97F4A7C15);
-	return murmurhash32((uint32) (random ^ (random >> 32)));
+	random ^= (uint64) key->attno * UINT64CONST(0x9E3779B97F4A7C15);
+	return murmurhash32((uint32) (random ^ (random >> 32))) + key->segment;
 }
 
 /* Find an entry; partition lock held.  -1 if there is none. */
@@ -735,6 +737,41 @@ omen_cache_release(OmenChunk *chunk)
 	chunk->len = 0;
 }
 
+/* Lines of a chunk that are asked for ahead */
+#define LINE_SIZE		64
+#define LINES_AHEAD		24
+
+/*
+ * A scan of a cached table would wait for memory at each new segment.  So ask for
+ * the entry of the segment after the next one, and for the beginning of the next
+ * one's chunk.  Reading the table without a lock does no harm, as nothing but a
+ * prefetch follows from it.
+ */
+static inline void
+fetch_entry_ahead(uint32 hash)
+{
+	int32		index = *(volatile int32 *)
+		&omen_cache_buckets[(hash + 1) & (omen_cache_nbuckets - 1)];
+
+	if (index >= 0)
+	{
+		const char *entry = (const char *) &omen_cache_entries[index];
+
+		__builtin_prefetch(entry);
+		__builtin_prefetch(entry + sizeof(OmenCacheEntry) - 1);
+	}
+}
+
+static inline void
+fetch_chunk_ahead(const OmenCacheEntry *e)
+{
+	const char *data = e->data;
+	Size		n = Min(e->len, LINES_AHEAD * LINE_SIZE);
+
+	for (Size i = 0; i < n; i += LINE_SIZE)
+		__builtin_prefetch(data + i);
+}
+
 /*
  * Ask for a chunk that will be needed soon; see store.h.
  */
@@ -745,7 +782,7 @@ omen_cache_prefetch(const OmenRowGroupId *id, const OmenOwner *owner,
 	OmenChunkKey key;
 	uint32		hash;
 	LWLock	   *lock;
-	bool		found;
+	int32		index;
 
 	/* unlocked looks: wrong ones cost a prefetch at most */
 	if (omen_cache->queues[OMEN_QUEUE_PREFETCH].count >= OMEN_PREFETCH_MAX ||
@@ -757,10 +794,13 @@ omen_cache_prefetch(const OmenRowGroupId *id, const OmenOwner *owner,
 	key.segment = segment;
 	hash = hash_key(&key);
 	lock = OMEN_CACHE_LOCK(hash);
+	fetch_entry_ahead(hash);
 	LWLockAcquire(lock, LW_SHARED);
-	found = lookup(&key, hash) >= 0;
+	index = lookup(&key, hash);
+	if (index >= 0)
+		fetch_chunk_ahead(&omen_cache_entries[index]);
 	LWLockRelease(lock);
-	if (found)
+	if (index >= 0)
 		return;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
