@@ -314,6 +314,11 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 		int			i = left ? left[k] : k;
 		int			code = (int) codes.ints[i];
 
+		if (likely(codes.nnulls == 0 && column->entries[code] != SCALED_UNKNOWN))
+		{
+			column->values[i] = column->entries[code];
+			continue;
+		}
 		column->values[i] = 0;
 		if (column->isnull && column->isnull[i])
 			continue;
@@ -426,8 +431,10 @@ omen_scaled_constant(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	(void) omen_expr_constant(expr, program, &isnull);
 	if (isnull || expr->const_scale < 0)
 		return false;
-	for (int i = 0; i < OMEN_BATCH_ROWS; i++)
-		own->values[i] = expr->const_scaled;
+	if (!expr->scaled_filled || own->values[0] != expr->const_scaled)
+		for (int i = 0; i < OMEN_BATCH_ROWS; i++)
+			own->values[i] = expr->const_scaled;
+	expr->scaled_filled = true;
 	result->values = own->values;
 	result->isnull = NULL;
 	result->scale = expr->const_scale;
@@ -480,34 +487,56 @@ get_factors(const OmenScaled *a, const OmenScaled *b, int64 *fa, int64 *fb)
 	return true;
 }
 
-static bool
+/* result = a * fa + or - b * fb; true if anything does not fit */
+static pg_attribute_always_inline bool
+add_rows(int64 *result, const int64 *a, const int64 *b, const uint16 *sel,
+		 int nsel, int64 fa, int64 fb, const bool subtract)
+{
+	bool		bad = false;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		x = a[i];
+		int64		y = b[i];
+
+		if (fa != 1)
+			bad |= pg_mul_s64_overflow(x, fa, &x);
+		if (fb != 1)
+			bad |= pg_mul_s64_overflow(y, fb, &y);
+		bad |= subtract ? pg_sub_s64_overflow(x, y, &result[i]) :
+			pg_add_s64_overflow(x, y, &result[i]);
+	}
+	return bad;
+}
+
+static pg_attribute_always_inline bool
 scaled_add_sub(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
-			   const uint16 *sel, int nsel, OmenScaled *result, bool subtract)
+			   const uint16 *sel, int nsel, OmenScaled *result,
+			   const bool subtract)
 {
 	OmenScaled	a;
 	OmenScaled	b;
 	OmenScaled *own = get_scaled(expr, program);
+	int64	   *values = own->values;
 	int64		fa;
 	int64		fb;
-	bool		bad = false;
+	bool		bad;
 
 	if (!get_arguments(expr, program, batch, sel, nsel, &a, &b) ||
 		!get_factors(&a, &b, &fa, &fb))
 		return false;
-	for (int k = 0; k < nsel; k++)
-	{
-		int			i = sel ? sel[k] : k;
-		int64		x;
-		int64		y;
 
-		bad |= pg_mul_s64_overflow(a.values[i], fa, &x);
-		bad |= pg_mul_s64_overflow(b.values[i], fb, &y);
-		bad |= subtract ? pg_sub_s64_overflow(x, y, &own->values[i]) :
-			pg_add_s64_overflow(x, y, &own->values[i]);
-	}
+	/* mostly all have the same scale, or a constant has none */
+	if (fa == 1 && fb == 1)
+		bad = add_rows(values, a.values, b.values, sel, nsel, 1, 1, subtract);
+	else if (fb == 1)
+		bad = add_rows(values, a.values, b.values, sel, nsel, fa, 1, subtract);
+	else
+		bad = add_rows(values, a.values, b.values, sel, nsel, 1, fb, subtract);
 	if (bad)
 		return false;
-	result->values = own->values;
+	result->values = values;
 	result->isnull = combine_scaled_nulls(expr, &a, &b, sel, nsel);
 	result->scale = Max(a.scale, b.scale);
 	return true;

@@ -75,6 +75,8 @@ typedef struct VectorAggState
 	Size		states_size;
 	int			max_part;		/* rows that may be advanced at once */
 	char	  **found;			/* groups of a batch's rows */
+	int			nadvanced;		/* states that rows advance */
+	uint16	   *parts;			/* rows by group, or NULL: see advance_by_group() */
 
 	OmenSpill  *spill;			/* rows of groups not in memory, or NULL */
 
@@ -209,6 +211,9 @@ begin_agg(CustomScanState *node, EState *estate, int eflags)
 	}
 	if (quals != NIL)
 		state->filter = omen_filter_create(state->program, quals);
+
+	for (int i = 0; i < state->naggs; i++)
+		state->nadvanced += state->aggs[i]->advance != NULL;
 
 	/* count(*) only counts: it needs no arrays of rows */
 	state->max_part = PG_INT32_MAX;
@@ -369,6 +374,63 @@ reset_groups(VectorAggState *state)
 		omen_key_codes_reset(state->codes);
 }
 
+/*
+ * Of few groups, list the rows of each, and advance its states by all of these at
+ * once: no state is loaded and stored for each row then.  Where there are few states
+ * it would take longer to make the lists.  Returns false, and nothing has been done,
+ * if it is not worth it.
+ */
+#define MAX_PARTS		8
+#define MIN_PART_ROWS	256		/* of a batch */
+#define MIN_PART_STATES	3
+
+static bool
+advance_by_group(VectorAggState *state, const uint16 *sel, int n)
+{
+	OmenGroups *groups = state->groups;
+	uint16		counts[MAX_PARTS] = {0};
+	uint32		reciprocal;
+	char	   *first;
+
+	if (state->nadvanced < MIN_PART_STATES || n < MIN_PART_ROWS ||
+		groups->ngroups > MAX_PARTS ||
+		groups->ngroups > (int64) 1 << groups->block_shift)
+		return false;
+	if (state->parts == NULL)
+		state->parts = MemoryContextAlloc(state->program->mcxt,
+										  sizeof(uint16) * OMEN_BATCH_ROWS * MAX_PARTS);
+
+	/* groups are next to each other: the number of one is distance / size */
+	first = omen_group(groups, 0);
+	reciprocal = (1 << 24) / (uint32) groups->size + 1;
+	for (int k = 0; k < n; k++)
+	{
+		int			part = (int) (((uint64) (state->found[k] - first) *
+								   reciprocal) >> 24);
+
+		state->parts[part * OMEN_BATCH_ROWS + counts[part]++] =
+			(uint16) (sel ? sel[k] : k);
+	}
+	for (int a = 0; a < state->naggs; a++)
+	{
+		OmenAgg    *agg = state->aggs[a];
+
+		/* values are told apart by their group's counter */
+		if (agg->distinct)
+			omen_agg_advance(agg, state->program, &state->batch, sel, n,
+							 state->found, NULL);
+		else
+			for (int part = 0; part < groups->ngroups; part++)
+				if (counts[part] > 0)
+					omen_agg_advance(agg, state->program, &state->batch,
+									 counts[part] == n ? sel :
+									 state->parts + part * OMEN_BATCH_ROWS,
+									 counts[part], NULL,
+									 omen_group(groups, part));
+	}
+	return true;
+}
+
 /* Advance all states by the batch's rows; from_file: they passed the filter */
 static void
 advance_batch(VectorAggState *state, bool from_file)
@@ -387,7 +449,11 @@ advance_batch(VectorAggState *state, bool from_file)
 	if (n == 0)
 		return;
 	if (state->nkeys > 0)
+	{
 		n = find_groups(state, &sel, (int) n, rows);
+		if (advance_by_group(state, sel, (int) n))
+			n = 0;
+	}
 
 	/* a batch without columns may have more rows than arrays have room for */
 	while (n > 0)
@@ -421,7 +487,7 @@ finish_pass(VectorAggState *state)
 	}
 	if (state->groups)
 	{
-		size += MemoryContextMemAllocated(state->groups->mcxt, true);
+		size += omen_groups_memory(state->groups);
 		state->counters.total_groups += state->groups->ngroups;
 	}
 	state->counters.peak_memory = Max(state->counters.peak_memory, size);

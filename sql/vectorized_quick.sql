@@ -1,0 +1,94 @@
+--
+-- Quick ways of vectorised scans and aggregates: rows of few groups by group,
+-- sets of integers, selection and unpacking of many integers at once.
+--
+SET omendb.enable_vectorized_scan = force;
+SET omendb.enable_vectorized_agg = force;
+SET max_parallel_workers_per_gather = 0;
+SET enable_sort = off;
+SET extra_float_digits = 1;
+
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set include :abs_srcdir '/sql/include/vectorized.sql'
+\set ECHO none
+\i :include
+\set ECHO all
+
+CREATE FUNCTION vq_run(q text) RETURNS text LANGUAGE plpgsql AS
+$$
+DECLARE
+	r text;
+BEGIN
+	EXECUTE format('WITH q AS MATERIALIZED (%s) SELECT md5(coalesce(string_agg(q::text, '' '' ORDER BY q::text COLLATE "C"), ''no rows'')) FROM q', q) INTO r;
+	RETURN r;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || ': ' || SQLERRM;
+END
+$$;
+-- on vectors and row by row: the same?
+CREATE FUNCTION vq(q text) RETURNS text LANGUAGE sql AS
+$$
+	SELECT CASE WHEN vectors IS DISTINCT FROM row_path THEN 'DIFFERENT'
+		WHEN vectors ~ '^[0-9A-Z]{5}:' THEN vectors ELSE 'same' END FROM pg_temp.vec_pair('vq_run', q)
+$$;
+
+CREATE TABLE vq_t (id int, g int, few text, big int8, small int2, f float8, n numeric(12,2), n2 numeric(8,4), s text, nul int) USING omendb;
+INSERT INTO vq_t SELECT i, i / 700 % 5, (ARRAY['a', 'b', NULL])[1 + i % 3], (i::int8 * 7919 * 104729) % 1000003 - 500000, (i % 30000)::int2,
+	sin(i) * 10 ^ (i % 7), i % 977 / 100.0, i % 89 / 10000.0, 's' || i % 50, NULLIF(i % 4, 0)
+	FROM generate_series(1, 30000) i;
+CALL pg_temp.vec_seal('vq_t');
+
+-- ---- few groups ----
+
+SELECT vq('SELECT few, count(*), sum(n), avg(n), sum(n * (1 - n2)), sum(n * (1 - n2) * (1 + n2)), min(s), max(f) FROM vq_t GROUP BY few');
+SELECT vq('SELECT few, g % 2, sum(f), avg(f), stddev(f), sum(big), avg(small), count(nul) FROM vq_t GROUP BY 1, 2');
+SELECT vq('SELECT few, count(*) FILTER (WHERE nul = 1), sum(big) FILTER (WHERE id % 2 = 0), count(DISTINCT s), count(DISTINCT big), max(n) FROM vq_t GROUP BY few');
+-- a batch has rows of one group only, or of some of them
+SELECT vq('SELECT g, count(*), sum(id), min(big), max(n), bool_or(nul IS NULL) FROM vq_t GROUP BY g');
+SELECT vq('SELECT g, count(*), sum(id), min(big), max(n) FROM vq_t WHERE id % 3 = 0 AND big > 0 GROUP BY g');
+-- more groups than that, after a while
+SELECT vq('SELECT id / 2000, count(*), sum(big), avg(n), min(f) FROM vq_t GROUP BY 1');
+-- lengthy arguments, and what is shared
+SELECT vq('SELECT few, max(repeat(s, id % 100)), sum(id + 1), sum(id + 2), avg(id), count(*) FROM vq_t GROUP BY few');
+-- errors
+SELECT vq('SELECT few, count(*), sum(id), sum(2000000000 + id * 10000), max(id) FROM vq_t GROUP BY few');
+SELECT vq('SELECT few, count(*), sum(id), sum(1 / (id - 29000)), max(id) FROM vq_t GROUP BY few');
+-- rows of some groups have no place in memory
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
+SELECT vq('SELECT few, count(*), sum(big), count(DISTINCT big), count(DISTINCT s || id % 1000) FROM vq_t GROUP BY few');
+
+-- ---- sets of integers ----
+
+SELECT vq('SELECT count(DISTINCT big), count(DISTINCT id), count(DISTINCT small), count(DISTINCT nul), count(DISTINCT id % 2) FROM vq_t');
+RESET work_mem;
+SELECT vq('SELECT count(DISTINCT big), count(DISTINCT id), count(DISTINCT small), count(DISTINCT nul), count(DISTINCT id % 2), count(DISTINCT 0 * id) FROM vq_t');
+SELECT vq('SELECT count(DISTINCT big) FROM vq_t WHERE id < 0');
+SELECT vq('SELECT x.i, d.* FROM generate_series(0, 3) x(i), LATERAL (SELECT count(DISTINCT big % (x.i * 100 + 1)), count(DISTINCT nul) FROM vq_t) d');
+RESET hash_mem_multiplier;
+
+-- ---- selection: all ways to compare, with and without nulls; few rows, all of them ----
+
+SELECT op, bool_and(vq(format('SELECT count(*), sum(id), sum(nul) FROM vq_t WHERE %s', replace(q, '?', op))) = 'same')
+	FROM unnest(ARRAY['=', '<>', '<', '<=', '>', '>=']) op,
+		unnest(ARRAY['small ? 64', 'small ? 29999', 'small ? -1', 'nul ? 2', 'big ? 0', 'big ? id', 'nul ? g', 'id ? 5120', 'id ? 0', 'id % 64 ? 63', 'small ? 77 AND big ? 4711']) q
+	GROUP BY op ORDER BY op;
+
+-- ---- integers of every width ----
+
+CREATE TABLE vq_w (id int) USING omendb;
+DO $$ BEGIN
+	FOR b IN 1 .. 62 LOOP
+		EXECUTE format('ALTER TABLE vq_w ADD w%s int8', b);
+	END LOOP;
+END $$;
+DO $$ BEGIN
+	EXECUTE (SELECT format('INSERT INTO vq_w SELECT i, %s FROM generate_series(1, 2100) i',
+		string_agg(format('(hashint8extended(i, %s) & ((1::int8 << %s) - 1)) - %s', b, b, b * 1000), ', ' ORDER BY b)) FROM generate_series(1, 62) b);
+END $$;
+CALL pg_temp.vec_seal('vq_w');
+SELECT vq('SELECT ' || string_agg(format('sum(w%s), max(w%s %% 1000)', b, b), ', ') || ' FROM vq_w') FROM generate_series(1, 62) b;
+SELECT vq('SELECT id, ' || string_agg(format('w%s', b), ', ') || ' FROM vq_w WHERE id % 7 < 6') FROM generate_series(1, 62) b;
+
+DROP TABLE vq_t, vq_w;
+DROP FUNCTION vq(text), vq_run(text);
