@@ -5,7 +5,7 @@
 #   test/fuzz/run.sh [ITERATIONS [SEED]]    default 300 iterations, seed 1
 #   test/fuzz/run.sh bench
 #
-# PG_CONFIG and CC as usual.  The last line is "N passed, N failed".
+# PG_CONFIG, CC and CFLAGS as usual (-DOMEN_NO_SIMD: as without AVX2).  The last line is "N passed, N failed".
 set -e
 cd "$(dirname "$0")/../.."
 PG_CONFIG=${PG_CONFIG:-pg_config}
@@ -15,7 +15,7 @@ trap 'rm -rf "$out"' EXIT
 sources="test/fuzz/columnar_fuzz.c test/fuzz/shim.c src/columnar/*.c"
 flags="-isystem $("$PG_CONFIG" --includedir-server) -Isrc -D_GNU_SOURCE
 	-fno-strict-aliasing -fwrapv -Wall -Wextra -Wno-unused-parameter
-	-Wno-sign-compare -Wno-missing-field-initializers"
+	-Wno-sign-compare -Wno-missing-field-initializers ${CFLAGS:-}"
 
 if [ "$1" = bench ]; then
 	# shellcheck disable=SC2086
