@@ -74,6 +74,18 @@ SELECT op, bool_and(vq(format('SELECT count(*), sum(id), sum(nul) FROM vq_t WHER
 		unnest(ARRAY['small ? 64', 'small ? 29999', 'small ? -1', 'nul ? 2', 'big ? 0', 'big ? id', 'nul ? g', 'id ? 5120', 'id ? 0', 'id % 64 ? 63', 'small ? 77 AND big ? 4711']) q
 	GROUP BY op ORDER BY op;
 
+-- floats, with what compares in a way of its own
+CREATE TABLE vq_f (id int, x float8, y float8) USING omendb;
+INSERT INTO vq_f SELECT i, v[1 + i % 9], v[1 + i / 9 % 9]
+	FROM generate_series(1, 3000) i, (SELECT '{NaN,Infinity,-Infinity,0,-0,1,-1.5,1e-310,NULL}'::float8[] AS v) a;
+CALL pg_temp.vec_seal('vq_f');
+SELECT op, bool_and(vq(format('SELECT count(*), sum(id) FROM vq_f WHERE %s', replace(q, '?', op))) = 'same')
+	FROM unnest(ARRAY['=', '<>', '<', '<=', '>', '>=']) op,
+		unnest(ARRAY['x ? y', 'x ? ''NaN''', '''NaN'' ? y', 'x ? 0', 'x ? ''Infinity''', 'y ? 1e-310', 'coalesce(x, 2) ? coalesce(y, 2)', 'x ? y AND y ? 1', 'x ? id']) q
+	GROUP BY op ORDER BY op;
+-- sums of integers that are no whole number of fours
+SELECT bool_and(vq(format('SELECT sum(id), sum(small), avg(id) FROM vq_t WHERE id <= %s', n)) = 'same') FROM generate_series(1, 12) n;
+
 -- ---- integers of every width ----
 
 CREATE TABLE vq_w (id int) USING omendb;

@@ -163,13 +163,19 @@ extern OmenExpr *omen_array_compile(OmenProgram *program,
 /* kernels.c: sets expr->eval etc. if there is a kernel for the function */
 extern bool omen_kernel_find(OmenExpr *expr, Oid funcid);
 /*
- * Quickly, of the first rows of n: which have a = b (equal) or a > b as integers, or,
- * with invert, have not?  isnull: NULL, or rows that do not count.  Returns how many
- * rows have been looked at, maybe none; *nout of them are in out.  select.c.
+ * Quickly, of the first rows of n: which have a = b (equal) or a > b, as integers or
+ * as floats, or, with invert, have not?  isnull: NULL, or rows that do not count.
+ * Returns how many rows have been looked at, maybe none; *nout of them are in out.
+ * select.c.
  */
-extern int	omen_select_ints(const Datum *a, const Datum *b,
-							 const bool *isnull, int n, bool equal,
-							 bool invert, uint16 *out, int *nout);
+extern int	omen_select_rows(const Datum *a, const Datum *b,
+							 const bool *isnull, int n, bool floats,
+							 bool equal, bool invert, uint16 *out, int *nout);
+/*
+ * Quickly, the sum of the first of n integers, which is within 64 bits.  Returns of
+ * how many.  select.c.
+ */
+extern int	omen_add_rows(const Datum *values, int n, int64 *sum);
 
 /*
  * The interval in which a column must be for column op constant to be true, in

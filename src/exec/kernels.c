@@ -210,17 +210,21 @@ combine_nulls(OmenExpr *expr, OmenProgram *program, const OmenVec *a,
 
 /* The first rows of a selection, as far as there is a quicker way */
 static int
-quick_int(int op, const Datum *a, const Datum *b, const bool *isnull, int n,
-		  uint16 *out, int *nout)
+quick_rows(bool floats, int op, const Datum *a, const Datum *b,
+		   const bool *isnull, int n, uint16 *out, int *nout)
 {
 	bool		swap = op == OP_LT || op == OP_GE;
 
-	return omen_select_ints(swap ? b : a, swap ? a : b, isnull, n,
+	return omen_select_rows(swap ? b : a, swap ? a : b, isnull, n, floats,
 							op == OP_EQ || op == OP_NE,
 							op == OP_NE || op == OP_LE || op == OP_GE,
 							out, nout);
 }
 
+#define QUICK_INT(op, a, b, isnull, n, out, nout) \
+	quick_rows(false, op, a, b, isnull, n, out, nout)
+#define QUICK_FLOAT8(op, a, b, isnull, n, out, nout) \
+	quick_rows(true, op, a, b, isnull, n, out, nout)
 #define QUICK_NONE(op, a, b, isnull, n, out, nout)	0
 
 /* Define an eval and a select function for one kind of comparison */
@@ -257,13 +261,13 @@ select_##name(OmenExpr *expr, OmenProgram *program, OmenBatch *batch, \
 	return n; \
 }
 
-COMPARISON(int, AS_INT, AS_INT, PLAIN_EQ, PLAIN_LT, PLAIN_LE, quick_int)
+COMPARISON(int, AS_INT, AS_INT, PLAIN_EQ, PLAIN_LT, PLAIN_LE, QUICK_INT)
 COMPARISON(unsigned4, AS_UNSIGNED4, AS_UNSIGNED4, PLAIN_EQ, PLAIN_LT, PLAIN_LE,
 		   QUICK_NONE)
 COMPARISON(bool, AS_BOOL, AS_BOOL, PLAIN_EQ, PLAIN_LT, PLAIN_LE,
 		   QUICK_NONE)
 COMPARISON(float8, AS_FLOAT8, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE,
-		   QUICK_NONE)
+		   QUICK_FLOAT8)
 COMPARISON(float4, AS_FLOAT4, AS_FLOAT4, FLOAT_EQ, FLOAT_LT, FLOAT_LE,
 		   QUICK_NONE)
 COMPARISON(float48, AS_FLOAT4, AS_FLOAT8, FLOAT_EQ, FLOAT_LT, FLOAT_LE,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * select.c
- *	  Rows whose integers compare as asked, by AVX2.
+ *	  Rows whose integers or floats compare as asked, by AVX2.
  *
  * 64 rows at a time become a word of bits, and the rows are its ones: where few rows
  * are left, which is what conditions are mostly for, next to nothing happens per row.
@@ -17,9 +17,25 @@
 #ifdef OMEN_AVX2
 #include <immintrin.h>
 
+/*
+ * Is a = b, or a > b, in PostgreSQL's order of floats?  NaN equals NaN and is larger
+ * than all else.
+ */
+OMEN_TARGET_AVX2 static inline __m256d
+compare_floats(__m256d a, __m256d b, const bool equal)
+{
+	__m256d		nan = _mm256_cmp_pd(a, a, _CMP_UNORD_Q);
+
+	if (equal)
+		return _mm256_or_pd(_mm256_cmp_pd(a, b, _CMP_EQ_OQ),
+							_mm256_and_pd(nan, _mm256_cmp_pd(b, b, _CMP_UNORD_Q)));
+	return _mm256_or_pd(_mm256_cmp_pd(a, b, _CMP_GT_OQ),
+						_mm256_and_pd(nan, _mm256_cmp_pd(b, b, _CMP_ORD_Q)));
+}
+
 /* Bit i: is a[i] = b[i], or a[i] > b[i]? */
 OMEN_TARGET_AVX2 static inline uint64
-compare_rows(const Datum *a, const Datum *b, const bool equal)
+compare_rows(const Datum *a, const Datum *b, const bool floats, const bool equal)
 {
 	uint64		bits = 0;
 
@@ -27,10 +43,15 @@ compare_rows(const Datum *a, const Datum *b, const bool equal)
 	{
 		__m256i		va = _mm256_loadu_si256((const __m256i *) (a + i));
 		__m256i		vb = _mm256_loadu_si256((const __m256i *) (b + i));
-		__m256i		v = equal ? _mm256_cmpeq_epi64(va, vb) :
-			_mm256_cmpgt_epi64(va, vb);
+		__m256d		v;
 
-		bits |= (uint64) (uint32) _mm256_movemask_pd(_mm256_castsi256_pd(v)) << i;
+		if (floats)
+			v = compare_floats(_mm256_castsi256_pd(va),
+							   _mm256_castsi256_pd(vb), equal);
+		else
+			v = _mm256_castsi256_pd(equal ? _mm256_cmpeq_epi64(va, vb) :
+									_mm256_cmpgt_epi64(va, vb));
+		bits |= (uint64) (uint32) _mm256_movemask_pd(v) << i;
 	}
 	return bits;
 }
@@ -49,13 +70,14 @@ present_rows(const bool *isnull)
 
 OMEN_TARGET_AVX2 static int
 select_words(const Datum *a, const Datum *b, const bool *isnull, int nwords,
-			 const bool equal, uint64 invert, uint16 *out)
+			 const bool floats, const bool equal, uint64 invert, uint16 *out)
 {
 	int			n = 0;
 
 	for (int w = 0; w < nwords; w++)
 	{
-		uint64		bits = compare_rows(a + w * 64, b + w * 64, equal) ^ invert;
+		uint64		bits = compare_rows(a + w * 64, b + w * 64,
+										   floats, equal) ^ invert;
 
 		if (isnull)
 			bits &= present_rows(isnull + w * 64);
@@ -68,26 +90,58 @@ select_words(const Datum *a, const Datum *b, const bool *isnull, int nwords,
 	}
 	return n;
 }
+
+OMEN_TARGET_AVX2 static int64
+add_fours(const Datum *values, int nfours)
+{
+	__m256i		sums = _mm256_setzero_si256();
+	int64		parts[4];
+
+	for (int i = 0; i < nfours; i++)
+		sums = _mm256_add_epi64(sums, _mm256_loadu_si256((const __m256i *)
+														 (values + i * 4)));
+	_mm256_storeu_si256((__m256i *) parts, sums);
+	return parts[0] + parts[1] + parts[2] + parts[3];
+}
 #endif							/* OMEN_AVX2 */
 
 /* See expr.h */
 int
-omen_select_ints(const Datum *a, const Datum *b, const bool *isnull, int n,
-				 bool equal, bool invert, uint16 *out, int *nout)
+omen_select_rows(const Datum *a, const Datum *b, const bool *isnull, int n,
+				 bool floats, bool equal, bool invert, uint16 *out, int *nout)
 {
 #ifdef OMEN_AVX2
 	int			nwords = n / 64;
+	uint64		inverted = invert ? PG_UINT64_MAX : 0;
 
 	if (nwords > 0 && omen_has_avx2())
 	{
-		*nout = equal ?
-			select_words(a, b, isnull, nwords, true,
-						 invert ? PG_UINT64_MAX : 0, out) :
-			select_words(a, b, isnull, nwords, false,
-						 invert ? PG_UINT64_MAX : 0, out);
+		if (floats)
+			*nout = equal ?
+				select_words(a, b, isnull, nwords, true, true, inverted, out) :
+				select_words(a, b, isnull, nwords, true, false, inverted, out);
+		else
+			*nout = equal ?
+				select_words(a, b, isnull, nwords, false, true, inverted, out) :
+				select_words(a, b, isnull, nwords, false, false, inverted, out);
 		return nwords * 64;
 	}
 #endif
 	*nout = 0;
+	return 0;
+}
+
+/* See expr.h */
+int
+omen_add_rows(const Datum *values, int n, int64 *sum)
+{
+#ifdef OMEN_AVX2
+	if (omen_has_avx2())
+	{
+		*sum = add_fours(values, n / 4);
+		return n - n % 4;
+	}
+#endif
+	*sum = 0;
 	return 0;
 }

@@ -127,7 +127,11 @@ omen_advance_sum_int(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 		int64		sum = 0;
 
 		state->count += count_values(vec, sel, nsel);
-		SUM_VALUES(sum, (int64) vec->values[i]);
+		if (vec->isnull == NULL && sel == NULL)
+			for (int i = omen_add_rows(vec->values, nsel, &sum); i < nsel; i++)
+				sum += (int64) vec->values[i];
+		else
+			SUM_VALUES(sum, (int64) vec->values[i]);
 		state->sum += sum;
 	}
 	else
