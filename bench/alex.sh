@@ -31,7 +31,7 @@ ROUNDS=${ROUNDS:-5}
 INSERTS=${INSERTS:-500000}
 DISTRIBUTIONS=${DISTRIBUTIONS:-random lognormal ascending}
 NAME=${NAME:-alex}
-RESULTS=$TOP/bench/results
+RESULTS=${RESULTS:-$TOP/bench/results}
 mkdir -p "$RESULTS"
 
 if [ -z "${NO_BUILD:-}" ]; then

@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * alexwal.h
+ *	  WAL records of alex.
+ *
+ * Copyright (c) 2026, the omendb developers
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ALEXWAL_H
+#define ALEXWAL_H
+
+#include "alex/alexpage.h"
+
+/* ----------------------------------------------------------------
+ * WAL
+ * ----------------------------------------------------------------
+ */
+#define XLOG_ALEX_INSERT		0x00	/* entry into a leaf */
+#define XLOG_ALEX_REBUILD		0x10	/* leaf laid out anew */
+#define XLOG_ALEX_SPLIT_LEAF	0x20
+#define XLOG_ALEX_SPLIT_INNER	0x30
+#define XLOG_ALEX_INSERT_INNER	0x40	/* downlink; completes a split */
+#define XLOG_ALEX_NEWROOT		0x50	/* completes a split of the root */
+#define XLOG_ALEX_VACUUM		0x60	/* entries removed by VACUUM */
+#define XLOG_ALEX_DELETE		0x70	/* dead entries removed */
+#define XLOG_ALEX_UNLINK		0x80	/* empty leaf unlinked */
+#define XLOG_ALEX_REUSE			0x90	/* deleted page recycled */
+#define XLOG_ALEX_META			0xA0	/* meta page, cleanup information */
+
+typedef struct xl_alex_insert
+{
+	AlexPlace	place;
+	ItemPointerData tid;		/* or second image */
+	uint16		payload_len;	/* payload follows, 0: none */
+	uint16		unused;
+	uint64		image;
+} xl_alex_insert;
+
+/* XLOG_ALEX_REBUILD: block data is an AlexLayout cut to its size */
+
+typedef struct xl_alex_split
+{
+	AlexRaw		sep;			/* high of left, low of right */
+	AlexRaw		high;			/* high of right */
+	uint64		incarnation;	/* of right */
+	BlockNumber left;			/* block numbers of the three siblings */
+	BlockNumber right;
+	BlockNumber farright;		/* or InvalidBlockNumber */
+	uint16		firstright;		/* entries that stay left */
+	uint16		class;			/* leaf only */
+	uint16		level;
+	uint16		wide;			/* tuples of sep and high follow */
+} xl_alex_split;
+
+/*
+ * With wide, each tuple is an uint16 length (0: none) and the bytes, and an
+ * inner block 1 is the whole page.  Block 0 is left (leaf: data is the new AlexLayout), block 1 right (leaf:
+ * AlexLayout, images, TIDs, and with payload for each entry a length and the
+ * tuple; inner: images, rests, children), block 2 the old right sibling.
+ */
+
+typedef struct xl_alex_insert_inner
+{
+	AlexRaw		key;
+	BlockNumber child;
+	uint16		pos;
+	uint16		wide;			/* tuple of key follows */
+} xl_alex_insert_inner;
+
+/* block 0 the inner page, block 1 the child whose split is complete now */
+
+typedef struct xl_alex_newroot
+{
+	AlexRaw		sep;
+	BlockNumber left;
+	BlockNumber right;
+	uint64		incarnation;
+	uint32		level;
+	uint32		wide;			/* tuple of sep follows */
+	AlexMeta	meta;
+} xl_alex_newroot;
+
+/* block 0 the new root, block 1 the left child, block 2 the meta page */
+
+typedef struct xl_alex_remove
+{
+	TransactionId latestRemovedXid; /* XLOG_ALEX_DELETE only */
+	uint16		nslots;			/* uint16 slots follow in block 0's data */
+	uint8		catalog;		/* logical decoding may look at the table */
+	uint8		unused;
+} xl_alex_remove;
+
+typedef struct xl_alex_unlink
+{
+	FullTransactionId safexid;
+	AlexRaw		low;			/* of target, now of the right sibling */
+	BlockNumber leftsib;		/* or InvalidBlockNumber */
+	BlockNumber target;
+	BlockNumber rightsib;
+	uint16		pos;			/* the item that goes, in block 2 */
+	uint16		branch;			/* the parent goes, too */
+	BlockNumber parent_leftsib; /* with branch */
+	BlockNumber parent;
+	BlockNumber parent_rightsib;
+	/* in a wide index, the tuple of low follows */
+} xl_alex_unlink;
+
+/*
+ * Blocks 0 target, 1 right sibling, 2 parent, 3 left sibling if any.  With
+ * branch, the parent had no other child and is block 4; 5 and 6 are its right
+ * and left siblings, and block 2 is its parent.
+ */
+
+typedef struct xl_alex_reuse
+{
+	RelFileLocator node;
+	BlockNumber block;
+	FullTransactionId latestRemovedFullXid;
+	uint8		catalog;		/* logical decoding may look at the table */
+	uint8		unused[7];
+} xl_alex_reuse;
+
+#endif							/* ALEXWAL_H */
