@@ -166,7 +166,6 @@ SELECT format('DELETE FROM pack_%1$s WHERE ctid IN (SELECT ctid FROM (SELECT cti
   FROM pack_forms \gexec
 \set ECHO all
 SELECT * FROM pack_compare_all();
-SELECT count(*) FILTER (WHERE s.deleted_pages > 0) > 20 AS merged FROM pack_forms, omendb.alex_stats(('pack_' || f || '_i')::regclass) s;
 
 -- retrained, and filled again where pages were given back
 SELECT count(r) FROM pack_forms, omendb.alex_retrain(('pack_' || f || '_i')::regclass) r;

@@ -56,6 +56,7 @@ typedef struct AlexRel
 	bool		desc;
 	uint16		null_class;
 	bool		has_include;
+	bool		may_group;		/* leaves may be grouped */
 	uint8		encodings[INDEX_MAX_KEYS];	/* wide: of the columns */
 	AlexPrefix	prefix;
 	int			dirslot;		/* directory slot, or -1 */
@@ -68,7 +69,9 @@ typedef struct AlexOptions
 	int			fillfactor;
 } AlexOptions;
 
-/* A candidate leaf from the directory */
+/* A candidate leaf from the directory; if grouped, with the number of groups */
+#define ALEX_DIR_GROUPED	0x10000
+
 typedef struct AlexDirHit
 {
 	BlockNumber block;
@@ -203,6 +206,8 @@ extern bool alex_leaf_kill(Page page, int slot);
 extern int	alex_leaf_gather(Page page, AlexItem *items);
 extern int	alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
 								   double density);
+extern void alex_fit_model(const AlexItem *items, int n, double scale,
+						   double offset, AlexModel *model);
 extern bool alex_fit_between(const AlexItem *items, int first, int last,
 							 double scale, AlexModel *model);
 extern void alex_leaf_spread(const AlexItem *items, int nitems, int nslots,
@@ -221,6 +226,24 @@ extern int	alex_leaf_place(Page page, AlexKey key, bool append,
 extern void alex_leaf_insert(Page page, const AlexPlace *place, uint64 image,
 							 uint64 tid, AlexPayload payload);
 extern void alex_leaf_remove(Page page, const uint16 *slots, int nslots);
+
+/* alexgroup.c */
+extern int	alex_group_of(Page page, int slot);
+extern int	alex_group_predict(Page page, uint64 image);
+extern int	alex_group_lower_bound(Page page, uint64 image, uint64 tid);
+extern int	alex_group_gather(Page page, AlexItem *items);
+extern int	alex_count_groups(const AlexItem *items, int n);
+extern bool alex_group_fits(Page page, int more);
+extern void alex_group_plan(const AlexItem *items, int nitems,
+							AlexLayout *layout);
+extern void alex_group_fill(Page page, const AlexItem *items);
+extern void alex_group_place(Page page, AlexKey key, AlexPlace *place);
+extern void alex_group_insert(Page page, const AlexPlace *place, uint64 image,
+							  uint64 tid, bool has_dead);
+extern void alex_group_remove(Page page, const uint16 *slots, int nslots,
+							  bool has_dead);
+extern Size alex_group_pack(const AlexItem *items, int nitems, char *p);
+extern void alex_group_unpack(const char *p, AlexItem *items, int nitems);
 
 /* alexinner.c */
 extern AlexKey alex_inner_key(Relation rel, Page page, int i,
@@ -260,6 +283,7 @@ extern Buffer alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 							  AlexPayload newpayload);
 extern void alex_apply_layout(Relation rel, Buffer buf,
 							  const AlexLayout *layout, const AlexItem *items);
+extern bool alex_group_leaf(Relation rel, Buffer buf);
 extern void alex_rebuild_leaf(Relation rel, Buffer buf, int nslots,
 							  bool payload, AlexSpread spread);
 

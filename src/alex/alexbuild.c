@@ -55,6 +55,7 @@ typedef struct AlexBuild
 	BlockNumber left;
 	AlexItem   *items;
 	int			nitems;
+	int			ngroups;		/* keys of these */
 	Size		payload;		/* bytes */
 	char	   *payloads;		/* where these are */
 	char	   *spare;			/* for what goes on to the next leaf */
@@ -230,12 +231,20 @@ finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 	if (!last)
 		next = build->allocated++;
 	payload += bound_bytes(build, high.tup);
-	nslots = alex_leaf_choose_slots(n, payload, want_payload, build->density);
-	if (nslots == 0)
-		elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
-			 RelationGetRelationName(build->index));
-	alex_leaf_plan_best(build->items, n, nslots, want_payload,
-						ALEX_SPREAD_MODEL, &layout);
+	if (build->info.may_group && !want_payload &&
+		(n > build->max_items ||
+		 (n >= ALEX_MIN_SLOTS && 2 * alex_count_groups(build->items, n) <= n)))
+		alex_group_plan(build->items, n, &layout);
+	else
+	{
+		nslots = alex_leaf_choose_slots(n, payload, want_payload,
+										build->density);
+		if (nslots == 0)
+			elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
+				 RelationGetRelationName(build->index));
+		alex_leaf_plan_best(build->items, n, nslots, want_payload,
+							ALEX_SPREAD_MODEL, &layout);
+	}
 	memset(image.data, 0, BLCKSZ);
 	alex_page_init(page, ALEX_PAGE_GAPPED, 0, build->incarnation);
 	if (build->info.wide)
@@ -260,6 +269,7 @@ finish_leaf(AlexBuild *build, int n, AlexSeparator high, bool last)
 		keep_payload(build, &build->items[i - n]);
 	}
 	build->nitems -= n;
+	build->ngroups = alex_count_groups(build->items, build->nitems);
 	if (build->low.tup)
 		pfree(build->low.tup);
 	build->low = high;
@@ -277,6 +287,26 @@ separator_at(AlexBuild *build, int cut, const AlexItem *newitem)
 	return alex_separator(build->index, &build->info, build->class,
 						  &build->items[cut - 1],
 						  cut == build->nitems ? newitem : &build->items[cut]);
+}
+
+/*
+ * Does an entry go on the current leaf, which has as many as a gapped one
+ * should have, if that becomes a grouped one?  Those are filled as nbtree fills
+ * pages: to 0.96 where keys have many entries, since what is new comes at their end.
+ */
+static bool
+fits_in_groups(AlexBuild *build, uint64 image)
+{
+	int			n = build->nitems + 1;
+	int			ngroups = build->ngroups +
+		(build->items[n - 2].image != image ? 1 : 0);
+	double		density = ngroups < n / 16 ? 0.96 :
+		Max(build->density, 0.9);
+
+	if (!build->info.may_group || n > ALEX_MAX_GROUPED ||
+		(n <= build->max_items + 1 ? 2 * ngroups > n : 3 * ngroups > 2 * n))
+		return false;
+	return alex_grouped_bytes(ngroups, n) <= ALEX_LEAF_SPACE * density;
 }
 
 /* Append an entry, in order, to the leaves. */
@@ -297,7 +327,7 @@ add_entry(AlexBuild *build, AlexKey key, AlexPayload payload)
 	}
 
 	if (build->payload + size == 0 && !build->info.wide)
-		full = n >= build->max_items;
+		full = n >= build->max_items && !fits_in_groups(build, key.image);
 	else
 	{
 		int			nslots = alex_leaf_choose_slots(n + 1,
@@ -354,6 +384,9 @@ add_entry(AlexBuild *build, AlexKey key, AlexPayload payload)
 		finish_leaf(build, cut, sep, false);
 	}
 
+	if (build->nitems == 0 ||
+		build->items[build->nitems - 1].image != key.image)
+		build->ngroups++;
 	item = &build->items[build->nitems++];
 	item->image = key.image;
 	item->tid = alex_key_tid(key);
@@ -375,7 +408,7 @@ begin_write(AlexBuild *build, ForkNumber fork)
 	build->low = plain_bound(ALEX_KEY_LOW);
 	build->block = build->allocated++;
 	build->left = InvalidBlockNumber;
-	build->items = palloc((ALEX_MAX_SLOTS + 1) * sizeof(AlexItem));
+	build->items = palloc((ALEX_MAX_ENTRIES + 1) * sizeof(AlexItem));
 	build->density = alex_fillfactor(build->index) / 100.0;
 	build->max_items = Max(1, (int) (ALEX_MAX_SLOTS * build->density));
 	build->payloads = palloc(2 * BLCKSZ);
@@ -544,6 +577,7 @@ alexbuild(Relation heap, Relation index, IndexInfo *indexInfo)
 	build->index = index;
 	build->indexInfo = indexInfo;
 	alex_describe(index, ALEX_KIND_INVALID, &build->info);
+	build->info.may_group = !build->info.wide;
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE + 1);

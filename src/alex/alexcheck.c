@@ -115,6 +115,74 @@ hash_payload(Relation rel, IndexTuple payload)
 	return hash | 1;
 }
 
+/* Add an entry to the filter. */
+static void
+add_to_filter(AlexCheck *check, uint64 image, uint64 rest, IndexTuple itup)
+{
+	Fingerprint fp;
+
+	if (check->filter == NULL)
+		return;
+	fp.image = image;
+	fp.rest = rest;
+	fp.payload = hash_payload(check->rel, itup);
+	bloom_add_element(check->filter, (unsigned char *) &fp, sizeof(fp));
+}
+
+/* Check a grouped leaf by itself, and add its entries to the filter. */
+static void
+check_grouped(AlexCheck *check, Page page, BlockNumber block)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+	const uint64 *images = alex_group_images(page);
+	const uint16 *ends = alex_group_ends(page);
+	const ItemPointerData *tids = alex_group_tids(page);
+	AlexKey		low = alex_key_of_raw(alex_header(page)->low);
+	AlexKey		high = alex_key_of_raw(alex_header(page)->high);
+	bool		has_dead = alex_leaf_has_dead(page);
+	int			n = 0;
+
+	if (leaf->class != ALEX_CLASS_VALUE &&
+		leaf->class != check->info.null_class)
+		CORRUPT(check, block, "invalid class %u", leaf->class);
+	if (!check->info.may_group || check->info.has_include)
+		CORRUPT(check, block, "leaf of an index that has no grouped ones");
+	for (int g = 0; g < alex_groups(page)->ngroups; g++)
+	{
+		if (g > 0 && images[g] <= images[g - 1])
+			CORRUPT(check, block, "group %d is out of order", g);
+		if (ends[g] <= n || ends[g] > leaf->nitems)
+			CORRUPT(check, block, "group %d ends at %u", g, ends[g]);
+		if (leaf->class != ALEX_CLASS_VALUE && images[g] != 0)
+			CORRUPT(check, block, "NULL in group %d has an image", g);
+		for (int first = n; n < ends[g]; n++)
+		{
+			uint64		tid = alex_tid_pack(&tids[n]);
+			AlexKey		key = alex_key(leaf->class, images[g], tid);
+
+			if (!ItemPointerIsValid(&tids[n]))
+				CORRUPT(check, block, "entry %d has an invalid TID", n);
+			if (n > first && alex_tid_pack(&tids[n - 1]) >= tid)
+				CORRUPT(check, block, "entry %d is out of order", n);
+			if (alex_key_lt(key, low) || !alex_key_lt(key, high))
+				CORRUPT(check, block, "entry %d is outside of the page's bounds", n);
+			if (alex_leaf_find(page, key) != n)
+				CORRUPT(check, block, "search does not find entry %d", n);
+			if (!(has_dead && alex_bit(alex_dead(page), n)))
+				add_to_filter(check, images[g], key.rest, NULL);
+		}
+	}
+	if (n != leaf->nitems)
+		CORRUPT(check, block, "%d entries found, %u expected", n,
+				leaf->nitems);
+	for (int s = n; has_dead && s < 64 * ALEX_GROUPED_WORDS; s++)
+	{
+		if (alex_bit(alex_dead(page), s))
+			CORRUPT(check, block, "entry %d is behind the last and marked as killed", s);
+	}
+	check->entries += n;
+}
+
 /*
  * Check a leaf by itself, and add its entries to the filter.
  */
@@ -221,16 +289,10 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 			if (slot > s || alex_leaf_next_used(page, slot) != s)
 				CORRUPT(check, block, "search does not find the entry in slot %d", s);
 			/* no row that should be in the index has a killed entry only */
-			if (check->filter && !(has_dead && alex_bit(alex_dead(page), s)))
-			{
-				Fingerprint fp;
-
-				fp.image = image;
-				fp.rest = wide ? alex_tid_pack(&itup->t_tid) : key.rest;
-				fp.payload = hash_payload(check->rel, itup);
-				bloom_add_element(check->filter, (unsigned char *) &fp,
-								  sizeof(fp));
-			}
+			if (!(has_dead && alex_bit(alex_dead(page), s)))
+				add_to_filter(check, image,
+							  wide ? alex_tid_pack(&itup->t_tid) : key.rest,
+							  itup);
 		}
 	}
 	if (nitems != leaf->nitems)
@@ -295,7 +357,10 @@ check_page(AlexCheck *check, Page page, BlockNumber block)
 					 alex_high(check->rel, page, &high)))
 		CORRUPT(check, block, "low key is not below high key");
 	if (alex_opaque(page)->kind == ALEX_PAGE_GAPPED &&
-		alex_opaque(page)->level == 0)
+		alex_opaque(page)->level == 0 && alex_is_grouped(page))
+		check_grouped(check, page, block);
+	else if (alex_opaque(page)->kind == ALEX_PAGE_GAPPED &&
+			 alex_opaque(page)->level == 0)
 		check_leaf(check, page, block);
 	else if (alex_opaque(page)->kind == ALEX_PAGE_INNER &&
 			 alex_opaque(page)->level > 0)
@@ -549,6 +614,31 @@ omen_alex_check(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* How far is a used slot, or its group, from where the model predicts it? */
+static int
+slot_error(Page page, int slot)
+{
+	uint64		image = alex_leaf_image(page, slot);
+
+	if (alex_is_grouped(page))
+		return abs(alex_group_predict(page, image) -
+				   alex_group_of(page, slot));
+	return abs(alex_leaf_predict(page, image) - slot);
+}
+
+/* Entries that a leaf can have as it is, of the keys that are there. */
+static int
+leaf_slots(Page page)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+
+	if (!alex_is_grouped(page))
+		return leaf->nslots;
+	return leaf->nitems +
+		(ALEX_SPECIAL - ((PageHeader) page)->pd_lower) /
+		(int) sizeof(ItemPointerData);
+}
+
 /*
  * alex_stats(index regclass) returns record
  *
@@ -615,15 +705,13 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 
 			leaves++;
 			entries += leaf->nitems;
-			nslots += leaf->nslots;
+			nslots += leaf_slots(page);
 			payload += leaf->payload_bytes;
 			bad += alex_leaf_is_bad(page);
 			for (int s = alex_leaf_next_used(page, 0); s < leaf->nslots;
 				 s = alex_leaf_next_used(page, s + 1))
 			{
-				int			err = abs(alex_leaf_predict(page,
-														alex_images(page)[s]) -
-									  s);
+				int			err = slot_error(page, s);
 
 				error_sum += err;
 				max_error = Max(max_error, err);

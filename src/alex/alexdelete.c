@@ -99,7 +99,8 @@ add_to_request(TM_IndexDeleteOp *op, Page page, int slot, bool known,
 	status->idxoffnum = slot + 1;
 	status->knowndeletable = known;
 	status->promising = promising;
-	status->freespace = sizeof(uint64) + sizeof(ItemPointerData) +
+	status->freespace = sizeof(ItemPointerData) +
+		(alex_is_grouped(page) ? 0 : sizeof(uint64)) +
 		alex_leaf_payload(page, slot).size;
 	op->ndeltids++;
 }
@@ -164,7 +165,7 @@ block_of_slot(Page page, int slot)
 static bool
 same_key(Relation rel, Page page, int a, int b)
 {
-	if (alex_images(page)[a] != alex_images(page)[b])
+	if (alex_leaf_image(page, a) != alex_leaf_image(page, b))
 		return false;
 	if (!alex_is_wide(page))
 		return true;
@@ -324,6 +325,8 @@ delete_first(Relation rel, Relation heapRel, Buffer buf)
 		begin_request(&op, rel, buf);
 		op.bottomup = true;
 		op.bottomupfreespace = BLCKSZ;
+		/* a grouped leaf has fewer slots after each request */
+		nslots = alex_leaf(page)->nslots;
 		for (int slot = alex_leaf_next_used(page, 0); slot < nslots;
 			 slot = alex_leaf_next_used(page, slot + 1))
 		{

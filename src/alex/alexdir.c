@@ -608,7 +608,8 @@ alex_dir_enter(Relation rel, AlexRel *info, Buffer buf)
 	entry->incarnation = alex_header(page)->incarnation;
 	entry->block = BufferGetBlockNumber(buf);
 	entry->model = alex_leaf(page)->model;
-	entry->nslots = alex_leaf(page)->nslots;
+	entry->nslots = alex_is_grouped(page) ?
+		ALEX_DIR_GROUPED | alex_groups(page)->ngroups : alex_leaf(page)->nslots;
 	node->recent[i] = buf;
 	change_end(slot);
 	slot->referenced = true;

@@ -27,6 +27,7 @@
 #define EXPAND_AT(nslots)	((nslots) * 4 / 5)
 #define EXPAND_TO			0.6
 #define SPLIT_LAST_AT(nslots)	((nslots) - (nslots) / 32)
+#define SPLIT_LAST_GROUPED		(ALEX_LEAF_SPACE / 32)
 
 /* An insert that moves more slots than this has the leaf spread out anew. */
 #define SHIFT_LIMIT			64
@@ -95,7 +96,7 @@ check_unique(Relation rel, Relation heapRel, Buffer buf, AlexKey key,
 			ItemPointerData htid;
 			bool		all_dead = false;
 
-			if (alex_images(page)[slot] != key.image)
+			if (alex_leaf_image(page, slot) != key.image)
 				goto done;
 			if (wide &&
 				(alex_tid_pack(&alex_tids(page)[slot]) != alex_key_tid(key) ||
@@ -211,11 +212,31 @@ payload_fits(Page page, Size payload)
 		 alex_leaf_free_payload(page) >= payload);
 }
 
-/* How many entries may a leaf with so many slots have before it is split? */
-static int
-split_at(Page page, int nslots)
+/*
+ * Can an entry with a payload of the given size be inserted before the leaf is
+ * split?
+ */
+static bool
+has_room(Page page, Size payload)
 {
-	return alex_is_last_leaf(page) ? SPLIT_LAST_AT(nslots) : nslots;
+	int			nslots = alex_leaf(page)->nslots;
+	bool		last = alex_is_last_leaf(page);
+
+	if (alex_is_grouped(page))
+		return payload == 0 &&
+			alex_group_fits(page, last ? SPLIT_LAST_GROUPED : 0);
+	return alex_leaf(page)->nitems < (last ? SPLIT_LAST_AT(nslots) : nslots) &&
+		payload_fits(page, payload);
+}
+
+/* Can it without a thought? */
+static bool
+has_much_room(Page page, Size payload)
+{
+	if (alex_is_grouped(page))
+		return has_room(page, payload);
+	return alex_leaf(page)->nitems < EXPAND_AT(alex_leaf(page)->nslots) &&
+		payload_fits(page, payload);
 }
 
 /*
@@ -230,6 +251,9 @@ rebuild_slots(Page page, Size payload)
 	Size		total = leaf->payload_bytes + payload;
 	int			nslots;
 
+	/* a grouped leaf has no slots to spare; for a payload it gets some */
+	if (payload == 0 && alex_is_grouped(page))
+		return 0;
 	total += alex_bound_bytes(page);
 	nslots = alex_leaf_choose_slots(leaf->nitems + 1, total, want_payload,
 									EXPAND_TO);
@@ -310,7 +334,7 @@ has_key(Page page, AlexKey key)
 		slot = alex_leaf_next_used(page,
 								   alex_leaf_lower_bound(page, key.image, 0));
 		return slot < alex_leaf(page)->nslots &&
-			alex_images(page)[slot] == key.image;
+			alex_leaf_image(page, slot) == key.image;
 	}
 	first = *key.bound;
 	first.edge = -1;
@@ -351,7 +375,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 	{
 		int			nslots;
 
-		if (leaf->nitems < EXPAND_AT(leaf->nslots) && payload_fits(page, size))
+		if (has_much_room(page, size))
 			break;
 		if (!tried_delete && alex_leaf_has_dead(page))
 		{
@@ -374,7 +398,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 			Assert(payload_fits(page, size));
 			break;
 		}
-		if (leaf->nitems < split_at(page, leaf->nslots) && payload_fits(page, size))
+		if (has_room(page, size))
 			break;
 
 		/* before a page more, look for versions that nobody needs */
@@ -390,6 +414,10 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 				continue;
 		}
 
+		/* entries of few keys need less room in groups */
+		if (size == 0 && !alex_is_grouped(page) && alex_group_leaf(rel, buf))
+			continue;
+
 		/* split; a split that was not completed before comes first */
 		if ((alex_opaque(page)->flags & ALEX_INCOMPLETE_SPLIT) != 0)
 		{
@@ -402,8 +430,7 @@ insert_on_leaf(Relation rel, Relation heapRel, Buffer buf, Buffer guard,
 		rbuf = alex_split_leaf(rel, buf, key, payload);
 		target = alex_key_lt(key, alex_high(rel, page, &room)) ? buf : rbuf;
 		page = BufferGetPage(target);
-		if (alex_leaf(page)->nitems < split_at(page, alex_leaf(page)->nslots) &&
-			payload_fits(page, size))
+		if (has_room(page, size))
 		{
 			insert_entry(rel, target, key, payload);
 			done = true;

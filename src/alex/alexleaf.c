@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * alexleaf.c
- *	  Gapped-array leaves: search, insert, remove, lay out.
+ *	  Leaves: search, insert, remove, lay out.  What is here of gapped arrays,
+ *	  alexgroup.c has of grouped leaves.
  *
  * The primary plans (with floating point), the plan goes into WAL, and both
  * the primary and redo apply it with the same integer-only functions here.
@@ -83,11 +84,15 @@ alex_leaf_lower_bound(Page page, uint64 image, uint64 tid)
 	const uint64 *images = alex_images(page);
 	const ItemPointerData *tids = alex_tids(page);
 	int			nslots = alex_leaf(page)->nslots;
-	int			hint = alex_leaf_predict(page, image);
+	int			hint;
 	int			lo,
 				hi;				/* slots before lo are less, hi is not */
 	int			step = 1;
 
+	if (alex_is_grouped(page))
+		return alex_group_lower_bound(page, image, tid);
+
+	hint = alex_leaf_predict(page, image);
 	if (slot_less(images, tids, hint, image, tid))
 	{
 		lo = hint + 1;
@@ -175,6 +180,8 @@ alex_leaf_next_used(Page page, int slot)
 
 	if (slot >= nslots)
 		return nslots;
+	if (alex_is_grouped(page))
+		return slot;
 	word = used[w] & (~UINT64CONST(0) << (slot & 63));
 	while (word == 0)
 	{
@@ -196,6 +203,8 @@ alex_leaf_prev_used(Page page, int slot)
 
 	if (slot < 0)
 		return -1;
+	if (alex_is_grouped(page))
+		return slot;
 	w = slot >> 6;
 	word = used[w] & (~UINT64CONST(0) >> (63 - (slot & 63)));
 	while (word == 0)
@@ -410,7 +419,7 @@ forget_dead(Page page)
 }
 
 /*
- * Copy a leaf's entries, in order, to items (room for ALEX_MAX_SLOTS).
+ * Copy a leaf's entries, in order, to items (room for ALEX_MAX_ENTRIES).
  * Payloads still point into the page.  Returns their number.
  */
 int
@@ -424,6 +433,11 @@ alex_leaf_gather(Page page, AlexItem *items)
 	int			n = 0;
 	Size		payload = 0;
 
+	if (alex_is_grouped(page))
+	{
+		n = alex_group_gather(page, items);
+		nslots = 0;
+	}
 	for (int s = alex_leaf_next_used(page, 0); s < nslots;
 		 s = alex_leaf_next_used(page, s + 1))
 	{
@@ -489,9 +503,9 @@ alex_leaf_choose_slots(int nitems, Size payload, bool want_payload,
  * differences are taken from the first image, in uint64, so that the full
  * range of 64 bits neither overflows nor loses the low bits of close keys.
  */
-static void
-fit_model(const AlexItem *items, int n, double scale, double offset,
-		  AlexModel *model)
+void
+alex_fit_model(const AlexItem *items, int n, double scale, double offset,
+			   AlexModel *model)
 {
 	uint64		base = n > 0 ? items[0].image : 0;
 	double		mean_x = 0;
@@ -609,7 +623,7 @@ alex_leaf_plan(const AlexItem *items, int nitems, int nslots, bool payload,
 		(double) nslots / nitems : 1;
 	AlexModel	model;
 
-	fit_model(items, nitems, scale, 0.5, &model);
+	alex_fit_model(items, nitems, scale, 0.5, &model);
 	alex_leaf_spread(items, nitems, nslots, payload, spread, &model, layout);
 }
 
@@ -629,7 +643,7 @@ alex_leaf_plan_ascending(const AlexItem *items, int nitems, int first,
 	layout->nslots = nslots;
 	layout->nitems = nitems - first;
 	layout->flags = payload ? ALEX_LEAF_PAYLOAD : 0;
-	fit_model(items, nitems, 1.0, 0.5 - first, &layout->model);
+	alex_fit_model(items, nitems, 1.0, 0.5 - first, &layout->model);
 	for (int i = 0; i < layout->nitems; i++)
 		alex_bit_set(layout->used, i);
 }
@@ -663,7 +677,7 @@ fill_gaps(Page page)
 }
 
 /*
- * Lay out a leaf: the page is an initialised gapped page with its header's
+ * Lay out a leaf: the page is an initialised leaf with its header's
  * common part, bounds, class and opaque area set; everything else is written here.
  * Payloads of items must not point into this page.
  */
@@ -683,6 +697,17 @@ alex_leaf_fill(Page page, const AlexLayout *layout, const AlexItem *items)
 	leaf->nitems = layout->nitems;
 	leaf->flags = layout->flags;
 	leaf->payload_bytes = 0;
+	if (alex_is_grouped(page))
+	{
+		Assert(!alex_is_wide(page) && layout->nslots == layout->nitems);
+		alex_group_fill(page, items);
+		leaf->dead_sum = sum_dead(page);
+		((PageHeader) page)->pd_lower = ALEX_LEAF_START +
+			alex_grouped_bytes(alex_groups(page)->ngroups, layout->nitems);
+		((PageHeader) page)->pd_upper = upper;
+		Assert(((PageHeader) page)->pd_lower <= upper);
+		return;
+	}
 	memcpy(alex_used(page), layout->used,
 		   alex_words(layout->nslots) * sizeof(uint64));
 
@@ -726,11 +751,18 @@ int
 alex_leaf_place(Page page, AlexKey key, bool append, AlexPlace *place)
 {
 	int			nslots = alex_leaf(page)->nslots;
-	int			first = alex_leaf_find(page, key);
-	int			succ = alex_leaf_next_used(page, first);
+	int			first;
+	int			succ;
 	int			left,
 				right;
 
+	if (alex_is_grouped(page))
+	{
+		alex_group_place(page, key, place);
+		return 0;
+	}
+	first = alex_leaf_find(page, key);
+	succ = alex_leaf_next_used(page, first);
 	if (first < succ)
 	{
 		/* gaps first .. succ - 1 precede the successor */
@@ -794,7 +826,7 @@ shift_bits(uint64 *words, int from, int to, int gap)
 
 /*
  * Insert an entry at a place that alex_leaf_place found.  With a payload, the
- * leaf must have the payload array and room.
+ * leaf must have the payload array and room, and a grouped leaf in any case.
  */
 void
 alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
@@ -811,6 +843,16 @@ alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
 	int			gap = place->gap;
 	ItemPointerData itid;
 
+	if (alex_is_grouped(page))
+	{
+		Assert(payload.data == NULL);
+		alex_group_insert(page, place, image, tid, has_dead);
+		if (has_dead)
+			leaf->dead_sum = sum_dead(page);
+		else if (leaf->dead_sum != 0)
+			forget_dead(page);
+		return;
+	}
 	Assert(!alex_bit(alex_used(page), gap));
 	if (gap > slot)
 	{
@@ -865,7 +907,7 @@ alex_leaf_insert(Page page, const AlexPlace *place, uint64 image, uint64 tid,
 }
 
 /*
- * Remove the entries in the given slots.
+ * Remove the entries in the given slots, which ascend.
  */
 void
 alex_leaf_remove(Page page, const uint16 *slots, int nslots)
@@ -873,6 +915,12 @@ alex_leaf_remove(Page page, const uint16 *slots, int nslots)
 	AlexLeafHeader *leaf = alex_leaf(page);
 	bool		has_dead = alex_leaf_has_dead(page);
 
+	if (alex_is_grouped(page))
+	{
+		alex_group_remove(page, slots, nslots, has_dead);
+		leaf->dead_sum = has_dead ? sum_dead(page) : 0;
+		return;
+	}
 	for (int i = 0; i < nslots; i++)
 	{
 		int			s = slots[i];

@@ -111,6 +111,28 @@ links_are_sane(Page page, BlockNumber block)
 		 opaque->right != InvalidBlockNumber);
 }
 
+/* Do the arrays of a leaf end where the page says? */
+static bool
+slots_are_sane(Page page)
+{
+	AlexLeafHeader *leaf = alex_leaf(page);
+	int			lower = ((PageHeader) page)->pd_lower - ALEX_LEAF_START;
+
+	if (alex_is_grouped(page))
+		return leaf->flags == ALEX_LEAF_GROUPED && !alex_is_wide(page) &&
+			leaf->nslots == leaf->nitems &&
+			leaf->nitems <= ALEX_MAX_GROUPED &&
+			alex_groups(page)->ngroups <= leaf->nitems &&
+			(alex_groups(page)->ngroups > 0) == (leaf->nitems > 0) &&
+			lower <= ALEX_LEAF_SPACE &&
+			lower == alex_grouped_bytes(alex_groups(page)->ngroups,
+										leaf->nitems);
+	return leaf->nslots > 0 && leaf->nslots <= ALEX_MAX_SLOTS &&
+		leaf->nitems <= leaf->nslots &&
+		lower == alex_leaf_bytes(leaf->nslots,
+								 (leaf->flags & ALEX_LEAF_PAYLOAD) != 0);
+}
+
 /*
  * Could the page be alex's, so that using it stays within its bounds and
  * leads to its neighbours only?
@@ -136,12 +158,7 @@ page_is_sane(Page page, BlockNumber block)
 			{
 				AlexLeafHeader *leaf = alex_leaf(page);
 
-				return opaque->level == 0 &&
-					leaf->nslots > 0 && leaf->nslots <= ALEX_MAX_SLOTS &&
-					leaf->nitems <= leaf->nslots &&
-					((PageHeader) page)->pd_lower == ALEX_LEAF_START +
-					alex_leaf_bytes(leaf->nslots,
-									(leaf->flags & ALEX_LEAF_PAYLOAD) != 0) &&
+				return opaque->level == 0 && slots_are_sane(page) &&
 					leaf->class > ALEX_CLASS_LOW &&
 					leaf->class <= ALEX_CLASS_NULL_LAST &&
 					leaf->class >= alex_key_class(alex_key_of_raw(leaf->common.low)) &&
@@ -449,9 +466,9 @@ read_meta(Relation rel, AlexRel *info)
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" is not an alex index",
 						RelationGetRelationName(rel))));
-	if (meta->version != ALEX_VERSION &&
-		!(meta->version == ALEX_NARROW_VERSION &&
-		  meta->kind < ALEX_KIND_WIDE))
+	if (meta->version > ALEX_VERSION ||
+		meta->version < (meta->kind < ALEX_KIND_WIDE ? ALEX_NARROW_VERSION :
+						 ALEX_WIDE_VERSION))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("alex format version mismatch in index \"%s\": file version %u, this server's version %d",
@@ -463,6 +480,9 @@ read_meta(Relation rel, AlexRel *info)
 	info->level = meta->level;
 	info->kind = (AlexKind) meta->kind;
 	info->prefix = meta->prefix;
+	/* what has been made by an older version is left readable to it */
+	info->may_group = meta->version == ALEX_VERSION &&
+		meta->kind < ALEX_KIND_WIDE;
 	UnlockReleaseBuffer(buf);
 	/* the images of all keys depend on it */
 	if (info->prefix.len > ALEX_MAX_PREFIX ||
@@ -512,6 +532,7 @@ alex_rel(Relation rel)
 								RelationGetRelationName(rel)),
 						 errhint("Please REINDEX it.")));
 			described.prefix = fresh.prefix;
+			described.may_group = fresh.may_group;
 			described.buildid = fresh.buildid;
 			described.root = fresh.root;
 			described.level = fresh.level;

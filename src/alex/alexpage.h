@@ -17,7 +17,8 @@
 #include "storage/bufpage.h"
 
 #define ALEX_MAGIC				0x414C4558	/* "ALEX" */
-#define ALEX_VERSION			4	/* of the whole on-disk format */
+#define ALEX_VERSION			5	/* of the whole on-disk format */
+#define ALEX_WIDE_VERSION		4	/* since then wide indexes are the same */
 #define ALEX_NARROW_VERSION		3	/* since then narrow indexes are the same */
 #define ALEX_PAGE_ID			0xFFA1	/* last two bytes of every page */
 
@@ -114,6 +115,26 @@ typedef struct AlexLeafHeader
 } AlexLeafHeader;
 
 #define ALEX_LEAF_PAYLOAD		0x0001
+#define ALEX_LEAF_GROUPED		0x0002
+
+/*
+ * A grouped leaf (ALEX_LEAF_GROUPED), for keys that have many entries each, in
+ * narrow indexes and without payloads.  There are no gaps: slots are the
+ * numbers of entries, and nslots is nitems.  After the header follow
+ *	  AlexGroups
+ *	  uint64 image[ngroups]
+ *	  uint16 end[ngroups]	number behind the group's last entry
+ *	  ItemPointerData tid[nitems]
+ * The model predicts the group.  See alexgroup.c.
+ */
+#define ALEX_GROUPED_WORDS		21
+
+typedef struct AlexGroups
+{
+	uint16		ngroups;
+	uint16		unused[3];
+	uint64		dead[ALEX_GROUPED_WORDS];	/* kill hints, as above */
+} AlexGroups;
 
 /*
  * An inner page: nitems sorted (key, child) pairs, kept as arrays of fixed
@@ -172,6 +193,12 @@ typedef struct AlexMeta
 	  ((ALEX_LEAF_SPACE / 14 + 63) / 64)) / 14)
 #define ALEX_MAX_WORDS		((ALEX_MAX_SLOTS + 63) / 64)
 #define ALEX_MIN_SLOTS		64
+
+/* Entries of a grouped leaf with one group; of any leaf */
+#define ALEX_MAX_GROUPED \
+	((ALEX_LEAF_SPACE - sizeof(AlexGroups) - sizeof(uint64) - \
+	  sizeof(uint16)) / sizeof(ItemPointerData))
+#define ALEX_MAX_ENTRIES	ALEX_MAX_GROUPED
 
 /* Largest payload: three must fit on a page */
 #define ALEX_MAX_PAYLOAD	MAXALIGN_DOWN((ALEX_LEAF_SPACE - 16 - 4 * 17) / 3)
@@ -241,6 +268,46 @@ alex_words(int nslots)
 	return (nslots + 63) / 64;
 }
 
+static inline bool
+alex_is_grouped(Page page)
+{
+	return (alex_leaf(page)->flags & ALEX_LEAF_GROUPED) != 0;
+}
+
+static inline AlexGroups *
+alex_groups(Page page)
+{
+	return (AlexGroups *) ((char *) page + ALEX_LEAF_START);
+}
+
+static inline uint64 *
+alex_group_images(Page page)
+{
+	return (uint64 *) (alex_groups(page) + 1);
+}
+
+static inline uint16 *
+alex_group_ends(Page page)
+{
+	return (uint16 *) (alex_group_images(page) + alex_groups(page)->ngroups);
+}
+
+static inline ItemPointerData *
+alex_group_tids(Page page)
+{
+	return (ItemPointerData *)
+		(alex_group_ends(page) + alex_groups(page)->ngroups);
+}
+
+/* Bytes that a grouped leaf's arrays take. */
+static inline int
+alex_grouped_bytes(int ngroups, int nitems)
+{
+	return sizeof(AlexGroups) + ngroups * (sizeof(uint64) + sizeof(uint16)) +
+		nitems * sizeof(ItemPointerData);
+}
+
+/* Of gapped leaves only, as alex_images, alex_tids and alex_payloads are */
 static inline uint64 *
 alex_used(Page page)
 {
@@ -250,6 +317,8 @@ alex_used(Page page)
 static inline uint64 *
 alex_dead(Page page)
 {
+	if (alex_is_grouped(page))
+		return alex_groups(page)->dead;
 	return alex_used(page) + alex_words(alex_leaf(page)->nslots);
 }
 
@@ -406,6 +475,24 @@ alex_entry_tid(const char *entry)
 	return alex_tid_pack(&tid);
 }
 
+/* Image of the entry in a used slot */
+extern uint64 alex_group_image(Page page, int slot);
+
+static inline uint64
+alex_leaf_image(Page page, int slot)
+{
+	return alex_is_grouped(page) ? alex_group_image(page, slot) :
+		alex_images(page)[slot];
+}
+
+/* Its TID, or second image, packed */
+static inline uint64
+alex_leaf_rest(Page page, int slot)
+{
+	return alex_tid_pack(alex_is_grouped(page) ? &alex_group_tids(page)[slot] :
+						 &alex_tids(page)[slot]);
+}
+
 /* TID of the row that the entry in a used slot is for: see alexleaf.c */
 extern AlexPayload alex_leaf_payload(Page page, int slot);
 extern char *alex_leaf_entry(Page page, int slot);
@@ -413,6 +500,8 @@ extern char *alex_leaf_entry(Page page, int slot);
 static inline ItemPointerData
 alex_leaf_tid(Page page, int slot)
 {
+	if (alex_is_grouped(page))
+		return alex_group_tids(page)[slot];
 	return alex_is_wide(page) ? alex_entry_itemptr(alex_leaf_entry(page, slot)) :
 		alex_tids(page)[slot];
 }
@@ -453,6 +542,7 @@ typedef struct AlexPlace
 	uint16		start;			/* first gap before slot to repeat the entry */
 	uint16		slot;			/* the entry's slot afterwards */
 	uint16		gap;			/* the gap that is used up */
+	/* grouped leaf: start is the group, and gap 1 if that is new, else 0 */
 } AlexPlace;
 
 /* How a leaf's entries are spread over its slots; carried in WAL too */
@@ -460,14 +550,20 @@ typedef struct AlexLayout
 {
 	AlexModel	model;
 	uint16		nslots;
-	uint16		flags;			/* ALEX_LEAF_PAYLOAD */
+	uint16		flags;			/* of the leaf */
 	uint16		nitems;
 	uint16		reserved;
 	uint64		used[ALEX_MAX_WORDS];
 } AlexLayout;
 
-#define ALEX_LAYOUT_SIZE(nslots) \
-	(offsetof(AlexLayout, used) + alex_words(nslots) * sizeof(uint64))
+/* Bytes of a layout in WAL: a grouped leaf has no bitmap. */
+static inline Size
+alex_layout_size(const AlexLayout *layout)
+{
+	return offsetof(AlexLayout, used) +
+		((layout->flags & ALEX_LEAF_GROUPED) ? 0 :
+		 alex_words(layout->nslots) * sizeof(uint64));
+}
 
 typedef enum AlexSpread
 {

@@ -160,9 +160,21 @@ plan_leaf(Page page, AlexItem *items, AlexLayout *layout, LeafCost *before,
 		  LeafCost *after)
 {
 	AlexLeafHeader *leaf = alex_leaf(page);
-	int			n = alex_leaf_gather(page, items);
+	int			n;
 	bool		append;
 
+	if (alex_is_grouped(page))
+	{
+		const uint64 *images = alex_group_images(page);
+
+		/* a search among few groups is short with any model */
+		memset(before, 0, sizeof(LeafCost));
+		for (int g = 0; g < alex_groups(page)->ngroups; g++)
+			before->error += abs(alex_group_predict(page, images[g]) - g);
+		*after = *before;
+		return false;
+	}
+	n = alex_leaf_gather(page, items);
 	leaf_cost(&leaf->model, leaf->nslots, alex_used(page), items, n, before);
 	*after = *before;
 	if (n < FEW_ENTRIES ||

@@ -73,8 +73,8 @@ typedef struct AlexScan
 	uint16		class;
 	int			nitems;
 	int			at;				/* -1: before, nitems: behind */
-	uint64		images[ALEX_MAX_SLOTS];
-	uint64		tids[ALEX_MAX_SLOTS];
+	uint64		images[ALEX_MAX_ENTRIES];
+	uint64		tids[ALEX_MAX_ENTRIES];
 	uint16	   *payloads;		/* places in tuples, 0: none; or NULL */
 	char	   *tuples;			/* wide: entries as in the leaf */
 	int			tuples_used;
@@ -212,8 +212,8 @@ kill_items(IndexScanDesc scan)
 			/* with a pin, entries may have moved within the leaf, or away */
 			slot = alex_leaf_next_used(page, alex_leaf_find(page, key));
 			if (slot < alex_leaf(page)->nslots &&
-				alex_images(page)[slot] == key.image &&
-				alex_tid_pack(&alex_tids(page)[slot]) == alex_key_tid(key) &&
+				alex_leaf_image(page, slot) == key.image &&
+				alex_leaf_rest(page, slot) == alex_key_tid(key) &&
 				(!so->info.wide ||
 				 alex_bound_cmp_entry(key.bound, page, slot) == 0))
 				changed |= alex_leaf_kill(page, slot);
@@ -258,7 +258,7 @@ alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
 	so->at = -1;
 	if (scan->xs_want_itup && so->tuples == NULL)
 	{
-		Size		size = sizeof(uint16) * ALEX_MAX_SLOTS;
+		Size		size = sizeof(uint16) * ALEX_MAX_ENTRIES;
 
 		so->payloads = MemoryContextAlloc(GetMemoryChunkContext(so), size);
 		so->tuples = MemoryContextAlloc(GetMemoryChunkContext(so), BLCKSZ);
@@ -393,6 +393,56 @@ load_wide(IndexScanDesc scan, Page page, int slot, const AlexRange *range,
 	return n;
 }
 
+/* The same for a grouped leaf, where there is no filter. */
+static int
+load_grouped(IndexScanDesc scan, Page page, int slot, const AlexRange *range,
+			 bool ignore_killed, int n)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+	const uint64 *images = alex_group_images(page);
+	const uint16 *ends = alex_group_ends(page);
+	const ItemPointerData *tids = alex_group_tids(page);
+	const uint64 *dead = alex_dead(page);
+	int			nitems = alex_leaf(page)->nitems;
+	int			ngroups = alex_groups(page)->ngroups;
+
+	if (unlikely(so->info.has_include))
+		alex_corrupted(scan->indexRelation, so->block);
+	for (int g = alex_group_of(page, slot); g < ngroups; g++)
+	{
+		uint64		image = images[g];
+		int			end = Min(ends[g], nitems);
+
+		if (image > range->last)
+			break;
+		/* where the piece ends, which is amid a group if that goes on */
+		if (!alex_key_lt(alex_key(so->class, image, ALEX_TID_MASK), so->high))
+		{
+			int			first = slot;
+
+			while (end > first &&
+				   !alex_key_lt(alex_key(so->class, image,
+										 alex_tid_pack(&tids[end - 1])),
+								so->high))
+				end--;
+			ngroups = g;
+		}
+		if (unlikely(n + end - slot > ALEX_MAX_ENTRIES))
+			alex_corrupted(scan->indexRelation, so->block);
+		for (; slot < end; slot++)
+		{
+			if (ignore_killed && alex_bit(dead, slot))
+				continue;
+			so->images[n] = image;
+			so->tids[n] = alex_tid_pack(&tids[slot]);
+			n++;
+		}
+	}
+	if (scan->xs_want_itup)
+		memset(so->payloads, 0, n * sizeof(uint16));
+	return n;
+}
+
 /*
  * Extend the current piece, which a locked wide leaf holds, in the direction of
  * the scan by what cannot match: to where the next of the values can be that
@@ -485,6 +535,11 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high,
 		if (so->info.wide)
 		{
 			n = load_wide(scan, page, slot, range, ignore_killed, n);
+			continue;
+		}
+		if (alex_is_grouped(page))
+		{
+			n = load_grouped(scan, page, slot, range, ignore_killed, n);
 			continue;
 		}
 		for (slot = alex_leaf_next_used(page, slot); slot < nslots;
@@ -777,8 +832,8 @@ alexgettuple(IndexScanDesc scan, ScanDirection dir)
 	{
 		if (so->killed == NULL)
 			so->killed = MemoryContextAlloc(GetMemoryChunkContext(so),
-											ALEX_MAX_SLOTS * sizeof(int));
-		if (so->nkilled < ALEX_MAX_SLOTS)
+											ALEX_MAX_ENTRIES * sizeof(int));
+		if (so->nkilled < ALEX_MAX_ENTRIES)
 			so->killed[so->nkilled++] = so->at;
 	}
 
@@ -803,7 +858,7 @@ int64
 alexgetbitmap(IndexScanDesc scan, TIDBitmap *tbm)
 {
 	AlexScan   *so = (AlexScan *) scan->opaque;
-	ItemPointerData *tids = palloc(ALEX_MAX_SLOTS * sizeof(ItemPointerData));
+	ItemPointerData *tids = palloc(ALEX_MAX_ENTRIES * sizeof(ItemPointerData));
 	int64		n = 0;
 
 	start_scan(scan, ForwardScanDirection);

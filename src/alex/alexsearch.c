@@ -179,20 +179,23 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 {
 	char	   *page = (char *) BufferGetPage(hit->recent);
 	double		d = hit->model.intercept;
-	int			nslots = Min(hit->nslots, ALEX_MAX_SLOTS);
+	bool		grouped = (hit->nslots & ALEX_DIR_GROUPED) != 0;
+	int			nslots = Min(hit->nslots & ~ALEX_DIR_GROUPED, ALEX_MAX_SLOTS);
 	int			slot;
 	char	   *images;
 
 	if (key.image > hit->model.base)
 		d += hit->model.slope * (double) (key.image - hit->model.base);
 	slot = !(d > 0) ? 0 : d >= nslots ? nslots : (int) d;
-	images = page + ALEX_LEAF_START +
-		2 * alex_words(nslots) * sizeof(uint64);
+	images = page + ALEX_LEAF_START + (grouped ? sizeof(AlexGroups) :
+									   2 * alex_words(nslots) * sizeof(uint64));
 	__builtin_prefetch(page);
 	__builtin_prefetch(page + ALEX_CONTENTS + 64);
 	__builtin_prefetch(images + slot * sizeof(uint64));
+	/* of a group, where it ends */
 	__builtin_prefetch(images + nslots * sizeof(uint64) +
-					   slot * sizeof(ItemPointerData));
+					   slot * (grouped ? sizeof(uint16) :
+							   sizeof(ItemPointerData)));
 	if (key.bound != NULL)
 	{
 		__builtin_prefetch(images + nslots * (sizeof(uint64) +

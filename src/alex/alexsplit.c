@@ -29,7 +29,8 @@
 char *
 alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
 {
-	Size		room = ALEX_LAYOUT_SIZE(layout->nslots) +
+	Size		head = alex_layout_size(layout);
+	Size		room = head + sizeof(uint16) +
 		layout->nitems * (sizeof(uint64) + sizeof(ItemPointerData) +
 						  sizeof(uint16));
 	char	   *data;
@@ -38,8 +39,15 @@ alex_pack_items(const AlexLayout *layout, const AlexItem *items, Size *size)
 	for (int i = 0; i < layout->nitems; i++)
 		room += items[i].payload.size;
 	p = data = palloc(room);
-	memcpy(p, layout, ALEX_LAYOUT_SIZE(layout->nslots));
-	p += ALEX_LAYOUT_SIZE(layout->nslots);
+	memcpy(p, layout, head);
+	p += head;
+	if (layout->flags & ALEX_LEAF_GROUPED)
+	{
+		p += alex_group_pack(items, layout->nitems, p);
+		*size = p - data;
+		Assert(*size <= room);
+		return data;
+	}
 	for (int i = 0; i < layout->nitems; i++)
 	{
 		memcpy(p, &items[i].image, sizeof(uint64));
@@ -83,8 +91,11 @@ alex_apply_layout(Relation rel, Buffer buf, const AlexLayout *layout,
 	PGAlignedBlock image;
 
 	memcpy(image.data, page, BLCKSZ);
-	if (alex_leaf_bytes(layout->nslots,
-						(layout->flags & ALEX_LEAF_PAYLOAD) != 0) +
+	if (((layout->flags & ALEX_LEAF_GROUPED) ?
+		 alex_grouped_bytes(alex_count_groups(items, layout->nitems),
+							layout->nitems) :
+		 alex_leaf_bytes(layout->nslots,
+						 (layout->flags & ALEX_LEAF_PAYLOAD) != 0)) +
 		alex_leaf(page)->payload_bytes + alex_bound_bytes(page) >
 		ALEX_LEAF_SPACE)
 		elog(ERROR, "entries do not fit on a leaf of index \"%s\"",
@@ -101,7 +112,7 @@ alex_apply_layout(Relation rel, Buffer buf, const AlexLayout *layout,
 		XLogBeginInsert();
 		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
 		XLogRegisterBufData(0, (char *) layout,
-							ALEX_LAYOUT_SIZE(layout->nslots));
+							alex_layout_size(layout));
 		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_REBUILD);
 		PageSetLSN(page, lsn);
 	}
@@ -116,13 +127,73 @@ void
 alex_rebuild_leaf(Relation rel, Buffer buf, int nslots, bool payload,
 				  AlexSpread spread)
 {
-	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+	AlexItem   *items = palloc(ALEX_MAX_ENTRIES * sizeof(AlexItem));
 	AlexLayout	layout;
 	int			n = alex_leaf_gather(BufferGetPage(buf), items);
 
 	alex_leaf_plan(items, n, nslots, payload, spread, &layout);
 	alex_apply_layout(rel, buf, &layout, items);
 	pfree(items);
+}
+
+/*
+ * Are entries without payloads better off in a grouped leaf?  grouped: they are
+ * in one, which is not left at the first chance.
+ */
+static bool
+wants_groups(const AlexItem *items, int n, bool grouped)
+{
+	int			ngroups = alex_count_groups(items, n);
+
+	if (n < ALEX_MIN_SLOTS)
+		return false;
+	return grouped ? 3 * ngroups <= 2 * n : 2 * ngroups <= n;
+}
+
+/*
+ * Plan a grouped leaf for what is on one side of a split, if that is better.
+ * payload: it has payloads, or may be to have one.  Then it cannot be grouped;
+ * but if there are too many entries for slots, the leaf is split again.
+ */
+static bool
+plan_groups(const AlexRel *info, const AlexItem *items, int n, bool grouped,
+			bool payload, AlexLayout *layout)
+{
+	if (!info->may_group)
+		return false;
+	if (payload ?
+		!grouped || alex_leaf_choose_slots(n, 0, true, 0.5) > 0 :
+		n <= ALEX_MAX_SLOTS && !wants_groups(items, n, grouped))
+		return false;
+	alex_group_plan(items, n, layout);
+	return true;
+}
+
+/*
+ * Give an exclusively locked leaf, which is full, groups in the place of gaps
+ * if that makes room.
+ */
+bool
+alex_group_leaf(Relation rel, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+	AlexItem   *items;
+	AlexLayout	layout;
+	int			n;
+	bool		result;
+
+	if (!alex_rel(rel)->may_group || alex_leaf(page)->payload_bytes > 0)
+		return false;
+	items = palloc(ALEX_MAX_ENTRIES * sizeof(AlexItem));
+	n = alex_leaf_gather(page, items);
+	result = wants_groups(items, n, false);
+	if (result)
+	{
+		alex_group_plan(items, n, &layout);
+		alex_apply_layout(rel, buf, &layout, items);
+	}
+	pfree(items);
+	return result;
 }
 
 /*
@@ -196,7 +267,7 @@ item_before(Relation rel, uint16 class, const AlexItem *item, AlexKey other)
  */
 static int
 choose_ascending_split(Relation rel, const AlexItem *items, int n,
-					   AlexKey newkey, bool last_leaf)
+					   AlexKey newkey, bool last_leaf, bool grouped)
 {
 	uint16		class = alex_key_class(newkey);
 	const AlexItem *eighth = &items[n - 1 - n / 8];
@@ -215,6 +286,11 @@ choose_ascending_split(Relation rel, const AlexItem *items, int n,
 	/* equal images of wide keys may be anything, so they do not ascend */
 	if (equal && wide && !last_leaf && !greatest)
 		return 0;
+	/* where several keys grow, each has a leaf of its own in the end */
+	if (equal && grouped && items[n / 4].image != newkey.image)
+		return 0;
+	if (equal && grouped && greatest)
+		return n - late / 4;
 	if (equal)
 		return greatest ? n - late / 2 : n - late;
 	if (greatest && wide)
@@ -292,11 +368,12 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 	Page		page = BufferGetPage(buf);
 	AlexOpaque *opaque = alex_opaque(page);
 	uint16		class = alex_leaf(page)->class;
-	AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+	AlexItem   *items = palloc(ALEX_MAX_ENTRIES * sizeof(AlexItem));
 	int			n = alex_leaf_gather(page, items);
 	int			firstright = 0;
 	bool		ascending;
 	bool		wide = alex_is_wide(page);
+	bool		grouped = alex_is_grouped(page);
 	Size		newpayload = payload.size;
 	bool		lpayload = wide;
 	bool		rpayload = wide || newpayload > 0;
@@ -328,7 +405,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 	newitem.tid = alex_key_tid(newkey);
 	newitem.payload = payload;
 	firstright = choose_ascending_split(rel, items, n, newkey,
-										alex_is_last_leaf(page));
+										alex_is_last_leaf(page), grouped);
 	if (wide && firstright > 0 &&
 		!split_fits(rel, &info, page, items, n, &newitem, firstright))
 		firstright = 0;
@@ -385,17 +462,26 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 			bound_size(hightup);
 	}
 
-	nslots = alex_leaf_choose_slots(firstright, lsize, lpayload, 0.5);
-	if (nslots == 0)
-		elog(ERROR, "leaf of index \"%s\" cannot be split",
-			 RelationGetRelationName(rel));
-	alex_leaf_plan(items, firstright, nslots, lpayload, ALEX_SPREAD_MODEL,
-				   &llayout);
-	if (ascending)
+	if (!plan_groups(&info, items, firstright, grouped, lpayload, &llayout))
+	{
+		nslots = alex_leaf_choose_slots(firstright, lsize, lpayload, 0.5);
+		if (nslots == 0)
+			elog(ERROR, "leaf of index \"%s\" cannot be split",
+				 RelationGetRelationName(rel));
+		alex_leaf_plan(items, firstright, nslots, lpayload, ALEX_SPREAD_MODEL,
+					   &llayout);
+	}
+	if (plan_groups(&info, items + firstright, n - firstright, grouped,
+					rpayload, &rlayout))
+	{
+		/* it is laid out already */
+	}
+	else if (ascending)
 	{
 		/* it will be as full as the left page: no growth in steps */
 		rpayload = rpayload || lpayload;
-		nslots = alex_leaf_choose_slots(n, lsize + rsize, rpayload, 0.5);
+		nslots = alex_leaf_choose_slots(Min(n, ALEX_MAX_SLOTS), lsize + rsize,
+										rpayload, 0.5);
 		if (nslots == 0)
 			nslots = alex_leaf_choose_slots(n - firstright, rsize, rpayload,
 											0.5);
@@ -487,7 +573,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 		}
 		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
 		XLogRegisterBufData(0, (char *) &llayout,
-							ALEX_LAYOUT_SIZE(llayout.nslots));
+							alex_layout_size(&llayout));
 		XLogRegisterBuffer(1, rbuf, REGBUF_WILL_INIT);
 		XLogRegisterBufData(1, rdata, rdata_size);
 		if (BufferIsValid(fbuf))

@@ -380,7 +380,7 @@ vacuum_page(VacuumState *vs, BlockNumber scanblock)
 		Buffer		buf;
 		Page		page;
 		AlexOpaque *opaque;
-		uint16		slots[ALEX_MAX_SLOTS];
+		uint16		slots[ALEX_MAX_ENTRIES];
 		int			nremove = 0;
 		bool		empty = false;
 		bool		finish;

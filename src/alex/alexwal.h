@@ -57,7 +57,8 @@ typedef struct xl_alex_split
  * With wide, each tuple is an uint16 length (0: none) and the bytes, and an
  * inner block 1 is the whole page.  Block 0 is left (leaf: data is the new AlexLayout), block 1 right (leaf:
  * AlexLayout, images, TIDs, and with payload for each entry a length and the
- * tuple; inner: images, rests, children), block 2 the old right sibling.
+ * tuple, or if grouped what alex_group_pack makes; inner: images, rests,
+ * children), block 2 the old right sibling.
  */
 
 typedef struct xl_alex_insert_inner

@@ -73,7 +73,7 @@ redo_rebuild(XLogReaderState *record)
 		Size		size;
 		char	   *data = XLogRecGetBlockData(record, 0, &size);
 		AlexLayout	layout;
-		AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+		AlexItem   *items = palloc(ALEX_MAX_ENTRIES * sizeof(AlexItem));
 		PGAlignedBlock image;
 
 		memset(&layout, 0, sizeof(layout));
@@ -93,14 +93,22 @@ unpack_items(const char *data, AlexLayout *layout)
 {
 	AlexItem   *items;
 	const char *p = data;
+	bool		grouped;
 
 	memset(layout, 0, sizeof(AlexLayout));
 	memcpy(layout, p, offsetof(AlexLayout, used));
-	if (layout->nslots > ALEX_MAX_SLOTS || layout->nitems > layout->nslots)
+	grouped = (layout->flags & ALEX_LEAF_GROUPED) != 0;
+	if (layout->nslots > (grouped ? ALEX_MAX_GROUPED : ALEX_MAX_SLOTS) ||
+		layout->nitems > layout->nslots)
 		elog(PANIC, "invalid layout in alex split record");
-	memcpy(layout, p, ALEX_LAYOUT_SIZE(layout->nslots));
-	p += ALEX_LAYOUT_SIZE(layout->nslots);
+	memcpy(layout, p, alex_layout_size(layout));
+	p += alex_layout_size(layout);
 	items = palloc0(Max(layout->nitems, 1) * sizeof(AlexItem));
+	if (grouped)
+	{
+		alex_group_unpack(p, items, layout->nitems);
+		return items;
+	}
 	for (int i = 0; i < layout->nitems; i++)
 	{
 		memcpy(&items[i].image, p, sizeof(uint64));
@@ -205,7 +213,7 @@ redo_split(XLogReaderState *record, bool leaf)
 		if (leaf)
 		{
 			AlexLayout	layout;
-			AlexItem   *items = palloc(ALEX_MAX_SLOTS * sizeof(AlexItem));
+			AlexItem   *items = palloc(ALEX_MAX_ENTRIES * sizeof(AlexItem));
 			Size		size;
 
 			data = XLogRecGetBlockData(record, 0, &size);
@@ -613,7 +621,12 @@ alex_mask(char *pagedata, BlockNumber block)
 	opaque = alex_opaque(page);
 	opaque->cycleid = 0;
 	opaque->flags &= ~ALEX_SPLIT_END;
-	if (alex_is_leaf(page) && alex_leaf(page)->nslots <= ALEX_MAX_SLOTS)
+	if (alex_is_leaf(page) && alex_is_grouped(page))
+	{
+		alex_leaf(page)->dead_sum = 0;
+		memset(alex_groups(page)->dead, 0, sizeof(alex_groups(page)->dead));
+	}
+	else if (alex_is_leaf(page) && alex_leaf(page)->nslots <= ALEX_MAX_SLOTS)
 	{
 		alex_leaf(page)->dead_sum = 0;
 		memset(alex_dead(page), 0,

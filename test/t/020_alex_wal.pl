@@ -193,6 +193,51 @@ cmp_ok($primary->safe_psql('postgres', "SELECT entries FROM omendb.alex_stats('k
 caught_up();
 $standby->safe_psql('postgres', "SELECT omendb.alex_check('k_a', true)");
 
+# grouped leaves: they come about, are filled, split, emptied, get gaps for keys
+# of their own and for payloads, and become grouped again
+$primary->safe_psql(
+	'postgres', q{
+CREATE TABLE g (a int, f float8, id int);
+CREATE INDEX g_a ON g USING alex (a DESC);
+CREATE INDEX g_f ON g USING alex (f NULLS FIRST);
+CREATE INDEX g_id ON g USING alex (id);
+});
+my $g_check = "SELECT omendb.alex_check('g_a', true), omendb.alex_check('g_f', true)";
+my $g_state = q{
+SET enable_seqscan = off; SET enable_bitmapscan = off;
+SELECT count(*), sum(id), min(a), max(a) FROM (SELECT a, id FROM g ORDER BY a) x;
+SELECT count(*), sum(id), count(f) FROM (SELECT f, id FROM g ORDER BY f NULLS FIRST) x;
+SELECT count(*), sum(id) FROM g WHERE a = 3; SELECT count(*), sum(id) FROM g WHERE f IS NULL;
+};
+my $g_truth = q{
+SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off;
+SELECT count(*), sum(id), min(a), max(a) FROM g;
+SELECT count(*), sum(id), count(f) FROM g;
+SELECT count(*), sum(id) FROM g WHERE a = 3; SELECT count(*), sum(id) FROM g WHERE f IS NULL;
+};
+foreach my $step (
+	[ 'filled', 'INSERT INTO g SELECT i % 7, NULLIF(i % 5, 3), i FROM generate_series(1, 12000) i' ],
+	[ 'in another order', 'INSERT INTO g SELECT i % 50, i % 200, i FROM generate_series(12001, 20000) i ORDER BY md5(i::text)' ],
+	[ 'killed', 'DELETE FROM g WHERE id % 3 = 0; SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT sum(id) FROM g WHERE a >= 0; SELECT sum(id) FROM g WHERE f >= 0 OR f IS NULL;'
+		  . 'INSERT INTO g SELECT i % 7, i % 5, i FROM generate_series(20001, 30000) i' ],
+	[ 'versions', 'UPDATE g SET id = -id; UPDATE g SET id = -id; UPDATE g SET id = -id' ],
+	[ 'vacuum', 'DELETE FROM g WHERE a IN (1, 2) OR f = 1 OR id % 2 = 0; VACUUM g' ],
+	[ 'single keys', 'INSERT INTO g SELECT i * 7919 % 9973, i, i FROM generate_series(1, 9000) i' ],
+	[ 'payloads', q{INSERT INTO g SELECT 3, CASE WHEN i % 50 = 0 THEN '-0'::float8 ELSE 0 END, i FROM generate_series(1, 5000) i} ],
+	[ 'emptied', 'DELETE FROM g WHERE a > 3 OR f > 0; VACUUM g; INSERT INTO g SELECT i % 3, i % 2, i FROM generate_series(1, 5000) i; DELETE FROM g WHERE id > 10; VACUUM g' ],
+	[ 'built', 'INSERT INTO g SELECT i % 9, i % 5, i FROM generate_series(1, 20000) i; REINDEX TABLE g' ])
+{
+	$primary->safe_psql('postgres', $step->[1]);
+	my $expected = $primary->safe_psql('postgres', $g_truth);
+	$primary->safe_psql('postgres', $g_check);
+	is($primary->safe_psql('postgres', $g_state), $expected, "groups, $step->[0]: primary");
+	cmp_ok($primary->safe_psql('postgres', "SELECT entries / leaf_pages FROM omendb.alex_stats('g_a')"), '>', 600, "groups, $step->[0]: more than slots")
+	  if $step->[0] =~ /filled|built/;
+	caught_up();
+	$standby->safe_psql('postgres', $g_check);
+	is($standby->safe_psql('postgres', $g_state), $expected, "groups, $step->[0]: standby");
+}
+
 # a query on the standby with one snapshot while the primary vacuums
 my $session = $standby->background_psql('postgres');
 $session->query_safe('SET enable_seqscan = off; SET enable_bitmapscan = off');

@@ -33,7 +33,8 @@ my @kinds = (
 	{ def => 'a int, b text', rows => q{i, repeat('b', 1 + i % 50)}, index => 'INDEX %s ON %s USING alex (a) INCLUDE (b)', n => 2500 },
 	{ def => 'a int, b text', rows => q{i % 7, repeat('x', 400)}, index => 'INDEX %s ON %s USING alex (a) INCLUDE (b)', n => 9000 },
 	{ def => 'a float8, b int', rows => q{CASE WHEN i % 3 = 0 THEN '-0' WHEN i % 10 = 0 THEN NULL ELSE i END, i}, index => 'INDEX %s ON %s USING alex (a)', n => 3000 },
-	{ def => 'a int8, b int', rows => q{i % 5, i}, index => 'INDEX %s ON %s USING alex (a DESC)', n => 4000 });
+	{ def => 'a int8, b int', rows => q{i % 5, i}, index => 'INDEX %s ON %s USING alex (a DESC)', n => 4000 },
+	{ def => 'a int, b int', rows => q{i % 300, i}, index => 'INDEX %s ON %s USING alex (a)', n => 6000 });
 
 my $copies = 24;
 my ($damages, $statements, $timeouts, $round) = (0, 0, 0, 0);
@@ -71,8 +72,26 @@ sub damage
 	my $any_block = sub { return pick($b, 0, 0xFFFFFFFF, $b + 1, $b - 1, rnd(0, $nblocks), rnd(0, $nblocks), rnd(0, 0x7FFFFFFF)) & 0xFFFFFFFF; };
 	my $any_key = sub { return pick("\0" x 16, "\xFF" x 16, pack('Q2', 0, 0xFFFF << 48), pack('Q2', 1 << 63, 2 << 48), pack('L4', map { int(rand(2**32)) } 1 .. 4), pack('Q2', (1 << 63) + rnd(0, 5000), 2 << 48)); };
 	my $flip = sub { my ($from, $to, $name) = @_; return if $to > $block; vec($page, 8 * $from + rnd(0, 8 * ($to - $from) - 1), 1) ^= 1; $what .= "$name "; };
+	my $grouped = sub {
+		my ($n, $groups) = (unpack('S', substr($page, 24 + 74, 2)), unpack('S', substr($page, 112, 2)));
+		my $images = 112 + 8 + 8 * 21;
+		my $ends = $images + 8 * $groups;
+		my $tids = $ends + 2 * $groups;
+		my $group = rnd(0, $groups);
+		pick(
+			sub { $put->(112, pack('S', pick(0, 1, $groups - 1, $groups + 1, $n, 65535)), 'groups'); },
+			sub { $put->(24 + 72, pack('S2', ($n + pick(-1, 1)) x 2) , 'entries'); },
+			sub { $put->(112, pack('S', $groups + 3) , 'groups and their bytes'); $put->(24 + 72, pack('S2', ($n - 5) x 2), 'entries'); },
+			sub { $put->($images + 8 * $group, pack('Q', pick(0, (1 << 63) + rnd(0, 300), rnd(0, 2**62), 0xFFFFFFFFFFFFFFFF)), 'image of a group'); },
+			sub { $put->($ends + 2 * $group, pack('S', pick(0, 1, $n, $n + 1, rnd(0, $n), 65535)), 'end of a group'); },
+			sub { $put->($ends, pack('S*', map { rnd(0, 65535) } 1 .. $groups), 'ends of groups'); },
+			sub { $flip->(112 + 8, $images, 'dead'); },
+			sub { $flip->($images, $ends, 'image of a group'); },
+			sub { $flip->($tids, $tids + 6 * $n, 'tid'); })->();
+	};
 	my $leaf = sub {
 		my $nslots = unpack('S', substr($page, 24 + 72, 2));
+		return $grouped->() if unpack('S', substr($page, 24 + 78, 2)) & 2 && rand() < 0.7;
 		my $words = int(($nslots + 63) / 64);
 		my $images = 112 + 16 * $words;
 		my $tids = $images + 8 * $nslots;
