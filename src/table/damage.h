@@ -127,9 +127,11 @@ extern const char *omen_quoted_name(Relation rel);
 /*
  * A row was put into block blk, and not by the same transaction before.  Raises
  * an error if the page was a lost one; the row is then covered, so the
- * transaction must not commit it.  No content lock may be held.
+ * transaction must not commit it.  strategy: with which the page was read, or
+ * NULL.  No content lock may be held.
  */
-extern void omen_check_landing(Relation rel, BlockNumber blk);
+extern void omen_check_landing(Relation rel, BlockNumber blk,
+							   BufferAccessStrategy strategy);
 
 /*
  * A block that was given back has a page that is no cold one, since an insertion

@@ -297,7 +297,8 @@ cover_frozen(Relation rel, BlockNumber blk)
 
 /* See damage.h */
 void
-omen_check_landing(Relation rel, BlockNumber blk)
+omen_check_landing(Relation rel, BlockNumber blk,
+				   BufferAccessStrategy strategy)
 {
 	BlockNumber first = OmenGroupFirstBlock(blk);
 	BlockNumber marker;
@@ -306,7 +307,8 @@ omen_check_landing(Relation rel, BlockNumber blk)
 
 	OMEN_STOP_EVENT("landing-before-check");
 
-	buf = ReadBuffer(rel, blk);
+	/* else a page that COPY fills would count as used twice, and leave its ring */
+	buf = ReadBufferExtended(rel, MAIN_FORKNUM, blk, RBM_NORMAL, strategy);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	settled = !omen_page_is_cold(BufferGetPage(buf)) &&
 		!omen_page_is_unsettled(BufferGetPage(buf));

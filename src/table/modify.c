@@ -39,13 +39,14 @@ typedef struct Landing
 static Landing landings[LANDINGS];
 
 static void
-check_landing(Relation rel, BlockNumber blk, Landing *landing)
+check_landing(Relation rel, BlockNumber blk, BulkInsertState bistate,
+			  Landing *landing)
 {
 	/* what is not permanent, or was made just now, has no sealed row groups */
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
 		rel->rd_createSubid != InvalidSubTransactionId)
 		return;
-	omen_check_landing(rel, blk);
+	omen_check_landing(rel, blk, bistate ? bistate->strategy : NULL);
 	landing->locator = rel->rd_locator;
 	landing->blk = blk;
 	landing->xid = GetTopTransactionId();
@@ -56,7 +57,7 @@ check_landing(Relation rel, BlockNumber blk, Landing *landing)
  * one in a block before a header page to be, that can still be had for nothing.
  */
 static inline void
-note_insertion(Relation rel, ItemPointer tid)
+note_insertion(Relation rel, ItemPointer tid, BulkInsertState bistate)
 {
 	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
 	Landing    *landing = &landings[rel->rd_id % LANDINGS];
@@ -64,7 +65,7 @@ note_insertion(Relation rel, ItemPointer tid)
 	if (unlikely(landing->blk != blk ||
 				 landing->xid != GetTopTransactionIdIfAny() ||
 				 !RelFileLocatorEquals(landing->locator, rel->rd_locator)))
-		check_landing(rel, blk, landing);
+		check_landing(rel, blk, bistate, landing);
 
 	if (unlikely(OmenReserveAfter(blk)) &&
 		ItemPointerGetOffsetNumberNoCheck(tid) == FirstOffsetNumber)
@@ -129,7 +130,7 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 	if (should_free)
 		pfree(tuple);
 
-	note_insertion(rel, &slot->tts_tid);
+	note_insertion(rel, &slot->tts_tid, bistate);
 }
 
 /* See modify.h */
@@ -208,7 +209,7 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 		n = rows_before_header(rel, slots + done, n, bistate);
 		heap_multi_insert(rel, slots + done, n, cid, how, bistate);
 		for (int i = done; i < done + n; i++)
-			note_insertion(rel, &slots[i]->tts_tid);
+			note_insertion(rel, &slots[i]->tts_tid, bistate);
 		done += n;
 	}
 }
@@ -260,7 +261,7 @@ omen_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 	if (result == TM_Ok &&
 		ItemPointerGetBlockNumber(&slot->tts_tid) !=
 		ItemPointerGetBlockNumber(otid))
-		note_insertion(rel, &slot->tts_tid);
+		note_insertion(rel, &slot->tts_tid, NULL);
 	return result;
 }
 
