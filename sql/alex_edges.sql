@@ -143,6 +143,24 @@ SELECT temp_files - :before AS temp_files FROM pg_stat_database WHERE datname = 
 RESET maintenance_work_mem;
 SELECT omendb.alex_check('edge_spill_i', true);
 
+
+-- a key that is stored beside its image comes to a full leaf with one place to split that
+-- would leave more on a side than have room there then
+CREATE TABLE edge_zero (f float8);
+CREATE INDEX edge_zero_i ON edge_zero USING alex (f);
+INSERT INTO edge_zero SELECT -1 FROM generate_series(1, 40);
+INSERT INTO edge_zero SELECT 7 FROM generate_series(1, 505);
+INSERT INTO edge_zero VALUES ('-0');
+INSERT INTO edge_zero SELECT '-0' FROM generate_series(1, 300);
+SELECT f, count(*) FROM edge_zero WHERE f <= 0 GROUP BY f ORDER BY f;
+SELECT omendb.alex_check('edge_zero_i', true);
+-- fillfactor holds for leaves whose keys have several entries, too
+CREATE TABLE edge_fill AS SELECT i / 3 AS k FROM generate_series(1, 30000) i;
+CREATE INDEX edge_fill_50 ON edge_fill USING alex (k) WITH (fillfactor = 50);
+CREATE INDEX edge_fill_i ON edge_fill USING alex (k);
+SELECT pg_relation_size('edge_fill_50') > 1.6 * pg_relation_size('edge_fill_i') AS as_asked;
+SELECT omendb.alex_check('edge_fill_50', true);
+
 DROP TABLE edge_kill, edge_wide, edge_toast, edge_queue, edge_dst, edge_bool,
-  edge_order, edge_spill;
+  edge_order, edge_spill, edge_zero, edge_fill;
 DROP FUNCTION edge_dst_wrong;

@@ -301,7 +301,7 @@ fits_in_groups(AlexBuild *build, uint64 image)
 	int			ngroups = build->ngroups +
 		(build->items[n - 2].image != image ? 1 : 0);
 	double		density = ngroups < n / 16 ? 0.96 :
-		Max(build->density, 0.9);
+		build->index->rd_options ? build->density : Max(build->density, 0.9);
 
 	if (!build->info.may_group || n > ALEX_MAX_GROUPED ||
 		(n <= build->max_items + 1 ? 2 * ngroups > n : 3 * ngroups > 2 * n))

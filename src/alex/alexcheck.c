@@ -534,7 +534,7 @@ omen_alex_check(PG_FUNCTION_ARGS)
 	{
 		int64		total = Max(check.rel->rd_rel->reltuples,
 								(double) RelationGetNumberOfBlocks(check.rel) *
-								ALEX_MAX_SLOTS / 2);
+								ALEX_MAX_ENTRIES);
 
 		/* before the index is read: it must hold all that this one sees */
 		snapshot = RegisterSnapshot(GetTransactionSnapshot());

@@ -202,9 +202,13 @@ alex_group_leaf(Relation rel, Buffer buf)
  * is near that leaves something on both sides: a leaf that has entries of one
  * key only can be filled up as the table grows (choose_ascending_split), one
  * where those of another key follow is split in the middle again and again.
+ *
+ * newpayload is that of the entry which is to come, to either side.  Where there
+ * are payloads a leaf has room for fewer slots, so that neither side may have many
+ * more than half of the entries.
  */
 static int
-choose_split(const AlexItem *items, int n)
+choose_split(const AlexItem *items, int n, Size newpayload)
 {
 	Size		total = 0;
 	Size		sum = 0;
@@ -219,7 +223,7 @@ choose_split(const AlexItem *items, int n)
 	middle = Min(Max(middle, 1), n - 1);
 
 	/* with payloads near means few bytes too; keep it simple and closer */
-	near = total > 16 * n ? n / 16 : n;
+	near = total > 16 * n || newpayload > 0 ? n / 16 : n;
 	for (int d = 0; d <= near; d++)
 	{
 		int			l = middle - d;
@@ -411,7 +415,7 @@ alex_split_leaf(Relation rel, Buffer buf, AlexKey newkey,
 		firstright = 0;
 	ascending = firstright > 0;
 	if (!ascending)
-		firstright = choose_split(items, n);
+		firstright = choose_split(items, n, payload.size);
 	if (wide && !ascending)
 	{
 		int			middle = firstright;

@@ -85,6 +85,8 @@ sub damage
 			sub { $put->($images + 8 * $group, pack('Q', pick(0, (1 << 63) + rnd(0, 300), rnd(0, 2**62), 0xFFFFFFFFFFFFFFFF)), 'image of a group'); },
 			sub { $put->($ends + 2 * $group, pack('S', pick(0, 1, $n, $n + 1, rnd(0, $n), 65535)), 'end of a group'); },
 			sub { $put->($ends, pack('S*', map { rnd(0, 65535) } 1 .. $groups), 'ends of groups'); },
+			sub { $put->(24 + 80, pack('L', pick(1, 8, rnd(0, 8000), 65535)), 'bytes of payloads'); },
+			sub { $put->(14, pack('S', unpack('S', substr($page, 12, 2)) + rnd(0, 200)), 'pd_upper'); },
 			sub { $flip->(112 + 8, $images, 'dead'); },
 			sub { $flip->($images, $ends, 'image of a group'); },
 			sub { $flip->($tids, $tids + 6 * $n, 'tid'); })->();
