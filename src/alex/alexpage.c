@@ -198,10 +198,15 @@ alex_check_page(Relation rel, Buffer buf)
 						RelationGetRelationName(rel),
 						BufferGetBlockNumber(buf)),
 				 errhint("Please REINDEX it.")));
-	if (!page_is_sane(page, BufferGetBlockNumber(buf)) ||
-		/* code for wide keys knows gapped leaves alone */
-		(alex_opaque(page)->kind == ALEX_PAGE_GAPPED &&
-		 alex_is_grouped(page) && alex_rel(rel)->wide))
+	if (!page_is_sane(page, BufferGetBlockNumber(buf)))
+		alex_corrupted(rel, BufferGetBlockNumber(buf));
+
+	/*
+	 * Code for wide keys knows gapped leaves alone.  It has looked at rd_amcache
+	 * before; to read the meta page here could meet the caller's own locks.
+	 */
+	if (rel->rd_amcache != NULL && ((AlexRel *) rel->rd_amcache)->wide &&
+		alex_opaque(page)->kind == ALEX_PAGE_GAPPED && alex_is_grouped(page))
 		alex_corrupted(rel, BufferGetBlockNumber(buf));
 }
 

@@ -34,7 +34,7 @@
 /* Days that are remembered */
 #define DAYS			1024	/* a power of two */
 
-/* Others are left to PostgreSQL: some 130 years around 2000 */
+/* Other days are left to PostgreSQL: these are from 1970 to 2100 */
 #define MIN_ZONED_DAY	(-30 * 366)
 #define MAX_ZONED_DAY	(100 * 366)
 #define NO_OFFSET		PG_INT64_MAX
@@ -171,18 +171,25 @@ find_offset(TimeState *state, int64 day)
 	return known->offset;
 }
 
-/* What to add to a finite timestamp for it to be local; NO_OFFSET: not known */
-static inline int64
-get_offset(TimeState *state, int64 value)
+/*
+ * What is to be added to a timestamp for it to be local.  False if that is not known,
+ * or the timestamp is infinite.
+ */
+static inline bool
+get_offset(TimeState *state, int64 value, int64 *offset)
 {
 	int64		day;
 	ZoneDay    *known;
 
+	*offset = 0;
+	if (unlikely(TIMESTAMP_NOT_FINITE(value)))
+		return false;
 	if (!state->zoned)
-		return 0;
+		return true;
 	day = floor_div(value, USECS_PER_DAY);
 	known = &state->zone_days[day & (DAYS - 1)];
-	return likely(known->day == day) ? known->offset : find_offset(state, day);
+	*offset = likely(known->day == day) ? known->offset : find_offset(state, day);
+	return *offset != NO_OFFSET;
 }
 
 /* Find out about the unit.  False if it is null. */
@@ -310,8 +317,7 @@ eval_days(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 
 		if (vec->isnull[i])
 			continue;
-		if (unlikely(TIMESTAMP_NOT_FINITE(value)) ||
-			(offset = get_offset(state, value)) == NO_OFFSET)
+		if (unlikely(!get_offset(state, value, &offset)))
 			vec->values[i] = call_function(expr, program,
 										   arg->values[i], &vec->isnull[i]);
 		else
@@ -328,20 +334,18 @@ eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 	TimeState  *state = (TimeState *) expr->extra;
 	bool		truncates = state->truncates;
 	bool		numeric = state->numeric;
-	bool		zoned = state->zoned;
 	bool		wraps = !truncates && state->modulus < USECS_PER_DAY / unit;
 
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = sel ? sel[k] : k;
 		int64		value = DatumGetInt64(arg->values[i]);
-		int64		offset = 0;
+		int64		offset;
 		int64		units;
 
 		if (vec->isnull[i])
 			continue;
-		if (unlikely(TIMESTAMP_NOT_FINITE(value)) ||
-			(zoned && (offset = get_offset(state, value)) == NO_OFFSET))
+		if (unlikely(!get_offset(state, value, &offset)))
 		{
 			vec->values[i] = call_function(expr, program,
 										   arg->values[i], &vec->isnull[i]);
@@ -409,8 +413,7 @@ eval_to_date(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 
 		if (vec->isnull[i])
 			continue;
-		if (unlikely(TIMESTAMP_NOT_FINITE(value)) ||
-			(offset = get_offset(state, value)) == NO_OFFSET)
+		if (unlikely(!get_offset(state, value, &offset)))
 			vec->values[i] = call_function(expr, program,
 										   arg->values[i], &vec->isnull[i]);
 		else
