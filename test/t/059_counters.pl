@@ -149,4 +149,22 @@ $node->safe_psql('other', 'CREATE EXTENSION omendb');
 is($node->safe_psql('other', 'SELECT count(DISTINCT filenode) FROM omendb.cache_contents()'), '2', 'another database sees filenodes');
 is($node->safe_psql('other', 'SELECT count(*) FROM omendb.cached_columns'), '0', 'and none of its own tables');
 
+# -- COPY keeps to its ring of shared buffers, as it does on heap
+my $rows = $node->basedir . '/rows';
+$node->safe_psql(
+	'postgres', qq{
+CREATE EXTENSION pg_buffercache;
+COPY (SELECT g, g % 1000, repeat('x', 60) FROM generate_series(1, 250000) g) TO '$rows';
+CREATE TABLE ring_heap (a int, b int, c text) USING heap;
+CREATE TABLE ring_omendb (a int, b int, c text) USING omendb});
+my %buffers;
+foreach my $am (qw(heap omendb))
+{
+	$node->safe_psql('postgres', "COPY ring_$am FROM '$rows'");
+	$buffers{$am} = $node->safe_psql('postgres', "SELECT count(*) FROM pg_buffercache WHERE relforknumber = 0 AND relfilenode = pg_relation_filenode('ring_$am')");
+}
+note "buffers: heap $buffers{heap}, omendb $buffers{omendb}";
+cmp_ok($node->safe_psql('postgres', q{SELECT pg_relation_size('ring_omendb') / 8192}), '>', 2 * $buffers{heap}, 'a table larger than the ring');
+cmp_ok($buffers{omendb}, '<=', 1.1 * $buffers{heap}, 'COPY takes no more shared buffers than on heap');
+
 done_testing();
