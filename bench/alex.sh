@@ -3,18 +3,23 @@
 # alex.sh: the learned index alex beside btree, on heap tables
 #
 # One server; for each distribution of keys two equal heap tables, one with a
-# btree index and one with an alex index.  Distributions: random and lognormal
-# are 8-byte integers; uuid, text (12 random letters), url (24 letters that all
-# have), numeric (12,2), int4_timestamptz and text_int8 (two columns) are wide;
-# text is in collation "C".  ascending: 8-byte integers, inserts only.
+# btree index and one with an alex index.  Distributions: random, sequential and
+# lognormal are 8-byte integers, bursty timestamps that come in thousands; uuid,
+# uuid7 (ascending with time), text (12 random letters), url (24 letters that all
+# have), package (names and versions that apt-cache knows, numbered), numeric (12,2),
+# int4_timestamptz and text_int8 (two columns) are wide; text is in collation "C".
+# ascending: 8-byte integers, inserts only.
 # Measured, in rounds that alternate between the two, after warm-up:
 #   probe       nested loop of random existing keys, index-only
 #   fetch       the same, reading a column of the heap
 #   range       index-only ranges of about 100 keys each
-#   insert      rows appended with random keys, and with ascending keys,
-#               into a table that has the index already
+#   insert      rows of another table, of the same distribution, appended to a
+#               table that has the index already
+#   wal         bytes of WAL that the insert took, the heap's with them
 #   build       CREATE INDEX, without parallel workers
 #   size        pg_relation_size after the build, and after the inserts
+#   probe4      the probes by four clients at once, until the last has ended
+#   insert4     the inserts by four clients at once, each a quarter of the rows
 # Medians, ratios of btree's time to alex's (above 1: alex is faster) and of
 # the sizes are printed and written to bench/results/alex.{md,svg}.
 #
@@ -42,6 +47,7 @@ fi
 new_server bench "shared_buffers = 3GB" "max_wal_size = 16GB" \
 	"checkpoint_timeout = 60min" "autovacuum = off" "fsync = off" "jit = off" \
 	"max_parallel_workers_per_gather = 0" "max_parallel_maintenance_workers = 0" \
+	"full_page_writes = off" \
 	"maintenance_work_mem = 1GB" "work_mem = 512MB" "omendb.seal = off" || exit 1
 start_server bench || exit 1
 sql bench -q -d postgres -c "CREATE EXTENSION omendb" || exit 1
@@ -54,11 +60,34 @@ timed() {
 		-c "SET enable_memoize = off" -c "\\timing on" -c "$1" 2>&1 |
 		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -n 1
 }
+# timed4 SQL -> milliseconds of the clock, of four clients at once; N in it is the
+# client's number, 0 to 3
+timed4() {
+	local client started=$(date +%s%N) pids=() pid
+	for client in 0 1 2 3; do
+		timed "${1//:N/$client}" >"$WORK/client.$client" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid"; done
+	local ended=$(date +%s%N)
+	for client in 0 1 2 3; do [ -s "$WORK/client.$client" ] || return; done
+	echo $(((ended - started) / 1000000))
+}
+wal() { sql bench -At -d postgres -c "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"; }
 note() { # distribution what index milliseconds
 	[ -n "$4" ] || fail "$1 $2 on $3 gave no time"
 	echo "$*" | tee -a "$WORK/runs.txt"
 }
 size() { sql bench -At -d postgres -c "SELECT pg_relation_size('$1')"; }
+
+case " $DISTRIBUTIONS " in *" package "*)
+	sql bench -q -d postgres -c "CREATE TABLE packages (id serial PRIMARY KEY, name text)" || exit 1
+	LC_ALL=C apt-cache dumpavail | awk '/^Package:/ {p = $2} /^Version:/ {print p "_" $2}' | sort -u |
+		sql bench -q -d postgres -c "COPY packages (name) FROM STDIN"
+	packages=$(sql bench -At -d postgres -c "SELECT count(*) FROM packages")
+	[ "${packages:-0}" -gt 1000 ] || fail "apt-cache knows no packages"
+	sql bench -q -d postgres -c "VACUUM (FREEZE, ANALYZE) packages" ;;
+esac
 
 for d in $DISTRIBUTIONS; do
 	# the first column's expression, and the second's if there are two
@@ -68,6 +97,11 @@ for d in $DISTRIBUTIONS; do
 		random) key="(random() * 9e18)::bigint" ;;
 		# sigma 2, as in the papers on learned indexes
 		lognormal) key="(exp(2 * sqrt(-2 * ln(1 - random())) * cos(6.283185307179586 * random())) * 1e9)::bigint" ;;
+		# in the order of the table
+		sequential) key="(g + 1000000000::bigint * :round)" ;;
+		bursty) key="('2026-01-01'::timestamptz + :round * interval '90 days' + g / 1000 * interval '1 min' + random() * interval '2 s')" ;;
+		uuid7) key="(lpad(to_hex(1767225600000 + 10000000000 * :round + g / 10), 12, '0') || '7' || substr(md5(random()::text), 14))::uuid" ;;
+		package) key="((SELECT name FROM packages WHERE id = 1 + (g * 7919::bigint + :round * 31) % $packages) || '~' || g / $packages || '.' || :round) COLLATE \"C\"" ;;
 		uuid) key="md5(random()::text)::uuid" ;;
 		text) key="left(md5(random()::text), 12) COLLATE \"C\"" ;;
 		url) key="('https://www.example.com/' || (random() * 1e10)::bigint) COLLATE \"C\"" ;;
@@ -88,7 +122,7 @@ for d in $DISTRIBUTIONS; do
 		counted="t.k"
 	fi
 	sql bench -q -d postgres -c "SELECT setseed(0.5)" \
-		-c "CREATE TABLE btree_$d AS SELECT $new, g AS v FROM generate_series(1, $KEYS) g" \
+		-c "CREATE TABLE btree_$d AS SELECT ${new//:round/0}, g AS v FROM generate_series(1, $KEYS) g" \
 		-c "CREATE TABLE alex_$d AS TABLE btree_$d" \
 		-c "VACUUM (FREEZE, ANALYZE) btree_$d, alex_$d" \
 		-c "CREATE TABLE probes_$d AS SELECT $columns FROM (SELECT $columns FROM btree_$d TABLESAMPLE SYSTEM (20) REPEATABLE (1)) s ORDER BY random() LIMIT $PROBES" \
@@ -124,15 +158,28 @@ for d in $DISTRIBUTIONS; do
 			grep -q "Index Only Scan using ${am}_${d}_k" || fail "probes of ${am}_$d do not go through the index"
 	done
 
-	for round in $(seq "$ROUNDS"); do
+	for am in btree alex; do
+		note "$d" probe4 $am "$(timed4 "SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join")"
+	done
+
+	for round in $(seq "$((ROUNDS + 1))"); do
+		sql bench -q -d postgres -c "DROP TABLE IF EXISTS rows_$d" -c "SELECT setseed(0.$round)" \
+			-c "CREATE UNLOGGED TABLE rows_$d AS SELECT ${new//:round/$round}, g AS v, (g - 1) * 4 / $INSERTS AS client FROM generate_series(1, $INSERTS) g" \
+			-c "VACUUM (FREEZE, ANALYZE) rows_$d" >/dev/null 2>&1
 		for am in btree alex; do
-			note "$d" insert $am "$(timed "INSERT INTO ${am}_$d SELECT $new, g FROM (SELECT setseed(0.$round)) s, generate_series(1, $INSERTS) g")"
+			if [ "$round" -gt "$ROUNDS" ]; then
+				note "$d" insert4 $am "$(timed4 "INSERT INTO ${am}_$d SELECT $columns, v FROM rows_$d WHERE client = :N")"
+				continue
+			fi
+			before=$(wal)
+			note "$d" insert $am "$(timed "INSERT INTO ${am}_$d SELECT $columns, v FROM rows_$d")"
+			note "$d" wal $am $(($(wal) - before))
 		done
 	done
 	for am in btree alex; do note "$d" size_after $am "$(size ${am}_${d}_k)"; done
 	[ "$(sql bench -At -d postgres -c "SELECT count(*) FROM btree_$d")" = "$(sql bench -At -d postgres -c "SET enable_seqscan = off" -c "SELECT count(*) FROM alex_$d WHERE k IS NOT NULL" | tail -n 1)" ] ||
 		fail "alex_$d has lost rows"
-	sql bench -q -d postgres -c "DROP TABLE btree_$d, alex_$d, probes_$d, ranges_$d"
+	sql bench -q -d postgres -c "DROP TABLE btree_$d, alex_$d, probes_$d, ranges_$d, rows_$d"
 done
 
 case " $DISTRIBUTIONS " in *" ascending "*)
@@ -141,7 +188,9 @@ for am in btree alex; do
 done
 for round in $(seq "$ROUNDS"); do
 	for am in btree alex; do
+		before=$(wal)
 		note ascending insert $am "$(timed "INSERT INTO ${am}_up SELECT ($round - 1) * $INSERTS::bigint + g, g FROM generate_series(1, $INSERTS) g")"
+		note ascending wal $am $(($(wal) - before))
 	done
 done
 for am in btree alex; do note ascending size_after $am "$(size ${am}_up_k)"; done
@@ -165,7 +214,7 @@ for (@order)
 		my @s = sort { $a <=> $b } @{ $v{$d}{$w}{$am} };
 		$m{$am} = $s[$#s / 2];
 	}
-	my $size = $w =~ /size/;
+	my $size = $w =~ /size|wal/;
 	printf "%s\t%s\t%s\t%s\t%.2f\n", $d, $w,
 	  map({ $size ? sprintf('%.1f MB', $m{$_} / 1048576) : sprintf('%.0f ms', $m{$_}) } qw(btree alex)), $m{btree} / $m{alex};
 }
@@ -186,6 +235,7 @@ P
 	echo
 	echo "Times are those of one SQL statement, executor included. build: CREATE INDEX without parallel workers."
 	echo "size: after the build; size_after: after the inserts. fetch reads a column of the heap as well."
+	echo "wal: of one round of inserts, with the heap's, without images of pages. probe4, insert4: four clients at once (one round)."
 	echo
 	sed 's/^/* /' "$WORK/stats.txt"
 } >"$RESULTS/$NAME.md"

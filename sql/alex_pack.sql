@@ -123,7 +123,7 @@ CREATE FUNCTION pack_compare_all(OUT indexes bigint, OUT equal bigint, OUT diffe
 $$;
 
 -- built on rows
-CREATE TABLE pack_source AS SELECT * FROM pack_rows(1, 1500);
+CREATE TABLE pack_source AS SELECT * FROM pack_rows(1, 800);
 CREATE INDEX ON pack_source (id);
 \set ECHO none
 -- an index on id as well, so that no update is HOT and entries of equal keys are in
@@ -142,9 +142,9 @@ SELECT format('ANALYZE pack_%s', f) FROM pack_forms \gexec
 SELECT * FROM pack_compare_all();
 
 -- splits
-INSERT INTO pack_source SELECT * FROM pack_rows(1501, 4000) ORDER BY md5(id::text);
+INSERT INTO pack_source SELECT * FROM pack_rows(801, 2200) ORDER BY md5(id::text);
 \set ECHO none
-SELECT format('INSERT INTO pack_%s SELECT * FROM pack_source WHERE id > 1500', f) FROM pack_forms \gexec
+SELECT format('INSERT INTO pack_%s SELECT * FROM pack_source WHERE id > 800', f) FROM pack_forms \gexec
 \set ECHO all
 SELECT * FROM pack_compare_all();
 
@@ -152,7 +152,7 @@ SELECT * FROM pack_compare_all();
 \set ECHO none
 ANALYZE pack_source;
 SELECT format('UPDATE pack_%s SET id = -id WHERE id %% 3 = 0', f),
-  format('UPDATE pack_%s p SET (%s) = (SELECT %2$s FROM pack_source s WHERE s.id = 4001 - p.id) WHERE id %% 5 = 1 AND id > 0', f,
+  format('UPDATE pack_%s p SET (%s) = (SELECT %2$s FROM pack_source s WHERE s.id = 2201 - p.id) WHERE id %% 5 = 1 AND id > 0', f,
     (SELECT string_agg(DISTINCT k, ', ') FROM unnest(keys || '{bo}'::text[]) k))
   FROM pack_forms \gexec
 \set ECHO all
@@ -160,7 +160,7 @@ SELECT * FROM pack_compare_all();
 
 -- most of the upper half goes, and pages with it
 \set ECHO none
-SELECT format('DELETE FROM pack_%1$s WHERE ctid IN (SELECT ctid FROM (SELECT ctid, row_number() OVER (ORDER BY %2$s) AS n FROM pack_%1$s) s WHERE n > 1200 AND n < 3900 OR n %% 9 = 0)', f,
+SELECT format('DELETE FROM pack_%1$s WHERE ctid IN (SELECT ctid FROM (SELECT ctid, row_number() OVER (ORDER BY %2$s) AS n FROM pack_%1$s) s WHERE n > 700 AND n < 2150 OR n %% 9 = 0)', f,
     (SELECT string_agg(k || ' ' || CASE WHEN o ~ 'bytewise' THEN 'USING ~<~' ELSE o END, ', ' ORDER BY p) FROM unnest(keys, options) WITH ORDINALITY AS x(k, o, p))),
   format('VACUUM pack_%s', f)
   FROM pack_forms \gexec

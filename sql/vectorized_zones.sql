@@ -14,8 +14,8 @@ SET timezone = 'UTC';
 \set ECHO all
 
 CREATE TABLE vz (id int, at timestamptz, d date) USING omendb;
-INSERT INTO vz SELECT g, timestamptz '2006-12-30 00:00+00' + g * interval '97 min 1.5 s', date '2006-12-30' + g / 8 FROM generate_series(0, 16000) g;
-INSERT INTO vz SELECT 20000 + g, timestamptz '1969-12-01 00:00+00' + g * interval '5 h 59 min', date '1969-12-01' + g FROM generate_series(0, 4000) g;
+INSERT INTO vz SELECT g, timestamptz '2006-12-30 00:00+00' + g * interval '388 min 6 s', date '2006-12-30' + g / 2 FROM generate_series(0, 4000) g;
+INSERT INTO vz SELECT 20000 + g, timestamptz '1969-12-01 00:00+00' + g * interval '23 h 56 min', date '1969-12-01' + g FROM generate_series(0, 1000) g;
 -- to the minute around changes of the zones below
 INSERT INTO vz SELECT 30000 + 1000 * i + g, t + g * interval '1 min', t::date + g % 3 FROM generate_series(-180, 180) g,
 	unnest(ARRAY['2007-11-04 02:31+00', '2011-03-27 01:00+00', '2011-12-30 10:00+00', '2008-04-05 15:00+00', '1972-01-07 00:44:30+00',

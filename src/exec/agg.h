@@ -236,9 +236,10 @@ typedef struct OmenGroups
 	void	   *table_chunk;	/* for pfree() */
 	Size		table_unused;	/* of mcxt */
 
-	/* a single integer key: groups of values near one another */
+	/* a single integer key: groups of values near one another; of some others */
 	char	  **dense;
 	int64		dense_base;
+	struct OmenRecentGroup *recent;
 
 	OmenCombined combined;		/* several keys, ints_only */
 

@@ -335,6 +335,10 @@ eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 	bool		truncates = state->truncates;
 	bool		numeric = state->numeric;
 	bool		wraps = !truncates && state->modulus < USECS_PER_DAY / unit;
+	bool		zoned = state->zoned;
+	int64		start = 0;		/* of the unit of result */
+	Datum		result = 0;
+	bool		known = false;
 
 	for (int k = 0; k < nsel; k++)
 	{
@@ -345,6 +349,12 @@ eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 
 		if (vec->isnull[i])
 			continue;
+		/* most tables have rows of about the same time next to each other */
+		if (known && (uint64) value - (uint64) start < (uint64) unit)
+		{
+			vec->values[i] = result;
+			continue;
+		}
 		if (unlikely(!get_offset(state, value, &offset)))
 		{
 			vec->values[i] = call_function(expr, program,
@@ -352,15 +362,19 @@ eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 			continue;
 		}
 		value += offset;
+		start = floor_div(value, unit) * unit - offset;
+		/* in local time, the offset may change within the unit */
+		known = !zoned;
 		if (truncates)
 		{
-			vec->values[i] = Int64GetDatum(floor_div(value, unit) * unit - offset);
+			vec->values[i] = result = Int64GetDatum(start);
 			continue;
 		}
 		units = (value - floor_div(value, USECS_PER_DAY) * USECS_PER_DAY) / unit;
 		if (wraps)
 			units %= state->modulus;
-		vec->values[i] = numeric ? small_numeric(state, program, units) :
+		vec->values[i] = result = numeric ?
+			small_numeric(state, program, units) :
 			Float8GetDatum((float8) units);
 	}
 }
@@ -402,6 +416,10 @@ eval_to_date(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	TimeState  *state = (TimeState *) expr->extra;
 	OmenVec    *arg;
 	OmenVec    *vec;
+	int64		day;
+	int64		start = 0;		/* of the day of result */
+	Datum		result = 0;
+	bool		known = false;
 
 	check_zone(state, program);
 	vec = omen_expr_strict(expr, 0, program, batch, sel, nsel, &arg);
@@ -413,13 +431,21 @@ eval_to_date(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 
 		if (vec->isnull[i])
 			continue;
+		if (known && (uint64) value - (uint64) start < USECS_PER_DAY)
+		{
+			vec->values[i] = result;
+			continue;
+		}
 		if (unlikely(!get_offset(state, value, &offset)))
+		{
 			vec->values[i] = call_function(expr, program,
 										   arg->values[i], &vec->isnull[i]);
-		else
-			vec->values[i] =
-				DateADTGetDatum((DateADT) floor_div(value + offset,
-													USECS_PER_DAY));
+			continue;
+		}
+		day = floor_div(value + offset, USECS_PER_DAY);
+		vec->values[i] = result = DateADTGetDatum((DateADT) day);
+		start = day * USECS_PER_DAY;
+		known = !state->zoned;	/* see eval_times() */
 	}
 	return vec;
 }

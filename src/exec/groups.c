@@ -39,6 +39,24 @@ typedef struct OmenGroupSlot
 /* A single integer key: values base .. base + DENSE_VALUES - 1 need no hash */
 #define DENSE_VALUES		65536
 
+/*
+ * And of others: the last group that was found of each hash of one byte.  With many
+ * groups it would not be there for long.
+ */
+#define RECENT_GROUPS		256
+
+typedef struct OmenRecentGroup
+{
+	int64		value;
+	char	   *group;			/* NULL: none */
+} OmenRecentGroup;
+
+static inline int
+recent_slot(int64 value)
+{
+	return (int) (((uint64) value * UINT64CONST(0x9E3779B97F4A7C15)) >> 56);
+}
+
 /* See agg.h */
 bool
 omen_key_init(OmenKey *key, Oid type, Oid eqop, Oid collation)
@@ -168,6 +186,7 @@ omen_groups_reset(OmenGroups *groups)
 	groups->table_unused = 0;
 	groups->mask = 0;
 	groups->dense = NULL;
+	groups->recent = NULL;
 	omen_combined_reset(&groups->combined);
 }
 
@@ -792,11 +811,16 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 			groups->dense =
 				MemoryContextAllocZero(groups->mcxt,
 									   sizeof(char *) * DENSE_VALUES);
+			groups->recent =
+				MemoryContextAllocZero(groups->mcxt,
+									   sizeof(OmenRecentGroup) * RECENT_GROUPS);
 			groups->dense_base = vec->isnull && vec->isnull[first] ? 0 :
 				(int64) vec->values[first] & ~((int64) DENSE_VALUES - 1);
 		}
 		if (groups->dense)
 		{
+			OmenRecentGroup *recent = groups->ngroups <= 4 * RECENT_GROUPS ?
+				groups->recent : NULL;
 			uint16		rest[OMEN_BATCH_ROWS];
 			int			nrest = 0;
 
@@ -813,6 +837,17 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 					if (likely(found[k] != NULL))
 						continue;
 				}
+				else if (recent != NULL && !isnull)
+				{
+					int64		value = (int64) vec->values[i];
+
+					if (likely(recent[recent_slot(value)].value == value))
+					{
+						found[k] = recent[recent_slot(value)].group;
+						if (likely(found[k] != NULL))
+							continue;
+					}
+				}
 				hashes[k] = isnull ? HASH_NULL : omen_hash_int((uint64) vec->values[i]);
 				rest[nrest++] = (uint16) k;
 			}
@@ -826,8 +861,17 @@ omen_groups_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 				uint64		at = (uint64) vec->values[i] -
 					(uint64) groups->dense_base;
 
-				if (at < DENSE_VALUES && !(vec->isnull && vec->isnull[i]))
+				if (vec->isnull && vec->isnull[i])
+					continue;
+				if (at < DENSE_VALUES)
 					groups->dense[at] = found[k];
+				else if (recent != NULL)
+				{
+					OmenRecentGroup *r = &recent[recent_slot((int64) vec->values[i])];
+
+					r->value = (int64) vec->values[i];
+					r->group = found[k];
+				}
 			}
 			return;
 		}
