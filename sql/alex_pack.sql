@@ -152,7 +152,7 @@ SELECT * FROM pack_compare_all();
 \set ECHO none
 ANALYZE pack_source;
 SELECT format('UPDATE pack_%s SET id = -id WHERE id %% 3 = 0', f),
-  format('UPDATE pack_%s p SET (%s) = (SELECT %2$s FROM pack_source s WHERE s.id = 2201 - p.id) WHERE id %% 5 = 1 AND id > 0', f,
+  format('UPDATE pack_%s p SET id = -id, (%s) = (SELECT %2$s FROM pack_source s WHERE s.id = 2201 - p.id) WHERE id %% 5 = 1 AND id > 0', f,
     (SELECT string_agg(DISTINCT k, ', ') FROM unnest(keys || '{bo}'::text[]) k))
   FROM pack_forms \gexec
 \set ECHO all
