@@ -609,6 +609,9 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 	return true;
 }
 
+/* What GetAccessStrategy(BAS_BULKWRITE) has at most */
+#define SEAL_RING_BLOCKS (16 * 1024 * 1024 / BLCKSZ)
+
 /* What omen_seal_relation() is at */
 typedef struct SealPass
 {
@@ -618,6 +621,7 @@ typedef struct SealPass
 	BlockNumber first;			/* row group */
 	XLogRecPtr	settled_lsn;
 	OmenSealStats *stats;
+	BufferAccessStrategy strategy;
 	SealScratch scratch;		/* outlives the error of a row group */
 } SealPass;
 
@@ -642,6 +646,7 @@ seal_groups(void *arg)
 						 (BlockNumber) omen_row_group_blocks);
 		gs.options = pass->options;
 		gs.scratch = &pass->scratch;
+		gs.strategy = pass->strategy;
 		if (gs.nblocks < omen_row_group_blocks &&
 			!(pass->options & OMEN_SEAL_TAIL))
 			break;
@@ -703,6 +708,16 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 											  ALLOCSET_DEFAULT_SIZES);
 	omen_seal_clock_start(&pass.scratch.clock);
 
+	/*
+	 * As VACUUM, a ring of buffers: what is read for the sake of sealing must not
+	 * drive out what others read, and buffers just used are in the processor's
+	 * cache.  But each page is looked at several times until its row group is
+	 * sealed, so the ring has to hold two row groups.
+	 */
+	pass.strategy = NULL;
+	if (Min(NBuffers / 8, SEAL_RING_BLOCKS) >= 2 * omen_row_group_blocks)
+		pass.strategy = GetAccessStrategy(BAS_BULKWRITE);
+
 	while (pass.first < pass.nblocks)
 	{
 		ErrorData  *error;
@@ -728,6 +743,8 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 			omen_warn_unreadable(rel, InvalidBlockNumber, error, &warned);
 	}
 	omen_seal_clock_report(&pass.scratch.clock, rel, stats);
+	if (pass.strategy)
+		FreeAccessStrategy(pass.strategy);
 	MemoryContextDelete(pass.scratch.mcxt);
 }
 

@@ -88,6 +88,7 @@ typedef struct GroupSeal
 	XLogRecPtr *unproven;		/* in the background: see sealmemory.h */
 	OmenFreezeState freeze;
 	BlockState *blocks;
+	BufferAccessStrategy strategy;	/* or NULL */
 	SealScratch *scratch;
 	MemoryContext mcxt;
 } GroupSeal;
@@ -115,7 +116,9 @@ seal_read_block(GroupSeal *gs, int off)
 	if (!BufferIsValid(state->recent) ||
 		!ReadRecentBuffer(gs->rel->rd_locator, MAIN_FORKNUM, gs->first + off,
 						  state->recent))
-		state->recent = ReadBuffer(gs->rel, gs->first + off);
+		state->recent = ReadBufferExtended(gs->rel, MAIN_FORKNUM,
+										   gs->first + off, RBM_NORMAL,
+										   gs->strategy);
 	return state->recent;
 }
 
