@@ -167,4 +167,11 @@ note "buffers: heap $buffers{heap}, omendb $buffers{omendb}";
 cmp_ok($node->safe_psql('postgres', q{SELECT pg_relation_size('ring_omendb') / 8192}), '>', 2 * $buffers{heap}, 'a table larger than the ring');
 cmp_ok($buffers{omendb}, '<=', 1.1 * $buffers{heap}, 'COPY takes no more shared buffers than on heap');
 
+# -- so does sealing, which reads what COPY has driven out
+my $sealed = $node->safe_psql('postgres', q{SELECT pages FROM omendb.seal('ring_omendb')});
+my $ring = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_buffercache WHERE relforknumber = 0 AND relfilenode = pg_relation_filenode('ring_omendb')});
+note "buffers after sealing: $ring, $sealed pages sealed";
+cmp_ok($sealed, '>', 2 * $buffers{heap}, 'more was sealed than a ring holds');
+cmp_ok($ring, '<=', 2.5 * $buffers{heap}, 'sealing takes no more shared buffers than a ring');
+
 done_testing();
