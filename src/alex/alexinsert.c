@@ -301,8 +301,8 @@ insert_entry(Relation rel, Buffer buf, AlexKey key, AlexPayload payload)
 	memset(&xlrec, 0, sizeof(xlrec));
 	xlrec.place = place;
 	alex_tid_unpack(alex_key_tid(key), &xlrec.tid);
-	xlrec.payload_len = payload.size;
-	xlrec.image = key.image;
+	xlrec.image_high = (uint32) (key.image >> 32);
+	xlrec.image_low = (uint32) key.image;
 
 	START_CRIT_SECTION();
 	alex_leaf_insert(page, &place, key.image, alex_key_tid(key), payload);

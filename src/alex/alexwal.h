@@ -28,14 +28,20 @@
 #define XLOG_ALEX_REUSE			0x90	/* deleted page recycled */
 #define XLOG_ALEX_META			0xA0	/* meta page, cleanup information */
 
+/*
+ * Most of alex's WAL: with the headers of record and block, 64 bytes for a narrow
+ * entry, as nbtree's.  The image is in two parts, so that nothing is padded.
+ */
 typedef struct xl_alex_insert
 {
 	AlexPlace	place;
 	ItemPointerData tid;		/* or second image */
-	uint16		payload_len;	/* payload follows, 0: none */
-	uint16		unused;
-	uint64		image;
+	uint32		image_high;
+	uint32		image_low;
+	/* the payload, if any, is the rest of the block's data */
 } xl_alex_insert;
+
+StaticAssertDecl(sizeof(xl_alex_insert) == 20, "xl_alex_insert has padding");
 
 /* XLOG_ALEX_REBUILD: block data is an AlexLayout cut to its size */
 

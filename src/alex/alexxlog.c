@@ -45,17 +45,19 @@ redo_insert(XLogReaderState *record)
 
 	if (XLogReadBufferForRedo(record, 0, &buf) == BLK_NEEDS_REDO)
 	{
-		char	   *data = XLogRecGetBlockData(record, 0, NULL);
+		Size		size;
+		char	   *data = XLogRecGetBlockData(record, 0, &size);
 		xl_alex_insert xlrec;
 		AlexPayload payload = ALEX_NO_PAYLOAD;
 
 		memcpy(&xlrec, data, sizeof(xlrec));
-		if (xlrec.payload_len > 0)
+		if (size > sizeof(xlrec))
 		{
 			payload.data = data + sizeof(xlrec);
-			payload.size = xlrec.payload_len;
+			payload.size = size - sizeof(xlrec);
 		}
-		alex_leaf_insert(BufferGetPage(buf), &xlrec.place, xlrec.image,
+		alex_leaf_insert(BufferGetPage(buf), &xlrec.place,
+						 (uint64) xlrec.image_high << 32 | xlrec.image_low,
 						 alex_tid_pack(&xlrec.tid), payload);
 		done_with(record, buf);
 	}
