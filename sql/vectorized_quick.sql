@@ -102,5 +102,36 @@ CALL pg_temp.vec_seal('vq_w');
 SELECT vq('SELECT ' || string_agg(format('sum(w%s), max(w%s %% 1000)', b, b), ', ') || ' FROM vq_w') FROM generate_series(1, 62) b;
 SELECT vq('SELECT id, ' || string_agg(format('w%s', b), ', ') || ' FROM vq_w WHERE id % 7 < 6') FROM generate_series(1, 62) b;
 
-DROP TABLE vq_t, vq_w;
+-- ---- units of time, row after row of the same, forwards and backwards ----
+
+-- a microsecond before, at and after what may be where a unit begins, with nulls and infinite ones between
+CREATE TABLE vq_at (id int, at timestamp) USING omendb;
+INSERT INTO vq_at SELECT g, CASE g % 97 WHEN 0 THEN NULL WHEN 1 THEN 'infinity' WHEN 2 THEN '-infinity'
+	ELSE timestamp '1999-12-27 20:00' + least(g, 8000 - g) / 3 * interval '20 min' + (g % 3 - 1) * interval '1 us' END::timestamp
+	FROM generate_series(1, 8000) g;
+INSERT INTO vq_at SELECT 9000 + g, timestamp '1970-01-01 00:00:59.999999' + g * interval '0.25 s' FROM generate_series(1, 1000) g;
+CALL pg_temp.vec_seal('vq_at');
+SELECT e, vq(format('SELECT id, max(%s) FROM vq_at GROUP BY id', e)) AS each, vq(format('SELECT %s, count(*), min(id), max(id) FROM vq_at GROUP BY 1', e)) AS groups
+	FROM unnest(ARRAY['date_trunc(''second'', at)', 'date_trunc(''minute'', at)', 'date_trunc(''hour'', at)', 'date_trunc(''day'', at)',
+		'date_trunc(''week'', at)', 'date_trunc(''month'', at)', 'extract(second FROM at)', 'extract(minute FROM at)', 'extract(hour FROM at)',
+		'extract(day FROM at)', 'date_part(''minute'', at)', 'date_part(''hour'', at)', 'at::date']) e;
+
+-- ---- groups by one integer, far from one another ----
+
+-- few; more than have a place of their own; so many at last that none has; three
+CREATE TABLE vq_far (id int, few int8, more int8, many int8, most int8) USING omendb;
+INSERT INTO vq_far SELECT g, (g / 7 % 40 - 20) * 86400000000, NULLIF(g % 700, 5) * 1000000007::int8, g % (1 + g / 10) * -4611686018427,
+	CASE WHEN g % 11 > 0 THEN g % 3 * 4000000000000000000 END FROM generate_series(1, 30000) g;
+CALL pg_temp.vec_seal('vq_far');
+SELECT k, vq(format('SELECT %s, count(*), sum(id), min(id), max(id) FROM vq_far GROUP BY 1', k)) AS groups,
+		vq(format('SELECT %s, count(*), sum(id) FROM vq_far WHERE id %% 3 = 1 GROUP BY 1', k)) AS selected
+	FROM unnest('{few,more,many,most}'::text[]) k;
+SET work_mem = '2200kB';
+SET hash_mem_multiplier = 1;
+SELECT k, vq(format('SELECT %s, count(*), count(DISTINCT id), count(DISTINCT id / 2) FROM vq_far GROUP BY 1', k)) AS groups
+	FROM unnest('{few,more,many,most}'::text[]) k;
+RESET work_mem;
+RESET hash_mem_multiplier;
+
+DROP TABLE vq_t, vq_w, vq_f, vq_at, vq_far;
 DROP FUNCTION vq(text), vq_run(text);

@@ -362,9 +362,10 @@ eval_times(OmenExpr *expr, OmenProgram *program, OmenVec *vec,
 			continue;
 		}
 		value += offset;
-		start = floor_div(value, unit) * unit - offset;
 		/* in local time, the offset may change within the unit */
 		known = !zoned;
+		if (truncates || known)
+			start = floor_div(value, unit) * unit - offset;
 		if (truncates)
 		{
 			vec->values[i] = result = Int64GetDatum(start);

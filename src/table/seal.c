@@ -711,7 +711,8 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	/*
 	 * As VACUUM, a ring of buffers: what is read for the sake of sealing must not
 	 * drive out what others read, and buffers just used are in the processor's
-	 * cache.  But each page is looked at several times until its row group is
+	 * cache.  (ReadRecentBuffer() leaves the usage count of what we do not have
+	 * pinned, so they can be used again.)  But each page is looked at several times until its row group is
 	 * sealed, so the ring has to hold two row groups.
 	 */
 	pass.strategy = NULL;
