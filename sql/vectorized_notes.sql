@@ -148,4 +148,21 @@ BEGIN
 	END LOOP;
 END $$;
 CALL pg_temp.churn(150, NULL);
+-- the same where a page has so few line pointers that all of them can be noted
+TRUNCATE noted, noted_other;
+INSERT INTO noted SELECT g, g % 50, g * 0.1, repeat('wide ', 12) || g FROM generate_series(1, 8000) g;
+CALL pg_temp.vec_seal('noted');
+UPDATE noted SET v = v + 1 WHERE id % 4 = 0 AND id % 1000 > 600;
+SELECT * FROM pg_temp.compare();
+SELECT * FROM pg_temp.compare();
+DELETE FROM noted WHERE id % 4 = 1 AND id % 1000 > 600;
+SELECT * FROM pg_temp.compare();
+SELECT * FROM pg_temp.compare();
+-- sealed with line pointers that are not in use
+VACUUM noted;
+CALL pg_temp.vec_seal('noted');
+UPDATE noted SET v = -3 WHERE id % 100 = 11 AND id % 1000 > 600;
+SELECT * FROM pg_temp.compare();
+SELECT * FROM pg_temp.compare();
+CALL pg_temp.churn(150, NULL);
 DROP TABLE noted_other, noted;

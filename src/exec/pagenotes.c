@@ -44,6 +44,7 @@
 
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
+#include "port/pg_bitutils.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/rel.h"
@@ -64,20 +65,35 @@ typedef struct OmenNotesSlot
 	char		padding[23];
 } OmenNotesSlot;
 
+/*
+ * A note in shared memory: the line pointers are a list of numbers if they are few,
+ * else a bitmap, bit 0 of byte 0 for the first.
+ */
+typedef struct OmenStoredNote
+{
+	pg_atomic_uint32 sequence;
+	Buffer		buffer;
+	XLogRecPtr	lsn;
+	uint8		nlines;			/* or LINES_BITMAP */
+	uint8		lines[OMEN_NOTE_FEW_LINES];
+} OmenStoredNote;
+
+#define LINES_BITMAP	PG_UINT8_MAX
+
 int			omen_page_notes_size_kb = 8192;
 
 static LWLock *notes_lock = NULL;
 static OmenNotesSlot *notes_slots = NULL;
-static OmenPageNote *notes_pages = NULL;
+static OmenStoredNote *notes_pages = NULL;
 
 /* Sets of WAYS slots */
 static uint32
 number_of_sets(void)
 {
 	Size		set = WAYS * (sizeof(OmenNotesSlot) +
-							  sizeof(OmenPageNote) * omen_row_group_blocks);
+							  sizeof(OmenStoredNote) * omen_row_group_blocks);
 
-	StaticAssertStmt(sizeof(OmenPageNote) == 32 && sizeof(OmenNotesSlot) == 64,
+	StaticAssertStmt(sizeof(OmenStoredNote) == 32 && sizeof(OmenNotesSlot) == 64,
 					 "notes and slots do not straddle cache lines");
 	return (uint32) ((Size) omen_page_notes_size_kb * 1024 / set);
 }
@@ -91,7 +107,7 @@ omen_page_notes_shmem_size(void)
 	if (slots == 0)
 		return 0;
 	return slots * sizeof(OmenNotesSlot) + PG_CACHE_LINE_SIZE +
-		slots * omen_row_group_blocks * sizeof(OmenPageNote);
+		slots * omen_row_group_blocks * sizeof(OmenStoredNote);
 }
 
 /* See pagenotes.h */
@@ -118,7 +134,7 @@ omen_page_notes_shmem_init(void)
 	p = ShmemInitStruct("omendb page notes", omen_page_notes_shmem_size(),
 						&found);
 	notes_slots = (OmenNotesSlot *) TYPEALIGN(PG_CACHE_LINE_SIZE, p);
-	notes_pages = (OmenPageNote *) (notes_slots + slots);
+	notes_pages = (OmenStoredNote *) (notes_slots + slots);
 	if (found)
 		return;
 	memset(notes_slots, 0, slots * sizeof(OmenNotesSlot));
@@ -152,7 +168,7 @@ take_slot(OmenNotesSlot *set)
 	return &set[pg_prng_uint64_range(&pg_global_prng_state, 0, WAYS - 1)];
 }
 
-static OmenPageNote *
+static OmenStoredNote *
 slot_pages(OmenNotesSlot *slot)
 {
 	return notes_pages + (slot - notes_slots) * (Size) omen_row_group_blocks;
@@ -195,7 +211,7 @@ omen_page_notes_find(OmenPageNotes *notes, Relation rel,
 			StaticAssertStmt(InvalidXLogRecPtr == 0 && InvalidBuffer == 0,
 							 "zeros are notes that say nothing");
 			memset(slot_pages(slot), 0,
-				   sizeof(OmenPageNote) * omen_row_group_blocks);
+				   sizeof(OmenStoredNote) * omen_row_group_blocks);
 		}
 	}
 	notes->slot = slot;
@@ -204,11 +220,51 @@ omen_page_notes_find(OmenPageNotes *notes, Relation rel,
 	LWLockRelease(notes_lock);
 }
 
+/* The line pointers of a stored note */
+static void
+unpack_lines(const OmenStoredNote *stored, OmenPageNote *note)
+{
+	note->nlines = 0;
+	if (stored->nlines <= OMEN_NOTE_FEW_LINES)
+	{
+		memcpy(note->lines, stored->lines, OMEN_NOTE_FEW_LINES);
+		note->nlines = stored->nlines;
+		return;
+	}
+	for (int i = 0; i < OMEN_NOTE_FEW_LINES; i++)
+	{
+		for (uint32 bits = stored->lines[i]; bits != 0; bits &= bits - 1)
+			note->lines[note->nlines++] = (uint8)
+				(i * BITS_PER_BYTE + pg_rightmost_one_pos32(bits) + 1);
+	}
+}
+
+/* And back.  Returns false if there is no way to store them. */
+static bool
+pack_lines(const OmenPageNote *note, OmenStoredNote *stored)
+{
+	memset(stored->lines, 0, sizeof(stored->lines));
+	if (note->nlines <= OMEN_NOTE_FEW_LINES)
+	{
+		memcpy(stored->lines, note->lines, note->nlines);
+		stored->nlines = (uint8) note->nlines;
+		return true;
+	}
+	if (note->lines[note->nlines - 1] > OMEN_NOTE_LINES)
+		return false;
+	for (int i = 0; i < note->nlines; i++)
+		stored->lines[(note->lines[i] - 1) / BITS_PER_BYTE] |=
+			1 << (note->lines[i] - 1) % BITS_PER_BYTE;
+	stored->nlines = LINES_BITMAP;
+	return true;
+}
+
 /* See pagenotes.h */
 bool
 omen_page_note_get(const OmenPageNotes *notes, int block, OmenPageNote *note)
 {
-	OmenPageNote *shared;
+	OmenStoredNote *shared;
+	OmenStoredNote copy;
 	uint32		sequence;
 
 	if (notes->slot == NULL)
@@ -218,11 +274,25 @@ omen_page_note_get(const OmenPageNotes *notes, int block, OmenPageNote *note)
 	if (sequence & 1)
 		return false;
 	pg_read_barrier();
-	memcpy(note, shared, sizeof(*note));
+	memcpy(&copy, shared, sizeof(copy));
 	pg_read_barrier();
-	return pg_atomic_read_u32(&shared->sequence) == sequence &&
-		pg_atomic_read_u64(&notes->slot->generation) == notes->generation &&
-		note->lsn != InvalidXLogRecPtr;
+	if (pg_atomic_read_u32(&shared->sequence) != sequence ||
+		pg_atomic_read_u64(&notes->slot->generation) != notes->generation ||
+		copy.lsn == InvalidXLogRecPtr)
+		return false;
+	note->buffer = copy.buffer;
+	note->lsn = copy.lsn;
+	unpack_lines(&copy, note);
+	return true;
+}
+
+/* See pagenotes.h */
+Buffer
+omen_page_note_buffer(const OmenPageNotes *notes, int block)
+{
+	if (notes->slot == NULL || block < 0 || block >= omen_row_group_blocks)
+		return InvalidBuffer;
+	return *(volatile Buffer *) &notes->pages[block].buffer;
 }
 
 /* See pagenotes.h */
@@ -230,10 +300,11 @@ void
 omen_page_note_put(const OmenPageNotes *notes, int block,
 				   const OmenPageNote *note)
 {
-	OmenPageNote *shared;
+	OmenStoredNote *shared;
+	OmenStoredNote packed;
 	uint32		sequence;
 
-	if (notes->slot == NULL)
+	if (notes->slot == NULL || !pack_lines(note, &packed))
 		return;
 	shared = &notes->pages[block];
 	LWLockAcquire(notes_lock, LW_SHARED);
@@ -246,8 +317,8 @@ omen_page_note_put(const OmenPageNotes *notes, int block,
 		pg_write_barrier();
 		shared->buffer = note->buffer;
 		shared->lsn = note->lsn;
-		shared->nlines = note->nlines;
-		memcpy(shared->lines, note->lines, sizeof(shared->lines));
+		shared->nlines = packed.nlines;
+		memcpy(shared->lines, packed.lines, sizeof(shared->lines));
 		pg_write_barrier();
 		pg_atomic_write_u32(&shared->sequence, sequence + 2);
 	}

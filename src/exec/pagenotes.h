@@ -20,11 +20,17 @@
 #include "store/store.h"
 #include "utils/relcache.h"
 
-/* Line pointers of a page that are not settled: so many are remembered */
-#define OMEN_NOTE_LINES		15
+/*
+ * Line pointers of a page that are not settled: so many are remembered, whichever
+ * they are
+ */
+#define OMEN_NOTE_FEW_LINES		15
 
-/* Their highest number */
-#define OMEN_NOTE_MAX_LINE	PG_UINT8_MAX
+/* All of a page are remembered if none has a higher number than this */
+#define OMEN_NOTE_LINES			(OMEN_NOTE_FEW_LINES * BITS_PER_BYTE)
+
+/* Else this is the highest number that can be */
+#define OMEN_NOTE_MAX_LINE		PG_UINT8_MAX
 
 /*
  * A page at an LSN.  All its line pointers but those listed, in ascending order,
@@ -33,21 +39,21 @@
  */
 typedef struct OmenPageNote
 {
-	pg_atomic_uint32 sequence;	/* private to pagenotes.c */
 	Buffer		buffer;			/* where the page was, a guess */
 	XLogRecPtr	lsn;			/* InvalidXLogRecPtr: nothing is known */
-	uint8		nlines;
+	int			nlines;
 	uint8		lines[OMEN_NOTE_LINES];
 } OmenPageNote;
 
 struct OmenNotesSlot;
+struct OmenStoredNote;
 
 /* The notes of a version of a row group */
 typedef struct OmenPageNotes
 {
 	struct OmenNotesSlot *slot; /* NULL: there are none */
 	uint64		generation;		/* of the slot, when it was theirs */
-	OmenPageNote *pages;		/* by block of the row group */
+	struct OmenStoredNote *pages;	/* by block of the row group */
 } OmenPageNotes;
 
 extern int	omen_page_notes_size_kb;
@@ -67,6 +73,8 @@ extern void omen_page_notes_find(OmenPageNotes *notes, Relation rel,
 /* Copy the note of a block of the row group.  Returns false if there is none. */
 extern bool omen_page_note_get(const OmenPageNotes *notes, int block,
 							   OmenPageNote *note);
+/* Where a block of the row group was last, a guess; InvalidBuffer: not known */
+extern Buffer omen_page_note_buffer(const OmenPageNotes *notes, int block);
 /* Leave a note, or do without if somebody else is just doing so */
 extern void omen_page_note_put(const OmenPageNotes *notes, int block,
 							   const OmenPageNote *note);

@@ -81,6 +81,59 @@ get_value(OmenSourceState *state, Form_pg_attribute att,
 }
 
 /*
+ * memcpy() of n Datums and memset() to false of n flags, for few of them: after
+ * scattered updates a run has some seven rows.  The last piece may overlap the one
+ * before.
+ */
+#define COPY(to, from, n) \
+	memcpy((to), (from), sizeof(Datum) * (n))
+
+static inline void
+copy_datums(Datum *to, const void *source, int n)
+{
+	const Datum *from = source;
+
+	if (n > 32)
+		COPY(to, from, n);
+	else if (n >= 8)
+	{
+		for (int i = 0; i < n - 8; i += 8)
+			COPY(to + i, from + i, 8);
+		COPY(to + n - 8, from + n - 8, 8);
+	}
+	else if (n >= 4)
+	{
+		COPY(to, from, 4);
+		COPY(to + n - 4, from + n - 4, 4);
+	}
+	else if (n >= 2)
+	{
+		COPY(to, from, 2);
+		COPY(to + n - 2, from + n - 2, 2);
+	}
+	else if (n == 1)
+		COPY(to, from, 1);
+}
+
+static inline void
+clear_flags(bool *flags, int n)
+{
+	if (n > 32)
+		memset(flags, false, n);
+	else if (n >= 8)
+	{
+		for (int i = 0; i < n - 8; i += 8)
+			memset(flags + i, false, 8);
+		memset(flags + n - 8, false, 8);
+	}
+	else
+	{
+		for (int i = 0; i < n; i++)
+			*(volatile bool *) (flags + i) = false;
+	}
+}
+
+/*
  * All rows of the segment that are in the batch.  Returns whether some may be
  * null.
  */
@@ -107,14 +160,14 @@ copy_runs(OmenSource *source, int attno, OmenVec *vec)
 			bool	   *isnull = vec->isnull + at;
 
 			if (from->pointers && state->misaligned[attno - 1] == 0)
-				memcpy(values, from->pointers + start, sizeof(Datum) * n);
+				copy_datums(values, from->pointers + start, n);
 			else if (from->ints && att->attbyval)
-				memcpy(values, from->ints + start, sizeof(Datum) * n);
+				copy_datums(values, from->ints + start, n);
 			else
 				for (int i = 0; i < n; i++)
 					values[i] = get_value(state, att, from, start + i);
 			if (from->nnulls == 0)
-				memset(isnull, false, n);
+				clear_flags(isnull, n);
 			else
 			{
 				nulls = true;
@@ -144,7 +197,7 @@ gather_rows(OmenSource *source, int attno, const uint16 *sel, int n,
 	uint16		to[OMEN_BATCH_ROWS];
 	bool		nulls = false;
 
-	omen_rows_number(source);
+	omen_rows_number(source, sel, n);
 	for (int k = 0; k < n;)
 	{
 		int			vector = -1;
@@ -206,7 +259,7 @@ load_segment_rows(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
 	{
 		int			n = sel ? batch->nsel : (int) batch->nrows;
 
-		omen_rows_number(source);
+		omen_rows_number(source, sel, n);
 		for (int k = 0; k < n; k++)
 		{
 			int			i = sel ? sel[k] : k;
@@ -286,7 +339,7 @@ deform(OmenSource *source, HeapTupleHeader tup, int row, int first)
 			(batch)->nsel < (state)->ntuples; \
 		int			n_ = of_sel_ ? (batch)->nsel : (state)->ntuples; \
 		if (of_sel_) \
-			omen_rows_number((batch)->source); \
+			omen_rows_number((batch)->source, (batch)->sel, n_); \
 		for (int k_ = 0; k_ < n_; k_++) \
 		{ \
 			int			i = of_sel_ ? (batch)->sel[k_] : (state)->tuple_rows[k_]; \
@@ -431,9 +484,9 @@ omen_rows_codes(OmenBatch *batch, int attno, OmenVector *codes)
 			if (vector != decoded)
 				omen_segment_codes(state->segment, attno, vector, &from);
 			decoded = vector;
-			memcpy(state->codes + at, from.ints + start, sizeof(int64) * part);
+			copy_datums((Datum *) state->codes + at, from.ints + start, part);
 			if (from.nnulls == 0)
-				memset(state->codes_null + at, false, part);
+				clear_flags(state->codes_null + at, part);
 			else
 			{
 				nulls = true;

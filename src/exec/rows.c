@@ -22,6 +22,7 @@
 
 #include "access/heapam.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/predicate.h"
 #include "utils/memutils.h"
 
@@ -65,18 +66,89 @@ begin_page(OmenSource *source, Page page, PageView *view)
 #define PREFETCH_DISTANCE	32
 
 /*
+ * And so many pages before its turn, what is looked at of each page.  (The tuples
+ * that a note tells of are asked for one page before, by its line pointers.)
+ */
+#define PREFETCH_PAGES		2
+
+#if defined(__GNUC__) || defined(__clang__)
+#define prefetch(p) __builtin_prefetch(p)
+#else
+#define prefetch(p) ((void) (p))
+#endif
+
+/*
  * Headers are all that is looked at of most tuples, one in each cache line: memory
  * is what their scan waits for.
  */
 static inline void
+prefetch_tuple(Page page, OffsetNumber off)
+{
+	prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, off)) +
+			 offsetof(HeapTupleHeaderData, t_ctid));
+}
+
+static inline void
 prefetch_header(Page page, OffsetNumber off, int lines)
 {
-#if defined(__GNUC__) || defined(__clang__)
 	if (off + PREFETCH_DISTANCE <= lines)
-		__builtin_prefetch((char *) page +
-						   ItemIdGetOffset(PageGetItemId(page, off + PREFETCH_DISTANCE)) +
-						   offsetof(HeapTupleHeaderData, t_ctid));
-#endif
+		prefetch_tuple(page, off + PREFETCH_DISTANCE);
+}
+
+/*
+ * The page of a block that comes soon, if a note says where it is: its buffer's
+ * descriptor, its header, and as many line pointers as the last page had.
+ */
+static inline void
+prefetch_page(OmenSourceState *state, int block)
+{
+	Buffer		buffer = omen_page_note_buffer(&state->notes, block);
+	char	   *page;
+	Size		length = SizeOfPageHeaderData +
+		sizeof(ItemIdData) * state->page_lines;
+
+	if (buffer <= 0 || buffer > NBuffers)
+		return;
+	prefetch(GetBufferDescriptor(buffer - 1));
+	page = BufferGetBlock(buffer);
+	for (Size i = 0; i < length; i += PG_CACHE_LINE_SIZE / 2)
+		prefetch(page + i);
+}
+
+/*
+ * The note of a block of the row group.  Its pages are mostly read one after the
+ * other, so the next one's is got as well, and the tuples that it tells of are
+ * asked for: by line pointers that may just change, or be another page's, which is
+ * good enough for that.  A note that is older than the page is found out by its LSN.
+ */
+static bool
+get_note(OmenSourceState *state, int block, OmenPageNote *note)
+{
+	OmenPageNote *next = &state->next_note;
+	bool		noted = state->next_noted;
+	Page		page;
+
+	if (state->notes.slot == NULL)
+		return false;
+	if (state->next_block == block)
+		memcpy(note, next, offsetof(OmenPageNote, lines) +
+			   (noted ? next->nlines : 0));
+	else
+		noted = omen_page_note_get(&state->notes, block, note);
+
+	prefetch_page(state, block + PREFETCH_PAGES);
+	state->next_block = block + 1;
+	state->next_noted = block + 1 < omen_row_group_blocks &&
+		omen_page_note_get(&state->notes, block + 1, next) &&
+		next->buffer > 0 && next->buffer <= NBuffers;
+	if (state->next_noted)
+	{
+		page = BufferGetPage(next->buffer);
+		prefetch_tuple(page, FirstOffsetNumber);
+		for (int i = 0; i < next->nlines; i++)
+			prefetch_tuple(page, next->lines[i]);
+	}
+	return noted;
 }
 
 /* Is a tuple visible? */
@@ -170,6 +242,7 @@ omen_rows_begin_group(OmenSource *source)
 	OmenSourceState *state = source->state;
 
 	state->notes.slot = NULL;
+	state->next_block = -1;
 	if (!state->copy.sealed)
 		return;
 	omen_thaw_mark_init(&state->mark, &state->copy.id);
@@ -197,13 +270,30 @@ omen_rows_begin(OmenSource *source, OmenBatch *batch)
 
 /* See source_state.h */
 void
-omen_rows_number(OmenSource *source)
+omen_rows_number(OmenSource *source, const uint16 *sel, int n)
 {
 	OmenSourceState *state = source->state;
+	int			r = 0;
 
 	if (state->numbered)
 		return;
-	for (int r = 0; r < state->nruns; r++)
+	if (sel != NULL)
+	{
+		/* both are in ascending order */
+		for (int k = 0; k < n; k++)
+		{
+			const OmenRun *run;
+
+			while (r < state->nruns &&
+				   state->runs[r].at + state->runs[r].n <= sel[k])
+				r++;
+			run = &state->runs[r];
+			state->row_numbers[sel[k]] = r < state->nruns && run->at <= sel[k] ?
+				(int32) (run->row + (sel[k] - run->at)) : -1;
+		}
+		return;
+	}
+	for (; r < state->nruns; r++)
 	{
 		const OmenRun *run = &state->runs[r];
 
@@ -426,6 +516,21 @@ add_line(PageRows *pr, OffsetNumber off)
 	return false;
 }
 
+/* Line pointers first .. last come next, of which a note says that they are settled */
+static inline void
+add_settled(PageRows *pr, int first, int last)
+{
+	if (pr->dense && first <= last)
+		add_rows(pr, pr->first + first - 1, last - first + 1);
+	for (int off = first; !pr->dense && off <= last; off++)
+	{
+		if (likely(pr->rows[off - 1] >= 0))
+			add_rows(pr, (uint32) pr->rows[off - 1], 1);
+		else
+			(void) add_line(pr, (OffsetNumber) off);
+	}
+}
+
 /*
  * Does the note tell about the page that the scan has open, which has so many
  * line pointers, the segment knowing the first nsealed?
@@ -473,7 +578,7 @@ begin_note(OmenPageNote *note, const PageView *view)
 static inline void
 note_line(OmenPageNote *note, OffsetNumber off)
 {
-	if (note->nlines == OMEN_NOTE_LINES || off > OMEN_NOTE_MAX_LINE)
+	if (note->nlines >= OMEN_NOTE_LINES || off > OMEN_NOTE_MAX_LINE)
 		note->lsn = InvalidXLogRecPtr;
 	else
 		note->lines[note->nlines++] = (uint8) off;
@@ -494,7 +599,7 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 
 	if (batch->nrows + state->page_lines > OMEN_BATCH_ROWS)
 		return false;
-	noted = omen_page_note_get(&state->notes, OmenGroupOffset(blk), &note);
+	noted = get_note(state, OmenGroupOffset(blk), &note);
 	pr.page = omen_scan_open_page(state->scan, blk,
 								  noted ? noted_buffer(&note) : InvalidBuffer);
 	if (pr.page == NULL)
@@ -526,19 +631,17 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 		pr.nsealed = omen_segment_block_lines(state->segment, block, &pr.first,
 											  &pr.dense, rows);
 
-	if (noted && pr.dense && is_noted(&note, &pr.view, lines, pr.nsealed))
+	if (noted && is_noted(&note, &pr.view, lines, pr.nsealed))
 	{
 		int			next = FirstOffsetNumber;
 
 		for (int i = 0; i < note.nlines; i++)
 		{
-			if (note.lines[i] > next)
-				add_rows(&pr, pr.first + next - 1, note.lines[i] - next);
+			add_settled(&pr, next, note.lines[i] - 1);
 			(void) add_line(&pr, note.lines[i]);
 			next = note.lines[i] + 1;
 		}
-		if (next <= lines)
-			add_rows(&pr, pr.first + next - 1, lines + 1 - next);
+		add_settled(&pr, next, lines);
 	}
 	else
 	{
@@ -616,19 +719,20 @@ omen_count_page(OmenSource *source, BlockNumber blk)
 {
 	OmenSourceState *state = source->state;
 	OmenPageNote note;
-	bool		noted = omen_page_note_get(&state->notes, OmenGroupOffset(blk),
-										   &note);
-	Page		page = omen_scan_open_page(state->scan, blk,
-										   noted ? noted_buffer(&note) : InvalidBuffer);
+	bool		noted = get_note(state, OmenGroupOffset(blk), &note);
+	Page		page;
 	PageView	view;
 	int			lines;
 	int			n = 0;
 	bool		settled;
 
+	page = omen_scan_open_page(state->scan, blk,
+							   noted ? noted_buffer(&note) : InvalidBuffer);
 	if (page == NULL)
 		return state->scan->heap.rs_ntuples;
 	begin_page(source, page, &view);
 	lines = PageGetMaxOffsetNumber(page);
+	state->page_lines = Min(lines, MaxHeapTuplesPerPage);
 	if (noted && is_noted(&note, &view, lines, lines))
 	{
 		n = lines - note.nlines;

@@ -49,6 +49,9 @@ typedef struct OmenSourceState
 	OmenGroupCopy copy;
 	OmenThawMark mark;			/* of tuples whose values its segments have */
 	OmenPageNotes notes;		/* of its pages */
+	OmenPageNote next_note;		/* of the block after the one read last ... */
+	int			next_block;		/* ... in the row group; -1: not known */
+	bool		next_noted;		/* there is one */
 	OmenColdReader *reader;		/* NULL until needed */
 
 	/* where we are in it */
@@ -66,7 +69,7 @@ typedef struct OmenSourceState
 	OmenRun    *runs;
 	int			nruns;
 	int32	   *row_numbers;	/* in the segment; -1: it is in a tuple */
-	bool		numbered;		/* row_numbers is set (omen_rows_number()) */
+	bool		numbered;		/* they are set, of all rows */
 	HeapTupleHeader *tuples;	/* by row */
 	uint16	   *tuple_rows;		/* rows that are in tuples, in order */
 	int			nsegment;		/* how many rows are in the segment */
@@ -150,8 +153,11 @@ extern void omen_append_cold(OmenSource *source, OmenBatch *batch,
  */
 extern bool omen_append_page(OmenSource *source, OmenBatch *batch,
 							 BlockNumber blk, int block);
-/* Set state->row_numbers of a batch, if that was not done */
-extern void omen_rows_number(OmenSource *source);
+/*
+ * Set state->row_numbers of the batch's rows, or only of the n that sel lists in
+ * ascending order, if that was not done
+ */
+extern void omen_rows_number(OmenSource *source, const uint16 *sel, int n);
 /* Notes of the row group whose header was copied are to be used */
 extern void omen_rows_begin_group(OmenSource *source);
 /* Was such a block thawed of the version that the copy of the header names? */
