@@ -27,6 +27,7 @@
 # Environment:
 #   FULL           set: the whole of it
 #   FRESH          set: make the roots anew
+#   PREPARE        set: make the roots, run nothing in them
 #   OMENDB_CACHE   the cache (default: /var/cache/omendb)
 #   MAJORS_MIRROR, MAJORS_KEYRING   instead of what apt's configuration says
 #   MAJORS_SUITES  what to give tools/test.sh instead of the form's suites
@@ -259,6 +260,7 @@ run_major() {
 	say "majors: PostgreSQL $major: the root is ready ($((SECONDS - begun)) s):" \
 		"$(in_root "$root" dpkg-query -W -f '${Package} ${Version}, ' \
 			"postgresql-$major" librocksdb-dev gcc 2>/dev/null | sed 's/, $//')"
+	[ -z "${PREPARE:-}" ] || return
 
 	rm -rf "${LOGS:?}/$major"
 	mkdir -p "$LOGS/$major"

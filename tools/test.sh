@@ -21,11 +21,14 @@
 # tests of all suites; the exit code is 0 only if some ran and none failed.
 #
 # TAP: numbers of the files of test/t to run, as "001 008" (default: all).
+# TAP_JOBS: how many of them at once (default: one more than there are processors,
+# as they often wait).
 # LOGS: where to leave the logs (default: removed, unless something failed).
 #
 . "$(dirname "$0")/lib.sh"
 
 SUITES=${*:-regress isolation tap differential vector fuzz conformance}
+TAP_JOBS=${TAP_JOBS:-$((JOBS + 1))}
 LOGS=${LOGS:-}
 if [ -z "$LOGS" ]; then
 	LOGS=$(mktemp -d "${OMENDB_TMP:-/tmp}/omendb-logs.XXXXXX")
@@ -139,14 +142,14 @@ suite_isolation() {
 	stop_server isolation
 }
 
-# prove_tap NAME FILE ...: TAP tests as the servers' user, $JOBS at a time
+# prove_tap NAME FILE ...: TAP tests as the servers' user, $TAP_JOBS at a time
 prove_tap() {
 	local name=$1 file test reason ok=0 bad=0 n_ok n_bad
 	shift
 	mkdir -p "$LOGS/$name"
 	for file in "$@"; do
 		test=$(basename "$file" .pl)
-		while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n; done
+		while [ "$(jobs -rp | wc -l)" -ge "$TAP_JOBS" ]; do wait -n; done
 		as_user mkdir -p "$name.out/$test"
 		(
 			trap - EXIT INT TERM

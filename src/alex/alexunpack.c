@@ -41,6 +41,16 @@ typedef struct Out
 } Out;
 
 static inline void
+begin_reader(Reader *r, uint64 image, uint64 image2, const char *entry)
+{
+	r->high = image;
+	r->low = image2 << (64 - ALEX_CLASS_SHIFT);
+	r->left = USABLE_BITS;
+	r->p = (const unsigned char *) entry + sizeof(ItemPointerData);
+	r->end = (const unsigned char *) entry + alex_entry_size(entry);
+}
+
+static inline void
 skip_bits(Reader *r, int n)
 {
 	r->left -= n;
@@ -461,11 +471,7 @@ alex_try_unpack(Relation rel, const AlexRel *info, uint64 image,
 	bool		raw;
 	int			i;
 
-	r.high = image;
-	r.low = image2 << (64 - ALEX_CLASS_SHIFT);
-	r.left = USABLE_BITS;
-	r.p = (const unsigned char *) entry + sizeof(ItemPointerData);
-	r.end = (const unsigned char *) entry + alex_entry_size(entry);
+	begin_reader(&r, image, image2, entry);
 	o.base = room->data;
 	o.hoff = o.off = IndexInfoFindDataOffset(0);
 	o.nulls = 0;
@@ -595,19 +601,130 @@ alex_leaf_tuple(Relation rel, Page page, int slot, AlexTupleRoom *room)
 }
 
 /*
+ * Many keys that begin alike differ in the first column, a text in the order of
+ * bytes, behind what the images hold of it.  Then no tuples have to be made to
+ * compare them: these bytes are the first thing in an entry's rest.
+ */
+typedef struct TextEnd
+{
+	const char *p;
+	Size		len;
+} TextEnd;
+
+/* False if the entry has no such bytes, or not as they are */
+static bool
+end_of_entry(Relation rel, const AlexRel *info, uint64 image, uint64 image2,
+			 const char *entry, TextEnd *end)
+{
+	int16		option = rel->rd_indoption[0];
+	uint64		flip = (option & INDOPTION_DESC) != 0 ? ~UINT64CONST(0) : 0;
+	Reader		r;
+	Reader		from;
+	Size		length;
+	bool		raw;
+	bool		whole;
+
+	if (info->encodings[0] != ENC_TEXT)
+		return false;
+	begin_reader(&r, image, image2, entry);
+	if (!get_length(&r, &length, &raw) || raw ||
+		(take_bits(&r, 1, 0) == 0) ==
+		((option & INDOPTION_NULLS_FIRST) != 0))
+		return false;
+	if (info->prefix.len > 0)
+		skip_bits(&r, 2);
+	(void) take_string(&r, flip, &from, &whole);
+	if (whole || !get_length(&r, &end->len, &raw) || raw ||
+		end->len > (Size) (r.end - r.p))
+		return false;
+	end->p = (const char *) r.p;
+	return true;
+}
+
+/* The same of a key's first column; the images are an entry's for which that is true */
+static bool
+end_of_bound(const AlexBound *bound, const AlexRel *info, TextEnd *end)
+{
+	struct varlena *text;
+	bool		isnull;
+	Datum		value;
+	Size		held = (USABLE_BITS - 1) / 8;
+	Size		plen = info->prefix.len;
+
+	if (bound->natts == 0)
+		return false;
+	if (bound->tup != NULL)
+		value = index_getattr(bound->tup, 1, RelationGetDescr(bound->rel),
+							  &isnull);
+	else
+	{
+		value = bound->values[0];
+		isnull = bound->isnull[0];
+	}
+	text = (struct varlena *) DatumGetPointer(value);
+	if (isnull || VARATT_IS_EXTERNAL(text) || VARATT_IS_COMPRESSED(text))
+		return false;
+	end->p = VARDATA_ANY(text);
+	end->len = VARSIZE_ANY_EXHDR(text);
+	if (plen > 0)
+	{
+		held = (USABLE_BITS - 1 - 2) / 8;
+		if (end->len >= plen && memcmp(end->p, info->prefix.data, plen) == 0)
+			held += plen;
+	}
+	if (end->len < held)
+		return false;
+	end->p += held;
+	end->len -= held;
+	return true;
+}
+
+/* As the operator class's comparison, for texts that begin alike */
+static inline int
+compare_ends(Relation rel, const TextEnd *a, const TextEnd *b)
+{
+	int			cmp = memcmp(a->p, b->p, Min(a->len, b->len));
+
+	if (cmp == 0)
+		cmp = (a->len > b->len) - (a->len < b->len);
+	return (rel->rd_indoption[0] & INDOPTION_DESC) != 0 ? (cmp < 0) - (cmp > 0) :
+		(cmp > 0) - (cmp < 0);
+}
+
+/*
  * Compare a key with the entry in a slot, which has equal images.
  */
 int
 alex_bound_cmp_entry(const AlexBound *a, Page page, int slot)
 {
 	const char *entry;
+	const AlexRel *info;
 	AlexTupleRoom room;
+	TextEnd		a_end;
+	TextEnd		b_end;
+	bool		equal;			/* in all columns of a */
 
 	if (a == NULL)
 		return -1;
 	entry = alex_leaf_entry(page, slot);
 	/* equal images are equal columns if there is nothing else */
-	if (alex_entry_is_exact(entry))
+	equal = alex_entry_is_exact(entry);
+	if (!equal)
+	{
+		info = alex_rel(a->rel);
+		if (end_of_entry(a->rel, info, alex_images(page)[slot],
+						 alex_tid_pack(&alex_tids(page)[slot]), entry,
+						 &b_end) &&
+			end_of_bound(a, info, &a_end))
+		{
+			int			cmp = compare_ends(a->rel, &a_end, &b_end);
+
+			if (cmp != 0)
+				return cmp;
+			equal = a->natts == 1;
+		}
+	}
+	if (equal)
 	{
 		uint64		tid;
 
@@ -629,13 +746,24 @@ alex_entry_cmp(Relation rel, const AlexRel *info, uint64 image, uint64 image2,
 {
 	AlexTupleRoom aroom;
 	AlexTupleRoom broom;
+	TextEnd		a_end;
+	TextEnd		b_end;
 	int			cmp = 0;
 
 	if (!alex_entry_is_exact(a) || !alex_entry_is_exact(b))
 	{
-		(void) alex_unpack(rel, info, image, image2, a, &aroom);
-		(void) alex_unpack(rel, info, image, image2, b, &broom);
-		cmp = alex_tuple_cmp(rel, &aroom.head, &broom.head);
+		bool		ends = end_of_entry(rel, info, image, image2, a, &a_end) &&
+			end_of_entry(rel, info, image, image2, b, &b_end);
+
+		if (ends)
+			cmp = compare_ends(rel, &a_end, &b_end);
+		if (cmp == 0 &&
+			(!ends || IndexRelationGetNumberOfKeyAttributes(rel) > 1))
+		{
+			(void) alex_unpack(rel, info, image, image2, a, &aroom);
+			(void) alex_unpack(rel, info, image, image2, b, &broom);
+			cmp = alex_tuple_cmp(rel, &aroom.head, &broom.head);
+		}
 	}
 	if (cmp == 0 && with_tid)
 	{

@@ -249,6 +249,24 @@ count_cold(const OmenGroupCopy *copy, BlockNumber blk, int n)
 }
 
 /*
+ * Is there a file to read thawed rows from?  It is needed in any case if the row
+ * group has cold rows.  Else all that it holds is on pages, too, and a store that
+ * has lost it, or is out of order, must not fail a scan.
+ */
+static bool
+has_file(OmenSource *source)
+{
+	OmenSourceState *state = source->state;
+	OmenOwner	owner;
+
+	if (state->copy.cold_rows > 0)
+		return true;
+	owner = omen_group_owner(source->rel, state->copy.first_block);
+	return omen_store_usable() &&
+		omen_store_has_owned_file(&state->copy.id, &owner);
+}
+
+/*
  * Begin the segment at blk.  If it can be left out, blk is its end then.
  */
 static void
@@ -269,7 +287,8 @@ begin_segment(OmenSource *source)
 		return;
 
 	n = state->segment_end - blk;
-	ncold = count_cold(&state->copy, blk, n);
+	/* pages without rows, the header page mostly, need no file */
+	ncold = state->copy.cold_rows == 0 ? 0 : count_cold(&state->copy, blk, n);
 
 	/* any block of the segment will do that it holds */
 	if (ncold > 0)
@@ -280,12 +299,11 @@ begin_segment(OmenSource *source)
 	}
 	else
 	{
-		/*
-		 * If all are hot, it has the values of those that were thawed.  (The row
-		 * group's file is needed in any case if it has cold rows elsewhere.)
-		 */
+		/* if all are hot, it has the values of those that were thawed */
 		block = n / 2;
-		if (state->copy.cold_rows == 0 ||
+		while (block < n && omen_group_copy_is_cold(&state->copy, blk + block))
+			block++;
+		if (block == n || !has_file(source) ||
 			!omen_page_is_thawed(source, blk + block))
 			return;
 	}
@@ -457,16 +475,21 @@ next_blocks(OmenSource *source, OmenBatch *batch)
 			if (omen_group_copy_is_cold(&state->copy, blk))
 			{
 				int			block = OmenGroupOffset(blk) % OmenSegmentBlocks();
-				int			n = omen_segment_block_rows(state->segment, block);
+				int			n;
 
+				/* without a segment there are no cold rows in the row group */
+				n = state->segment == NULL ? 0 :
+					omen_segment_block_rows(state->segment, block);
 				if (batch->nrows + n > OMEN_BATCH_ROWS)
 					return;
+				state->scan->ncold++;
+				if (state->segment == NULL)
+					continue;
 				if (!omen_segment_has_block(state->segment, block))
 					(void) omen_cold_reader_segment(state->reader,
 													&state->copy, blk, &block);
 				omen_append_cold(source, batch,
 							omen_segment_first_row(state->segment, block), n);
-				state->scan->ncold++;
 			}
 			else if (!omen_append_page(source, batch, blk, state->segment == NULL ? -1 :
 									   OmenGroupOffset(blk) % OmenSegmentBlocks()))

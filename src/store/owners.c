@@ -240,6 +240,19 @@ omen_store_owned_file_size(const OmenRowGroupId *id, const OmenOwner *owner)
 }
 
 /*
+ * Can the file be seen, for those who can do without?  Never errors.
+ */
+bool
+omen_store_has_owned_file(const OmenRowGroupId *id, const OmenOwner *owner)
+{
+	char		path[OMEN_PATH_LEN];
+	struct stat st;
+
+	omen_sst_path(path, id, owner);
+	return stat(path, &st) == 0;
+}
+
+/*
  * Begin and end a stretch in which no checkpoint may put its redo pointer
  * between a WAL record and the file that it describes.
  */

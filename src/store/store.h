@@ -164,6 +164,9 @@ extern uint64 omen_store_file_size(const OmenRowGroupId *id);
 /* The same without reading the folder, for a row group's first owner */
 extern uint64 omen_store_owned_file_size(const OmenRowGroupId *id,
 										 const OmenOwner *owner);
+/* Can it be seen, for those who can do without it? */
+extern bool omen_store_has_owned_file(const OmenRowGroupId *id,
+									  const OmenOwner *owner);
 /*
  * Take away an owner whose header does not name the row group any more, or
  * (dead) whose storage is nobody's; when none is left the row group is dropped

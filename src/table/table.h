@@ -427,8 +427,9 @@ extern void omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off);
 extern int64 omen_unseal_group(Relation rel, Buffer header_buf,
 							   MemoryContext mcxt);
 /*
- * If the row group that begins at first is sealed, but has no cold rows left,
- * give up its version in the store, and make its header page a reserved one.
+ * If the row group that begins at first is sealed, but has no cold rows left, nor
+ * many that have only been thawed, give up its version in the store, and make its
+ * header page a reserved one.
  */
 extern void omen_unseal_empty_group(Relation rel, BlockNumber first);
 

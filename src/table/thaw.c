@@ -386,12 +386,63 @@ omen_unseal_group(Relation rel, Buffer header_buf, MemoryContext mcxt)
 	return thawed;
 }
 
+/* Pages that are looked at to tell whether a version is of use any more */
+#define SAMPLED_PAGES	8
+
+/*
+ * Are half of a row group's rows, or more, still those that thawing has put there?
+ * Scans take their values from the version's chunks (decision 0013).  Goes by a few
+ * of its pages.
+ */
+static bool
+is_of_use(Relation rel, BlockNumber first, const OmenRowGroupId *id)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	OmenThawMark mark;
+	int			nrows = 0;
+	int			nthawed = 0;
+
+	omen_thaw_mark_init(&mark, id);
+	for (int i = 0; i < SAMPLED_PAGES; i++)
+	{
+		BlockNumber blk = first +
+			(2 * i + 1) * omen_row_group_blocks / (2 * SAMPLED_PAGES);
+		Buffer		buf;
+		Page		page;
+		OffsetNumber maxoff;
+
+		if (blk >= nblocks)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		buf = ReadBuffer(rel, blk);
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buf);
+		maxoff = PageIsNew(page) || omen_page_is_cold(page) ? 0 :
+			PageGetMaxOffsetNumber(page);
+		for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
+		{
+			ItemId		lp = PageGetItemId(page, off);
+			HeapTupleHeader tuple;
+
+			if (!ItemIdIsNormal(lp))
+				continue;
+			tuple = (HeapTupleHeader) PageGetItem(page, lp);
+			nrows++;
+			nthawed += (tuple->t_infomask & HEAP_XMAX_INVALID) != 0 &&
+				omen_has_thaw_mark(tuple, off, &mark);
+		}
+		UnlockReleaseBuffer(buf);
+	}
+	return nthawed > 0 && nthawed >= nrows - nthawed;
+}
+
 /* See table.h */
 void
 omen_unseal_empty_group(Relation rel, BlockNumber first)
 {
 	Buffer		buf = omen_lock_header(rel, first, BUFFER_LOCK_SHARE, NULL);
 	OmenGroupHeader header;
+	OmenRowGroupId id;
 	bool		empty;
 
 	if (!BufferIsValid(buf))
@@ -400,8 +451,9 @@ omen_unseal_empty_group(Relation rel, BlockNumber first)
 	empty = !(header->flags & OMEN_GROUP_RESERVED) &&
 		header->cold_pages == 1 &&
 		OmenPageGetColdPage(BufferGetPage(buf))->nlines == 0;
+	id = header->id;
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-	if (empty)
+	if (empty && !is_of_use(rel, first, &id))
 	{
 		MemoryContext mcxt;
 		MemoryContext oldcxt;

@@ -312,9 +312,9 @@ correct_pages(Relation rel)
 }
 
 /*
- * Row groups whose cold rows have all been thawed, and deleted perhaps, need
- * nothing of the store any more, and their header pages can go with the end of
- * the table.
+ * Row groups whose cold rows have all been thawed, and many of them changed or
+ * deleted, need nothing of the store any more, and their header pages can go with
+ * the end of the table.
  */
 static void
 give_up_empty_groups(void *arg)
