@@ -60,11 +60,11 @@ suites_of() {
 #   freezing and page reservation; 009 processes and their numbers; 014 logical
 #   decoding; 020, 021 alex's WAL and reads of bad pages; 022 buffers' use
 #   counts; 055, 060 markers and header pages under VACUUM; 053 files of
-#   commands on tables; 056, 057 what VACUUM and reads say of damage; 062
-#   autovacuum; 063 standbys' conflicts; 066 foreign keys; 067 bottom-up
-#   deletion; 070 hooks of planner and executor; 013, 071 pg_upgrade; 075-079
-#   this port
-TAP_SHORT="001 002 003 004 005 006 008 009 013 014 020 021 022 053 055 056 057 060 062 063 066 067 070 071 075 076 077 078 079 083"
+#   commands on tables; 056 what VACUUM and reads say of damage (057, repair, is
+#   the same on all and long); 062 autovacuum; 063 standbys' conflicts; 066
+#   foreign keys; 067 bottom-up deletion; 070 hooks of planner and executor; 013,
+#   071 pg_upgrade; 075-079 this port
+TAP_SHORT="001 002 003 004 005 006 008 009 013 014 020 021 022 053 055 056 060 062 063 066 067 070 071 075 076 077 078 079 083"
 
 say() { printf '%s\n' "$*"; }
 
