@@ -203,6 +203,9 @@ extern int	omen_segment_row_datums(OmenSegmentReader *reader, uint32 row,
 
 #define OMEN_VECTOR_MAX_ROWS 1024
 
+/* So many entries behind a vector's last may be read, and have no meaning */
+#define OMEN_VECTOR_SLACK	8
+
 /*
  * Rows of a segment are numbered from 0 in the order of (block, offset); vector
  * v holds rows v * OMEN_VECTOR_MAX_ROWS and on.
@@ -213,7 +216,7 @@ typedef struct OmenVector
 	int			nnulls;			/* of them without a stored value */
 	const uint8 *present;		/* one bit per row, 1 = has a value; NULL if
 								 * nnulls is 0 or nrows */
-	/* Of these, the one that fits the attribute's width is set */
+	/* Of these, the one that fits the attribute's width is set; with slack */
 	const int64 *ints;			/* 1, 2, 4, 8 bytes: sign-extended */
 	const char *const *pointers;	/* any other: the physical value */
 } OmenVector;

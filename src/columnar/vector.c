@@ -80,15 +80,15 @@ set_present(const OmenColumn *column, uint32 first, OmenVector *result)
 static void
 make_arrays(OmenSegmentReader *reader, OmenColumn *column, bool pointers)
 {
-	/* One more, for the end of the last value */
+	/* (also for the end of the last value) */
 	if (column->vector_ints == NULL)
 		column->vector_ints =
 			MemoryContextAlloc(reader->mcxt, sizeof(int64) *
-							   (OMEN_VECTOR_ROWS + 1));
+							   (OMEN_VECTOR_ROWS + OMEN_VECTOR_SLACK));
 	if (pointers && column->vector_pointers == NULL)
 		column->vector_pointers =
 			MemoryContextAllocZero(reader->mcxt, sizeof(char *) *
-								   OMEN_VECTOR_ROWS);
+								   (OMEN_VECTOR_ROWS + OMEN_VECTOR_SLACK));
 }
 
 /*

@@ -72,7 +72,8 @@ omen_source_array(OmenSource *source, int attno)
 	if (vec->values == NULL)
 	{
 		vec->values = MemoryContextAllocZero(state->mcxt, sizeof(Datum) *
-											 OMEN_BATCH_ROWS);
+											 (OMEN_BATCH_ROWS +
+											  OMEN_VECTOR_SLACK));
 		vec->isnull = MemoryContextAllocZero(state->mcxt, OMEN_BATCH_ROWS);
 	}
 	return vec;

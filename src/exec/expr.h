@@ -176,6 +176,8 @@ extern int	omen_select_rows(const Datum *a, const Datum *b,
  * how many.  select.c.
  */
 extern int	omen_add_rows(const Datum *values, int n, int64 *sum);
+/* The same of integers whose sum may need more */
+extern int	omen_add_wide_rows(const Datum *values, int n, int128 *sum);
 
 /*
  * The interval in which a column must be for column op constant to be true, in

@@ -81,20 +81,31 @@ get_value(OmenSourceState *state, Form_pg_attribute att,
 }
 
 /*
- * memcpy() of n Datums and memset() to false of n flags, for few of them: after
- * scattered updates a run has some seven rows.  The last piece may overlap the one
- * before.
+ * memcpy() of n Datums, for few of them: after scattered updates a run has some
+ * seven rows.  Up to OMEN_VECTOR_SLACK - 1 behind them are read, and, if over is
+ * true, written.  If it is not, the last piece overlaps the one before.
  */
 #define COPY(to, from, n) \
 	memcpy((to), (from), sizeof(Datum) * (n))
 
-static inline void
-copy_datums(Datum *to, const void *source, int n)
+static pg_attribute_always_inline void
+copy_datums(Datum *to, const void *source, int n, bool over)
 {
 	const Datum *from = source;
 
-	if (n > 32)
+	StaticAssertStmt(OMEN_VECTOR_SLACK >= 8, "pieces are eight Datums");
+	if (n > 64)
 		COPY(to, from, n);
+	else if (over)
+	{
+		int			i = 0;
+
+		do
+		{
+			COPY(to + i, from + i, 8);
+			i += 8;
+		} while (i < n);
+	}
 	else if (n >= 8)
 	{
 		for (int i = 0; i < n - 8; i += 8)
@@ -115,87 +126,122 @@ copy_datums(Datum *to, const void *source, int n)
 		COPY(to, from, 1);
 }
 
+/*
+ * Null flags of a column of the batch.  As long as nothing is null nobody looks at
+ * them; the first who wants to set one clears all.
+ */
 static inline void
-clear_flags(bool *flags, int n)
+want_flags(OmenBatch *batch, OmenVec *vec, bool *flags)
 {
-	if (n > 32)
-		memset(flags, false, n);
-	else if (n >= 8)
-	{
-		for (int i = 0; i < n - 8; i += 8)
-			memset(flags + i, false, 8);
-		memset(flags + n - 8, false, 8);
-	}
-	else
-	{
-		for (int i = 0; i < n; i++)
-			*(volatile bool *) (flags + i) = false;
-	}
+	if (!*flags)
+		memset(vec->isnull, false, batch->nrows);
+	*flags = true;
 }
 
 /*
- * All rows of the segment that are in the batch.  Returns whether some may be
- * null.
+ * Copy datums[] of a vector whose first row is first to runs[] of it, until there
+ * are n, or one is not in that vector alone.  Returns how many were.  This is the
+ * loop in which scans of thawed pages spend their time.
  */
-static bool
-copy_runs(OmenSource *source, int attno, OmenVec *vec)
+static int
+copy_some_runs(const OmenRun *runs, int n, uint32 first, const Datum *datums,
+			   Datum *values)
+{
+	int			r;
+
+	for (r = 0; r < n; r++)
+	{
+		uint32		start = runs[r].row - first;
+
+		if (start >= OMEN_VECTOR_MAX_ROWS ||
+			start + runs[r].n > OMEN_VECTOR_MAX_ROWS)
+			break;
+		copy_datums(values + runs[r].at, datums + start, runs[r].n, true);
+	}
+	return r;
+}
+
+/*
+ * All rows of the segment that are in the batch.  Values of rows between and behind
+ * them are overwritten if "over" is true.  *flags: see load_segment_rows().
+ */
+static void
+copy_runs(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec,
+		  bool over, bool *flags)
 {
 	OmenSourceState *state = source->state;
 	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
-	bool		nulls = false;
+	OmenVector *from = NULL;
+	const void *datums = NULL;	/* of the vector, if they need no work */
+	int			vector = -1;
 
 	for (int r = 0; r < state->nruns; r++)
 	{
-		uint32		row = state->runs[r].row;
-		int			at = state->runs[r].at;
-		int			left = state->runs[r].n;
+		uint32		row;
+		int			at;
+		int			left;
 
+		if (datums && over && !*flags)
+		{
+			r += copy_some_runs(state->runs + r, state->nruns - r,
+								vector * OMEN_VECTOR_MAX_ROWS, datums,
+								vec->values);
+			if (r == state->nruns)
+				break;
+		}
+		row = state->runs[r].row;
+		at = state->runs[r].at;
+		left = state->runs[r].n;
 		while (left > 0)
 		{
 			int			start = row % OMEN_VECTOR_MAX_ROWS;
 			int			n = Min(left, OMEN_VECTOR_MAX_ROWS - start);
-			OmenVector *from = decode_rows(state, attno,
-										   row / OMEN_VECTOR_MAX_ROWS, NULL, 0);
-			Datum	   *values = vec->values + at;
-			bool	   *isnull = vec->isnull + at;
 
-			if (from->pointers && state->misaligned[attno - 1] == 0)
-				copy_datums(values, from->pointers + start, n);
-			else if (from->ints && att->attbyval)
-				copy_datums(values, from->ints + start, n);
-			else
-				for (int i = 0; i < n; i++)
-					values[i] = get_value(state, att, from, start + i);
-			if (from->nnulls == 0)
-				clear_flags(isnull, n);
-			else
+			if ((int) (row / OMEN_VECTOR_MAX_ROWS) != vector)
 			{
-				nulls = true;
+				vector = row / OMEN_VECTOR_MAX_ROWS;
+				from = decode_rows(state, attno, vector, NULL, 0);
+				datums = NULL;
+				if (from->pointers && state->misaligned[attno - 1] == 0)
+					datums = from->pointers;
+				else if (from->ints && att->attbyval)
+					datums = from->ints;
+				if (from->nnulls > 0)
+					want_flags(batch, vec, flags);
+			}
+			if (datums)
+				copy_datums(vec->values + at, (const Datum *) datums + start,
+							n, over);
+			else
 				for (int i = 0; i < n; i++)
-					isnull[i] = is_missing(from, start + i);
+					vec->values[at + i] = get_value(state, att, from, start + i);
+			if (unlikely(*flags))
+			{
+				if (from->nnulls == 0)
+					memset(vec->isnull + at, false, n);
+				else
+					for (int i = 0; i < n; i++)
+						vec->isnull[at + i] = is_missing(from, start + i);
 			}
 			row += n;
 			at += n;
 			left -= n;
 		}
 	}
-	return nulls;
 }
 
 /*
- * Those of the n rows of sel that are in the segment.  Returns whether some may be
- * null.
+ * Those of the n rows of sel that are in the segment
  */
-static bool
-gather_rows(OmenSource *source, int attno, const uint16 *sel, int n,
-			OmenVec *vec)
+static void
+gather_rows(OmenSource *source, OmenBatch *batch, int attno, const uint16 *sel,
+			int n, OmenVec *vec, bool *flags)
 {
 	OmenSourceState *state = source->state;
 	Form_pg_attribute att = TupleDescAttr(source->tupdesc, attno - 1);
 	const int32 *numbers = state->row_numbers;
 	uint16		at[OMEN_BATCH_ROWS];
 	uint16		to[OMEN_BATCH_ROWS];
-	bool		nulls = false;
 
 	omen_rows_number(source, sel, n);
 	for (int k = 0; k < n;)
@@ -224,33 +270,40 @@ gather_rows(OmenSource *source, int attno, const uint16 *sel, int n,
 		from = decode_rows(state, attno, vector, at, count);
 		for (int c = 0; c < count; c++)
 			vec->values[to[c]] = get_value(state, att, from, at[c]);
-		nulls |= from->nnulls > 0;
-		for (int c = 0; c < count; c++)
-			vec->isnull[to[c]] = from->nnulls > 0 && is_missing(from, at[c]);
+		if (from->nnulls > 0)
+			want_flags(batch, vec, flags);
+		if (*flags)
+			for (int c = 0; c < count; c++)
+				vec->isnull[to[c]] = from->nnulls > 0 &&
+					is_missing(from, at[c]);
 	}
-	return nulls;
 }
 
 /*
  * The batch's rows of the segment, at least those of sel if that is not NULL.
- * Returns whether some may be null.
+ * over: values of other rows may be overwritten.  *flags: are null flags of the
+ * column wanted?  If they are not, and a row is null, it is set, and those of all
+ * other rows are cleared, also of tuples.
  */
-static bool
-load_segment_rows(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
+static void
+load_segment_rows(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec,
+				  bool over, bool *flags)
 {
 	OmenSourceState *state = source->state;
 	const uint16 *sel = batch->sel;
-	bool		nulls = true;
 	bool		missing_null = true;
 	Datum		missing = (Datum) 0;
 
 	if (attno > state->natts)
+	{
+		want_flags(batch, vec, flags);
 		for (int r = 0; r < state->nruns; r++)
 			memset(vec->isnull + state->runs[r].at, true, state->runs[r].n);
+	}
 	else if (sel == NULL || batch->nsel * GATHERED_SHARE >= batch->nrows)
-		nulls = copy_runs(source, attno, vec);
+		copy_runs(source, batch, attno, vec, over, flags);
 	else
-		nulls = gather_rows(source, attno, sel, batch->nsel, vec);
+		gather_rows(source, batch, attno, sel, batch->nsel, vec, flags);
 
 	/* rows may be too short to have the attribute */
 	if (state->has_missing && state->min_natts < attno)
@@ -274,7 +327,6 @@ load_segment_rows(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
 			}
 		}
 	}
-	return nulls;
 }
 
 /*
@@ -353,7 +405,8 @@ deform(OmenSource *source, HeapTupleHeader tup, int row, int first)
 
 /*
  * Values of an attribute that is at the same place in all tuples of the batch,
- * none of which is null.
+ * none of which is null.  (Their null flags are clear, if anybody looks at them: see
+ * want_flags().)
  */
 static void
 fetch_fixed(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
@@ -367,7 +420,6 @@ fetch_fixed(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
 	{ \
 		const char *p = (const char *) tuple + tuple->t_hoff + off; \
 		vec->values[i] = (value); \
-		vec->isnull[i] = false; \
 	})
 
 	if (att->attbyval && att->attlen == 8)
@@ -398,6 +450,13 @@ deform_tuples(OmenSource *source, OmenBatch *batch)
 	state->deformed = true;
 }
 
+/* Do the batch's tuples have the attribute at its fixed place? */
+static inline bool
+has_fixed_place(const OmenSourceState *state, int attno)
+{
+	return state->simple && attno <= state->nfixed;
+}
+
 /* Put values of an attribute of the tuples in their places */
 static void
 load_tuples(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
@@ -406,7 +465,7 @@ load_tuples(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec)
 
 	if (state->ntuples == 0)
 		return;
-	if (state->simple && attno <= state->nfixed)
+	if (has_fixed_place(state, attno))
 		fetch_fixed(source, batch, attno, vec);
 	else
 		deform_tuples(source, batch);
@@ -419,13 +478,15 @@ omen_rows_load(OmenBatch *batch, int attno)
 	OmenSource *source = batch->source;
 	OmenSourceState *state = source->state;
 	OmenVec    *vec = omen_source_array(source, attno);
-	bool		nulls = state->ntuples > 0 && !state->simple;
+	/* tuples with nulls have their flags since they were deformed, maybe */
+	bool		flags = state->ntuples > 0 && !state->simple;
+	bool		over = state->ntuples == 0 || has_fixed_place(state, attno);
 
 	if (state->nsegment > 0)
-		nulls |= load_segment_rows(source, batch, attno, vec);
+		load_segment_rows(source, batch, attno, vec, over, &flags);
 	load_tuples(source, batch, attno, vec);
 	batch->columns[attno - 1].values = vec->values;
-	batch->columns[attno - 1].isnull = nulls ? vec->isnull : NULL;
+	batch->columns[attno - 1].isnull = flags ? vec->isnull : NULL;
 	batch->loaded[attno - 1] = OMEN_COLUMN_LOADED;
 }
 
@@ -462,7 +523,7 @@ omen_rows_codes(OmenBatch *batch, int attno, OmenVector *codes)
 	if (state->codes == NULL)
 	{
 		state->codes = MemoryContextAlloc(state->mcxt, sizeof(int64) *
-										  OMEN_BATCH_ROWS);
+										  (OMEN_BATCH_ROWS + OMEN_VECTOR_SLACK));
 		state->codes_present = MemoryContextAlloc(state->mcxt,
 												  OMEN_BATCH_ROWS / 8);
 		state->codes_null = MemoryContextAlloc(state->mcxt, OMEN_BATCH_ROWS);
@@ -484,15 +545,17 @@ omen_rows_codes(OmenBatch *batch, int attno, OmenVector *codes)
 			if (vector != decoded)
 				omen_segment_codes(state->segment, attno, vector, &from);
 			decoded = vector;
-			copy_datums((Datum *) state->codes + at, from.ints + start, part);
-			if (from.nnulls == 0)
-				clear_flags(state->codes_null + at, part);
-			else
+			copy_datums((Datum *) state->codes + at, from.ints + start, part,
+						true);
+			if (from.nnulls > 0 && !nulls)
 			{
+				memset(state->codes_null, false, batch->nrows);
 				nulls = true;
-				for (int i = 0; i < part; i++)
-					state->codes_null[at + i] = is_missing(&from, start + i);
 			}
+			if (unlikely(nulls))
+				for (int i = 0; i < part; i++)
+					state->codes_null[at + i] = from.nnulls > 0 &&
+						is_missing(&from, start + i);
 			row += part;
 			at += part;
 			left -= part;
@@ -504,7 +567,8 @@ omen_rows_codes(OmenBatch *batch, int attno, OmenVector *codes)
 
 		state->codes[i] = n + k;
 		/* (garbage where it is not one of the rows that are left) */
-		state->codes_null[i] = !state->simple && vec->isnull[i];
+		if (nulls)
+			state->codes_null[i] = !state->simple && vec->isnull[i];
 	}
 
 	codes->nrows = (int) batch->nrows;

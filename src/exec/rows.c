@@ -398,15 +398,19 @@ keep_tuples(OmenSource *source, Page page, int ntuples, int nrows)
 
 	if (ntuples * COPIED_SHARE <= nrows)
 	{
+		Size		length = 0;
+
+		for (int i = 0; i < ntuples; i++)
+			length += MAXALIGN(state->tuple_lengths[i]);
+		copy = MemoryContextAlloc(state->page_mcxt, length);
 		for (int i = 0; i < ntuples; i++)
 		{
 			HeapTupleHeader *tuple = &state->tuples[rows[i]];
 			Size		place = (char *) *tuple - (char *) page;
 
-			copy = MemoryContextAlloc(state->page_mcxt,
-									  state->tuple_lengths[i]);
 			memcpy(copy, (char *) now + place, state->tuple_lengths[i]);
 			*tuple = (HeapTupleHeader) copy;
+			copy += MAXALIGN(state->tuple_lengths[i]);
 		}
 		return;
 	}
@@ -550,7 +554,7 @@ is_noted(const OmenPageNote *note, const PageView *view, int lines, int nsealed)
 
 /*
  * Where the page may be.  A pin by that way does not count as a use of the buffer:
- * one in eight pages is read as others are, or those that scans read again and
+ * one in 32 pages is read as others are, or those that scans read again and
  * again would be the first to go.
  */
 static inline Buffer
@@ -558,7 +562,7 @@ noted_buffer(const OmenPageNote *note)
 {
 	static uint32 n = 0;		/* of this backend: other pages in each scan */
 
-	return (n++ * 0x9E3779B1) >> 29 == 0 ? InvalidBuffer : note->buffer;
+	return (n++ * 0x9E3779B1) >> 27 == 0 ? InvalidBuffer : note->buffer;
 }
 
 /*

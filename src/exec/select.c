@@ -103,6 +103,38 @@ add_fours(const Datum *values, int nfours)
 	_mm256_storeu_si256((__m256i *) parts, sums);
 	return parts[0] + parts[1] + parts[2] + parts[3];
 }
+
+/*
+ * As unsigned integers, by their halves, which do not overflow for 2^32 values; each
+ * negative one is 2^64 too much in that.
+ */
+OMEN_TARGET_AVX2 static int128
+add_wide_fours(const Datum *values, int nfours)
+{
+	const __m256i zero = _mm256_setzero_si256();
+	const __m256i low = _mm256_set1_epi64x(PG_UINT32_MAX);
+	__m256i		lows = zero;
+	__m256i		highs = zero;
+	__m256i		negative = zero;
+	uint64		parts[3][4];
+	int128		sum = 0;
+
+	for (int i = 0; i < nfours; i++)
+	{
+		__m256i		v = _mm256_loadu_si256((const __m256i *) (values + i * 4));
+
+		lows = _mm256_add_epi64(lows, _mm256_and_si256(v, low));
+		highs = _mm256_add_epi64(highs, _mm256_srli_epi64(v, 32));
+		negative = _mm256_sub_epi64(negative, _mm256_cmpgt_epi64(zero, v));
+	}
+	_mm256_storeu_si256((__m256i *) parts[0], lows);
+	_mm256_storeu_si256((__m256i *) parts[1], highs);
+	_mm256_storeu_si256((__m256i *) parts[2], negative);
+	for (int i = 0; i < 4; i++)
+		sum += (int128) parts[0][i] + (((int128) parts[1][i]) << 32) -
+			(((int128) parts[2][i]) << 64);
+	return sum;
+}
 #endif							/* OMEN_AVX2 */
 
 /* See expr.h */
@@ -139,6 +171,21 @@ omen_add_rows(const Datum *values, int n, int64 *sum)
 	if (omen_has_avx2())
 	{
 		*sum = add_fours(values, n / 4);
+		return n - n % 4;
+	}
+#endif
+	*sum = 0;
+	return 0;
+}
+
+/* See expr.h */
+int
+omen_add_wide_rows(const Datum *values, int n, int128 *sum)
+{
+#ifdef OMEN_AVX2
+	if (omen_has_avx2())
+	{
+		*sum = add_wide_fours(values, n / 4);
 		return n - n % 4;
 	}
 #endif

@@ -170,7 +170,11 @@ omen_advance_sum_int8(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 		int128		sum = 0;
 
 		state->count += count_values(vec, sel, nsel);
-		SUM_VALUES(sum, (int64) vec->values[i]);
+		if (vec->isnull == NULL && sel == NULL)
+			for (int i = omen_add_wide_rows(vec->values, nsel, &sum); i < nsel; i++)
+				sum += (int64) vec->values[i];
+		else
+			SUM_VALUES(sum, (int64) vec->values[i]);
 		state->sum += sum;
 	}
 	else
