@@ -133,5 +133,42 @@ SELECT k, vq(format('SELECT %s, count(*), count(DISTINCT id), count(DISTINCT id 
 RESET work_mem;
 RESET hash_mem_multiplier;
 
-DROP TABLE vq_t, vq_w, vq_f, vq_at, vq_far;
+-- ---- many integers, whose sum needs more than 64 bits ----
+
+CREATE TABLE vq_wide (id int, big int8, pos int8, neg int8, nul int8) USING omendb;
+INSERT INTO vq_wide SELECT g, CASE g % 5 WHEN 0 THEN 9223372036854775807 WHEN 1 THEN -9223372036854775808 WHEN 2 THEN g WHEN 3 THEN -g ELSE -1 END,
+	9223372036854775807 - g, -9223372036854775808 + g, CASE WHEN g > 7500 AND g % 7 > 0 THEN -9223372036854775808 + g END FROM generate_series(1, 10007) g;
+CALL pg_temp.vec_seal('vq_wide');
+SELECT sum(big), sum(pos), sum(neg), sum(nul), avg(pos) FROM vq_wide;
+SELECT vq('SELECT sum(big), sum(pos), sum(neg), sum(nul), avg(pos), avg(neg) FROM vq_wide') AS sums,
+	vq('SELECT sum(big), sum(pos), sum(neg), sum(nul) FROM vq_wide WHERE id % 3 > 0') AS selected;
+
+-- ---- short runs of sealed rows, between rows that have changed ----
+
+-- x: at a fixed place; z: behind a text; nx and nz have nulls in the last rows alone, n in all
+CREATE TABLE vq_runs (id int, x int8, nx int4, s text, z int2, nz float8, t text, n int8) USING omendb;
+INSERT INTO vq_runs SELECT g, g * 1000003::int8, CASE WHEN g <= 15000 OR g % 3 > 0 THEN -g END, 'text ' || g % 37, g % 1000,
+	CASE WHEN g <= 15000 OR g % 5 > 0 THEN g / 7.0 END, CASE WHEN g % 11 > 0 THEN 'more ' || g END, CASE WHEN g % 2 = 0 THEN g END FROM generate_series(1, 20000) g;
+CALL pg_temp.vec_seal('vq_runs');
+CREATE TEMP TABLE vq_queries (q text);
+INSERT INTO vq_queries VALUES
+	('SELECT sum(x), count(nx), sum(nx) FROM vq_runs'),
+	('SELECT sum(z), sum(nz), count(nz), sum(x), max(t), count(t), count(s) FROM vq_runs'),
+	('SELECT s, count(*), sum(x), sum(nx), sum(nz), count(n), min(t) FROM vq_runs GROUP BY s'),
+	('SELECT t, n, nz, z, s, nx, x, id FROM vq_runs WHERE z < 30'),
+	('SELECT count(*), sum(nz), sum(nx), sum(n) FROM vq_runs WHERE nx % 10 = 3 OR nx IS NULL'),
+	('SELECT z, count(*), sum(nz), count(nx) FROM vq_runs WHERE x > 7000000000 GROUP BY z');
+-- rows without nulls alone; then some that have them
+UPDATE vq_runs SET x = x + 1, nx = 5, nz = 0.5, t = 'new', n = 1 WHERE id % 13 = 3;
+SELECT vq(q), vq(q) AS again, q FROM vq_queries;
+UPDATE vq_runs SET x = NULL, z = z + 1 WHERE id % 29 = 4;
+UPDATE vq_runs SET nz = NULL WHERE id % 400 < 2;
+DELETE FROM vq_runs WHERE id % 600 > 585;
+SELECT vq(q), vq(q) AS again, q FROM vq_queries;
+ALTER TABLE vq_runs ADD added int8 DEFAULT 7, ADD empty int4;
+UPDATE vq_runs SET added = id WHERE id % 31 = 0;
+SELECT vq('SELECT sum(added), count(empty), sum(x), count(*) FROM vq_runs') AS added,
+	vq('SELECT id, added, empty, nx FROM vq_runs WHERE added > 7 OR id % 100 = 1') AS rows;
+
+DROP TABLE vq_t, vq_w, vq_f, vq_at, vq_far, vq_wide, vq_runs;
 DROP FUNCTION vq(text), vq_run(text);
