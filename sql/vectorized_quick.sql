@@ -146,7 +146,7 @@ SELECT vq('SELECT sum(big), sum(pos), sum(neg), sum(nul), avg(pos), avg(neg) FRO
 -- ---- short runs of sealed rows, between rows that have changed ----
 
 -- x: at a fixed place; z: behind a text; nx and nz have nulls in the last rows alone, n in all
-CREATE TABLE vq_runs (id int, x int8, nx int4, s text, z int2, nz float8, t text, n int8) USING omendb;
+CREATE TABLE vq_runs (id int, x int8, nx int4, s text, z int2, nz float8, t text, n int8) USING omendb WITH (fillfactor = 60);
 INSERT INTO vq_runs SELECT g, g * 1000003::int8, CASE WHEN g <= 15000 OR g % 3 > 0 THEN -g END, 'text ' || g % 37, g % 1000,
 	CASE WHEN g <= 15000 OR g % 5 > 0 THEN g / 7.0 END, CASE WHEN g % 11 > 0 THEN 'more ' || g END, CASE WHEN g % 2 = 0 THEN g END FROM generate_series(1, 20000) g;
 CALL pg_temp.vec_seal('vq_runs');
