@@ -247,14 +247,19 @@ extern uint32 omen_segment_rows(OmenSegmentReader *reader);
 extern int	omen_segment_natts(OmenSegmentReader *reader);
 /* First row number of a block; its rows follow each other */
 extern uint32 omen_segment_first_row(OmenSegmentReader *reader, int block);
-/*
- * The line pointers of a held block, 1 to the returned number.  *dense: line pointer n
- * is that of row *first + n - 1, and rows is not set; otherwise rows[n - 1] (there is
- * room for MaxHeapTuplesPerPage) is its row's number, or -1 if it is not LP_NORMAL.
- */
-extern int	omen_segment_block_lines(OmenSegmentReader *reader, int block,
-									 uint32 *first, bool *dense,
-									 int32 *rows);
+/* The line pointers of a block that the segment has, 1 to nlines */
+typedef struct OmenBlockLines
+{
+	int			nlines;
+	uint32		first;			/* first row of the block */
+	uint32		nrows;
+	const uint16 *map;			/* NULL: line pointer n is row first + n - 1's */
+} OmenBlockLines;
+
+extern void omen_segment_block_lines(OmenSegmentReader *reader, int block,
+									 OmenBlockLines *lines);
+/* The row of one of them, or -1 if it is not LP_NORMAL */
+extern int32 omen_block_line_row(const OmenBlockLines *lines, int off);
 /*
  * Number of attributes that a row stores: the ones above it have their missing
  * value (attmissingval), the ones below are null if not present.

@@ -735,41 +735,44 @@ omen_segment_find_row(OmenSegmentReader *reader, int block, bool from_index,
 }
 
 /*
- * omen_segment_block_lines: see columnar.h.
+ * omen_segment_block_lines, omen_block_line_row: see columnar.h.
  */
-int
-omen_segment_block_lines(OmenSegmentReader *reader, int block, uint32 *first,
-						 bool *dense, int32 *rows)
+void
+omen_segment_block_lines(OmenSegmentReader *reader, int block,
+						 OmenBlockLines *lines)
 {
 	const OmenBlockDesc *desc = get_block(reader, block);
+	bool		mapped;
 
 	if (desc == NULL)
 		elog(ERROR, "block %d is not in the segment", block);
-	*first = desc->first_row;
-	*dense = (desc->flags & OMEN_BLOCK_MAPPED) == 0;
-	if (*dense ? desc->nlines != desc->nrows :
-		desc->nlines > MaxHeapTuplesPerPage)
+	mapped = (desc->flags & OMEN_BLOCK_MAPPED) != 0;
+	lines->nlines = desc->nlines;
+	lines->first = desc->first_row;
+	lines->nrows = desc->nrows;
+	lines->map = mapped ? reader->lines + desc->map : NULL;
+	if (mapped ? desc->nlines > MaxHeapTuplesPerPage :
+		desc->nlines != desc->nrows)
 		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 						   "A line pointer points nowhere.");
-	if (!*dense)
+}
+
+int32
+omen_block_line_row(const OmenBlockLines *lines, int off)
+{
+	int			value = off - 1;
+
+	/* as omen_reader_line() */
+	if (lines->map != NULL)
 	{
-		/* as omen_reader_line() */
-		const uint16 *lines = reader->lines + desc->map;
-		bool		bad = false;
-
-		for (int i = 0; i < desc->nlines; i++)
-		{
-			bool		normal = OMEN_LINE_FLAGS(lines[i]) == LP_NORMAL;
-
-			bad |= normal && OMEN_LINE_VALUE(lines[i]) >= desc->nrows;
-			rows[i] = normal ?
-				(int32) (desc->first_row + OMEN_LINE_VALUE(lines[i])) : -1;
-		}
-		if (bad)
+		if (OMEN_LINE_FLAGS(lines->map[off - 1]) != LP_NORMAL)
+			return -1;
+		value = OMEN_LINE_VALUE(lines->map[off - 1]);
+		if (value >= lines->nrows)
 			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 							   "A line pointer points nowhere.");
 	}
-	return desc->nlines;
+	return (int32) (lines->first + value);
 }
 
 /*

@@ -457,10 +457,7 @@ typedef struct PageRows
 	OmenBatch  *batch;
 	Page		page;
 	PageView	view;
-	int			nsealed;		/* line pointers that the segment knows */
-	bool		dense;			/* line pointer n is row first + n - 1 ... */
-	uint32		first;
-	const int32 *rows;			/* ... else this one */
+	OmenBlockLines sealed;		/* line pointers that the segment knows */
 	uint32		run;			/* rows of the segment that are to be appended */
 	int			nrun;
 	int			nthawed;
@@ -497,21 +494,21 @@ add_line(PageRows *pr, OffsetNumber off)
 	OmenSourceState *state = pr->source->state;
 	ItemId		lp = PageGetItemId(pr->page, off);
 	HeapTupleHeader tuple;
-	bool		marked;
+	int32		row = -1;
 	bool		settled;
 
 	if (!ItemIdIsNormal(lp))
 		return false;
 	tuple = (HeapTupleHeader) PageGetItem(pr->page, lp);
-	marked = omen_has_thaw_mark(tuple, off, &state->mark) && off <= pr->nsealed;
+	if (off <= pr->sealed.nlines && omen_has_thaw_mark(tuple, off, &state->mark))
+		row = omen_block_line_row(&pr->sealed, off);
 	settled = (tuple->t_infomask & SEEN_BY_ALL) == SEEN_BY_ALL;
 	if ((!settled || unlikely(pr->view.conflicts)) &&
 		!is_visible(&pr->view, lp, tuple, off))
 		return false;
-	if (marked && (pr->dense || pr->rows[off - 1] >= 0))
+	if (row >= 0)
 	{
-		add_rows(pr, pr->dense ? pr->first + off - 1 :
-				 (uint32) pr->rows[off - 1], 1);
+		add_rows(pr, (uint32) row, 1);
 		return settled;
 	}
 	end_run(pr);
@@ -520,19 +517,24 @@ add_line(PageRows *pr, OffsetNumber off)
 	return false;
 }
 
-/* Line pointers first .. last come next, of which a note says that they are settled */
+/*
+ * Line pointers first .. last come next, of which a note says that they are settled.
+ * Each of them has a row, and these follow one another.
+ */
 static inline void
 add_settled(PageRows *pr, int first, int last)
 {
-	if (pr->dense && first <= last)
-		add_rows(pr, pr->first + first - 1, last - first + 1);
-	for (int off = first; !pr->dense && off <= last; off++)
-	{
-		if (likely(pr->rows[off - 1] >= 0))
-			add_rows(pr, (uint32) pr->rows[off - 1], 1);
-		else
+	int32		row;
+
+	if (first > last)
+		return;
+	row = omen_block_line_row(&pr->sealed, first);
+	if (likely(row >= 0 &&
+			   omen_block_line_row(&pr->sealed, last) - row == last - first))
+		add_rows(pr, (uint32) row, last - first + 1);
+	else
+		for (int off = first; off <= last; off++)
 			(void) add_line(pr, (OffsetNumber) off);
-	}
 }
 
 /*
@@ -597,7 +599,6 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 	OmenPageNote note;
 	bool		noted;
 	int			lines;
-	int32		rows[MaxHeapTuplesPerPage];
 	int			before = (int) batch->nrows;
 	PageRows	pr;
 
@@ -626,16 +627,13 @@ omen_append_page(OmenSource *source, OmenBatch *batch, BlockNumber blk,
 	begin_page(source, pr.page, &pr.view);
 	pr.source = source;
 	pr.batch = batch;
-	pr.rows = rows;
-	pr.nsealed = 0;
-	pr.dense = true;
-	pr.first = pr.run = 0;
+	pr.sealed.nlines = 0;
+	pr.run = 0;
 	pr.nrun = pr.nthawed = pr.ntuples = 0;
 	if (block >= 0 && omen_segment_has_block(state->segment, block))
-		pr.nsealed = omen_segment_block_lines(state->segment, block, &pr.first,
-											  &pr.dense, rows);
+		omen_segment_block_lines(state->segment, block, &pr.sealed);
 
-	if (noted && is_noted(&note, &pr.view, lines, pr.nsealed))
+	if (noted && is_noted(&note, &pr.view, lines, pr.sealed.nlines))
 	{
 		int			next = FirstOffsetNumber;
 
