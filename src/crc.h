@@ -13,6 +13,6 @@
 #include "port/pg_crc32c.h"
 
 /* What COMP_CRC32C() does */
-extern pg_crc32c omen_crc_add(pg_crc32c crc, const void *data, Size len);
+extern PGDLLEXPORT pg_crc32c omen_crc_add(pg_crc32c crc, const void *data, Size len);
 
 #endif							/* OMENDB_CRC_H */
