@@ -230,19 +230,23 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 {
 	const char *data = values->data;
 	const uint64 *ints = values->ints;
+	const uint8 *missing = values->missing;
+	uint32		count = values->count;
+	uint64	   *codes = dictionary->codes;
+	uint32	   *rows = dictionary->rows;
 	OmenDictionarySlot *slots = dictionary->slots;
 	uint32		mask = dictionary->nslots - 1;
 	int			shift = 64 - pg_leftmost_one_pos32(dictionary->nslots);
 
-	for (uint32 row = 0; row < values->count; row++)
+	for (uint32 row = 0; row < count; row++)
 	{
 		uint64		key = ints[row];
 		uint32		length = 0;
 		uint32		slot;
 
-		if (values->missing[row])
+		if (missing[row])
 		{
-			dictionary->codes[row] = 0;
+			codes[row] = 0;
 			continue;
 		}
 		if (is_bytes)
@@ -255,7 +259,7 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 			   !(slots[slot].key == key && slots[slot].length == length &&
 				 (length <= 8 ||
 				  long_equal(data + ints[row],
-							 data + ints[dictionary->rows[slots[slot].code - 1]],
+							 data + ints[rows[slots[slot].code - 1]],
 							 length))))
 			slot = (slot + 1) & mask;
 		if (unlikely(slots[slot].code == 0))
@@ -263,11 +267,11 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 			if (dictionary->nentries == max_entries ||
 				(row < PROBE_ROWS && dictionary->nentries == PROBE_ENTRIES))
 				return false;
-			dictionary->rows[dictionary->nentries++] = row;
+			rows[dictionary->nentries++] = row;
 			slots[slot].key = key;
 			slots[slot].length = length;
 			slots[slot].code = dictionary->nentries;
-			dictionary->codes[row] = dictionary->nentries - 1;
+			codes[row] = dictionary->nentries - 1;
 			if (dictionary->nentries > mask / 2)
 			{
 				rehash(dictionary, values, dictionary->nslots * 4);
@@ -277,7 +281,7 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 			}
 		}
 		else
-			dictionary->codes[row] = slots[slot].code - 1;
+			codes[row] = slots[slot].code - 1;
 	}
 	return true;
 }
