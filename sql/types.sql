@@ -223,6 +223,20 @@ UPDATE wide SET c2 = 1 WHERE c1 = 100;
 SELECT count(c1), sum(c500), sum(c1000), count(c2) FROM wide;
 DROP TABLE wide;
 
+-- values of every length up to 70 bytes, distinct ones and ones that repeat, with
+-- padding of every length and without
+CREATE TABLE lengths (id int, t text, a bigint, r text, c "char", b int, n numeric, s bytea, d float8) USING omendb;
+CREATE TABLE lengths_heap (LIKE lengths) USING heap;
+INSERT INTO lengths_heap SELECT g, repeat(chr(65 + g % 26), g % 71), g * 1000003::bigint, repeat('xy', g % 36), chr(65 + g % 3)::"char", g,
+	(g % 1000)::numeric / 10 ^ (g % 4), CASE WHEN g % 11 <> 0 THEN decode(md5(g::text), 'hex') || '\x00' END, g / 8.0
+	FROM generate_series(1, 5000) g;
+INSERT INTO lengths SELECT * FROM lengths_heap;
+CALL seal_all('lengths');
+SELECT count(*) FROM lengths l JOIN lengths_heap h USING (id) WHERE l::text = h::text;
+SELECT omendb.unseal('lengths') > 0 AS thawed;
+SELECT count(*) FROM lengths l JOIN lengths_heap h USING (id) WHERE l::text = h::text;
+DROP TABLE lengths, lengths_heap;
+
 DROP TYPE floatrange2, pair, mood;
 DROP DOMAIN positive;
 DROP PROCEDURE seal_all;

@@ -72,6 +72,18 @@ extern void omen_page_freeze_begin(OmenPageFreeze *freeze, Relation rel,
 extern bool omen_page_freeze_tuple(OmenPageFreeze *freeze,
 								   HeapTupleHeader tuple, OffsetNumber off);
 /*
+ * Plan for a tuple whose header says the same as that of the one planned last,
+ * which gave something to freeze and left nothing: t_xmin, t_xmax, t_infomask,
+ * t_infomask2 are all that a plan depends on (of what has no HEAP_MOVED).
+ */
+static inline void
+omen_page_freeze_alike(OmenPageFreeze *freeze, OffsetNumber off)
+{
+	freeze->frozen[freeze->nfrozen] = freeze->frozen[freeze->nfrozen - 1];
+	freeze->frozen[freeze->nfrozen++].offset = off;
+}
+
+/*
  * Change the tuples and log it, in a critical section of its own.  youngest is
  * the youngest normal xmin on the page, or invalid: of the queries on standbys,
  * only those have to go that may not see that row yet.  The page is under its

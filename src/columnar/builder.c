@@ -429,8 +429,12 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 	uint32		i;
 
 	memset(&header, 0, sizeof(header));
-	for (i = 0; i < nrows; i++)
-		nnulls += column->missing[i];
+	/* mostly none is */
+	if (memchr(column->missing, 1, nrows) != NULL)
+	{
+		for (i = 0; i < nrows; i++)
+			nnulls += column->missing[i];
+	}
 	*all_null = nnulls == nrows;
 	header.nnulls = nnulls;
 

@@ -14,6 +14,9 @@
 #include "columnar.h"
 #include "dictionary.h"
 
+/* Values of up to so many bytes are copied with what is behind them */
+#define OMEN_SHORT_VALUE 32
+
 /* The rows' values of one attribute */
 typedef struct ColumnBuilder
 {
@@ -23,7 +26,8 @@ typedef struct ColumnBuilder
 	uint64		float_mask;		/* of a float4 or float8, otherwise 0 */
 	uint8	   *missing;		/* per row: null, or not stored */
 	uint64	   *ints;			/* per row: value, or start in data */
-	StringInfoData data;		/* bytes of the values that are not integers */
+	StringInfoData data;		/* bytes of the values that are not integers,
+								 * and room for OMEN_SHORT_VALUE more */
 	int			mark;			/* data.len before the current page */
 } ColumnBuilder;
 

@@ -42,27 +42,39 @@ mix(uint64 hash, uint64 word)
 	return hash ^ (hash >> 32);
 }
 
-/* Up to 8 bytes as a number */
+/* Up to 8 bytes as a number, whatever is behind them */
 static inline uint64
 load_short(const char *p, Size length)
 {
-	uint64		word = 0;
+	uint64		word;
 
-	if (length == 8)
-		memcpy(&word, p, 8);
-	else if (length >= 4)
+	if (unlikely(length == 0))
+		return 0;
+	memcpy(&word, p, sizeof(word));
+#ifdef WORDS_BIGENDIAN
+	return word >> (64 - 8 * length);
+#else
+	return word << (64 - 8 * length);
+#endif
+}
+
+/* Are two values of the same length, more than 8 bytes, equal? */
+static inline bool
+long_equal(const char *a, const char *b, Size length)
+{
+	uint64		left;
+	uint64		right;
+
+	for (Size i = 0; i + sizeof(left) < length; i += sizeof(left))
 	{
-		uint32		low;
-		uint32		high;
-
-		memcpy(&low, p, 4);
-		memcpy(&high, p + length - 4, 4);
-		word = (uint64) high << 32 | low;
+		memcpy(&left, a + i, sizeof(left));
+		memcpy(&right, b + i, sizeof(right));
+		if (left != right)
+			return false;
 	}
-	else if (length > 0)
-		word = (uint8) p[0] | (uint64) (uint8) p[length >> 1] << 8 |
-			(uint64) (uint8) p[length - 1] << 16;
-	return word;
+	memcpy(&left, a + length - sizeof(left), sizeof(left));
+	memcpy(&right, b + length - sizeof(right), sizeof(right));
+	return left == right;
 }
 
 /*
@@ -218,19 +230,23 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 {
 	const char *data = values->data;
 	const uint64 *ints = values->ints;
+	const uint8 *missing = values->missing;
+	uint32		count = values->count;
+	uint64	   *codes = dictionary->codes;
+	uint32	   *rows = dictionary->rows;
 	OmenDictionarySlot *slots = dictionary->slots;
 	uint32		mask = dictionary->nslots - 1;
 	int			shift = 64 - pg_leftmost_one_pos32(dictionary->nslots);
 
-	for (uint32 row = 0; row < values->count; row++)
+	for (uint32 row = 0; row < count; row++)
 	{
 		uint64		key = ints[row];
 		uint32		length = 0;
 		uint32		slot;
 
-		if (values->missing[row])
+		if (missing[row])
 		{
-			dictionary->codes[row] = 0;
+			codes[row] = 0;
 			continue;
 		}
 		if (is_bytes)
@@ -242,20 +258,20 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 		while (slots[slot].code != 0 &&
 			   !(slots[slot].key == key && slots[slot].length == length &&
 				 (length <= 8 ||
-				  memcmp(data + ints[row],
-						 data + ints[dictionary->rows[slots[slot].code - 1]],
-						 length) == 0)))
+				  long_equal(data + ints[row],
+							 data + ints[rows[slots[slot].code - 1]],
+							 length))))
 			slot = (slot + 1) & mask;
 		if (unlikely(slots[slot].code == 0))
 		{
 			if (dictionary->nentries == max_entries ||
 				(row < PROBE_ROWS && dictionary->nentries == PROBE_ENTRIES))
 				return false;
-			dictionary->rows[dictionary->nentries++] = row;
+			rows[dictionary->nentries++] = row;
 			slots[slot].key = key;
 			slots[slot].length = length;
 			slots[slot].code = dictionary->nentries;
-			dictionary->codes[row] = dictionary->nentries - 1;
+			codes[row] = dictionary->nentries - 1;
 			if (dictionary->nentries > mask / 2)
 			{
 				rehash(dictionary, values, dictionary->nslots * 4);
@@ -265,7 +281,7 @@ number_values(OmenDictionary *dictionary, const OmenValues *values,
 			}
 		}
 		else
-			dictionary->codes[row] = slots[slot].code - 1;
+			codes[row] = slots[slot].code - 1;
 	}
 	return true;
 }

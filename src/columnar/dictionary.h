@@ -18,7 +18,8 @@ typedef struct OmenValues
 	uint32		count;
 	const uint8 *missing;		/* per value */
 	const uint64 *ints;			/* the values, or where they start in data */
-	const char *data;			/* NULL: the values are integers */
+	const char *data;			/* NULL: the values are integers.  8 bytes
+								 * behind the last value can be read */
 } OmenValues;
 
 /* Slot of the hash table; linear probing */

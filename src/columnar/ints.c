@@ -17,6 +17,11 @@
 
 #include "ints.h"
 #include "port/pg_bitutils.h"
+#include "simd.h"
+
+#ifdef OMEN_AVX2
+#include <immintrin.h>
+#endif
 
 /* How many values are looked at before a slope is tried in earnest */
 #define SLOPE_SAMPLES 16
@@ -25,6 +30,84 @@ static inline int
 bits_needed(uint64 range)
 {
 	return range == 0 ? 0 : pg_leftmost_one_pos64(range) + 1;
+}
+
+/* Smallest and largest of n values, at least one */
+static inline void
+plain_extremes(const uint64 *values, uint32 n, int64 *min, int64 *max)
+{
+	int64		low = (int64) values[0];
+	int64		high = low;
+
+	for (uint32 i = 1; i < n; i++)
+	{
+		int64		value = (int64) values[i];
+
+		low = Min(low, value);
+		high = Max(high, value);
+	}
+	*min = low;
+	*max = high;
+}
+
+#ifdef OMEN_AVX2
+/* The same for n values, a multiple of 8 */
+OMEN_TARGET_AVX2 static void
+avx2_extremes(const uint64 *values, uint32 n, int64 *min, int64 *max)
+{
+	__m256i		low[2];
+	__m256i		high[2];
+	uint64		all[16];
+	int64		unused;
+
+	for (int k = 0; k < 2; k++)
+		low[k] = high[k] =
+			_mm256_loadu_si256((const __m256i *) (values + 4 * k));
+	for (uint32 i = 8; i < n; i += 8)
+	{
+		for (int k = 0; k < 2; k++)
+		{
+			__m256i		v = _mm256_loadu_si256((const __m256i *)
+											   (values + i + 4 * k));
+
+			low[k] = _mm256_blendv_epi8(low[k], v,
+										_mm256_cmpgt_epi64(low[k], v));
+			high[k] = _mm256_blendv_epi8(high[k], v,
+										 _mm256_cmpgt_epi64(v, high[k]));
+		}
+	}
+	for (int k = 0; k < 2; k++)
+	{
+		_mm256_storeu_si256((__m256i *) (all + 4 * k), low[k]);
+		_mm256_storeu_si256((__m256i *) (all + 8 + 4 * k), high[k]);
+	}
+	plain_extremes(all, 8, min, &unused);
+	plain_extremes(all + 8, 8, &unused, max);
+}
+#endif							/* OMEN_AVX2 */
+
+static void
+extremes(const uint64 *values, uint32 n, int64 *min, int64 *max)
+{
+	uint32		done = 0;
+	int64		low = PG_INT64_MAX;
+	int64		high = PG_INT64_MIN;
+
+#ifdef OMEN_AVX2
+	if (n >= 32 && omen_has_avx2())
+	{
+		done = n / 8 * 8;
+		avx2_extremes(values, done, &low, &high);
+	}
+#endif
+	*min = low;
+	*max = high;
+	if (done < n)
+	{
+		plain_extremes(values + done, n - done, &low, &high);
+		*min = Min(*min, low);
+		*max = Max(*max, high);
+	}
 }
 
 /*
@@ -83,13 +166,7 @@ choose_vector(OmenIntsVector *vector, const uint64 *values,
 	}
 	else if (missing == NULL)
 	{
-		for (i = 0; i < n; i++)
-		{
-			int64		value = (int64) values[i];
-
-			min = Min(min, value);
-			max = Max(max, value);
-		}
+		extremes(values, n, &min, &max);
 		first = 0;
 		last = n - 1;
 	}

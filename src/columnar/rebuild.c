@@ -54,6 +54,12 @@ static union
 	int64		force_align_i64;
 }			block_tuples;
 
+/*
+ * Behind each of them is room for stores that pass its end: values of up to so
+ * many bytes are copied with what is behind them.
+ */
+#define SHORT_VALUE 32
+
 /* Lay out the header of a row at base; returns t_hoff */
 static inline uint32
 put_header(OmenSegmentReader *reader, const RowHeader *header, char *base)
@@ -311,6 +317,65 @@ take_value(const OmenColumn *column, int i, uint32 row, char *base)
 }
 
 /*
+ * Store a value that needs no padding, as put_value() does.  behind: bytes that
+ * can be read from value on; as many as SHORT_VALUE may be written from pos on,
+ * if that is not beyond limit.
+ */
+static pg_attribute_always_inline uint32
+put_unaligned(char *base, uint32 pos, uint32 limit, const char *value,
+			  uint32 length, uint32 behind)
+{
+	if (unlikely(pos + length > limit))
+		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+						   "A tuple does not fit in its place.");
+	if (likely(length <= SHORT_VALUE && behind >= SHORT_VALUE))
+		memcpy(base + pos, value, SHORT_VALUE);
+	else
+		memcpy(base + pos, value, length);
+	return pos + length;
+}
+
+/*
+ * Add the values of a varlena attribute to all tuples of the block; see
+ * put_column().  has_dictionary: they are codes
+ */
+static pg_attribute_always_inline void
+put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
+			 const bool all_present, const bool has_dictionary, char *tuples,
+			 uint32 stride, uint32 *ends)
+{
+	const uint64 *numbers = column->block_ints;
+	const uint64 *starts = column->dict_ints;
+	uint32		limit = stride - SHORT_VALUE;
+	char	   *base = tuples;
+
+	for (uint32 r = 0; r < nrows; r++, base += stride)
+	{
+		uint64		number;
+		const char *value;
+		uint32		length;
+
+		if (!all_present && !take_value(column, i, first_row + r, base))
+			continue;
+		number = numbers[r];
+		if (!has_dictionary)
+			value = omen_column_bytes(column, number, numbers[r + 1], &length);
+		else if (likely(number < column->ndict))
+			value = omen_column_bytes(column, starts[number],
+									  starts[number + 1], &length);
+		else
+			value = omen_column_entry(column, number, &length);
+		if (likely(VARATT_IS_1B(value)))
+			ends[r] = put_unaligned(base, ends[r], limit, value, length,
+									column->datalen -
+									(uint32) (value - column->data));
+		else
+			ends[r] = put_value(base, ends[r], limit, column->attalign, value,
+								length);
+	}
+}
+
+/*
  * Add the values of attribute i to all tuples of the block, which lie stride
  * bytes apart at tuples and are filled up to ends[].
  *
@@ -321,10 +386,24 @@ put_column(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 		   const bool all_present, char *tuples, uint32 stride, uint32 *ends)
 {
 	const uint64 *numbers = column->block_ints;
-	uint32		limit = stride - MAXIMUM_ALIGNOF;
+	uint32		limit = stride - SHORT_VALUE;
 	uint32		align = column->attalign;
 	char	   *base = tuples;
 	uint32		r;
+
+	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_VAR)
+	{
+		put_varlenas(column, i, first_row, nrows, all_present, false, tuples,
+					 stride, ends);
+		return;
+	}
+	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_DICT &&
+		column->dict_ints)
+	{
+		put_varlenas(column, i, first_row, nrows, all_present, true, tuples,
+					 stride, ends);
+		return;
+	}
 
 #define FOR_EACH_VALUE \
 	for (r = 0; r < nrows; r++, base += stride) \
@@ -496,7 +575,7 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 	/* A tuple, at least its header, and room for stores that pass its end */
 	stride = MAXALIGN(Max(desc->max_length,
 						  SizeofHeapTupleHeader + BITMAPLEN(reader->natts))) +
-		MAXIMUM_ALIGNOF;
+		SHORT_VALUE;
 	by_column = nrows * stride <= BLOCK_TUPLES_SIZE;
 	if (by_column)
 	{

@@ -63,7 +63,7 @@ omen_builder_reserve(OmenSegmentBuilder *builder, int nlines)
 		if (column->is_int)
 			continue;
 		column->mark = column->data.len;
-		enlargeStringInfo(&column->data, BLCKSZ);
+		enlargeStringInfo(&column->data, BLCKSZ + OMEN_SHORT_VALUE);
 	}
 }
 
@@ -120,6 +120,7 @@ typedef struct PageRows
 	uint32		n;
 	bool		hasnull;		/* any of them has a null bitmap */
 	int			min_natts;
+	const char *limit;			/* end of the page */
 	HeapTupleHeader tuples[OMEN_BLOCK_MAX_LINES];
 	uint16		lengths[OMEN_BLOCK_MAX_LINES];
 	uint16		ends[OMEN_BLOCK_MAX_LINES]; /* of what has been split so far */
@@ -181,33 +182,34 @@ stores_value(HeapTupleHeader tuple, int i)
 		!att_isnull(i, tuple->t_bits);
 }
 
-/* Copy a value, most of which are short */
+/*
+ * Copy a value, most of which are short.  Those are copied with the bytes behind
+ * them, up to OMEN_SHORT_VALUE in all, as lengths that vary cannot be predicted;
+ * not beyond limit, though, the end of the page.
+ */
 static inline void
-copy_value(char *to, const char *from, uint32 length)
+copy_value(char *to, const char *from, uint32 length, const char *limit)
 {
-	if (length >= 8 && length <= 32)
-	{
-		uint64		words[4];
-
-		memcpy(&words[0], from, 8);
-		memcpy(&words[3], from + length - 8, 8);
-		if (length > 16)
-		{
-			memcpy(&words[1], from + 8, 8);
-			memcpy(&words[2], from + length - 16, 8);
-			memcpy(to + 8, &words[1], 8);
-			memcpy(to + length - 16, &words[2], 8);
-		}
-		memcpy(to, &words[0], 8);
-		memcpy(to + length - 8, &words[3], 8);
-	}
-	else if (length < 8)
-	{
-		for (uint32 i = 0; i < length; i++)
-			to[i] = from[i];
-	}
+	if (likely(length <= OMEN_SHORT_VALUE &&
+			   from + OMEN_SHORT_VALUE <= limit))
+		memcpy(to, from, OMEN_SHORT_VALUE);
 	else
 		memcpy(to, from, length);
+}
+
+/* Are the bytes from pos to start, less than 8, all zero?  8 are before start. */
+static inline bool
+is_padding(const char *base, uint32 pos, uint32 start)
+{
+	uint64		word;
+	int			rest = 63 - 8 * (int) (start - pos);
+
+	memcpy(&word, base + start - sizeof(word), sizeof(word));
+#ifdef WORDS_BIGENDIAN
+	return (word << 1) << rest == 0;
+#else
+	return (word >> 1) >> rest == 0;
+#endif
 }
 
 /*
@@ -233,7 +235,7 @@ find_varlena(const ColumnBuilder *column, const char *base, uint32 pos,
 		*length = variable_length(column, base + pos, len - pos, start == pos);
 		return pos;
 	}
-	if (start < len && all_zero(base + pos, base + start) &&
+	if (start < len && is_padding(base, pos, start) &&
 		!VARATT_IS_1B(base + start))
 		*length = variable_length(column, base + start, len - start, true);
 	return start;
@@ -275,7 +277,7 @@ split_column(OmenSegmentBuilder *builder, int i, PageRows *rows,
 		type		value; \
 		\
 		if (start + sizeof(type) > rows->lengths[r] || \
-			(start != pos && !all_zero(base + pos, base + start))) \
+			!is_padding(base, pos, start)) \
 			return false; \
 		memcpy(&value, base + start, sizeof(value)); \
 		ints[r] = (uint64) value; \
@@ -307,7 +309,7 @@ split_column(OmenSegmentBuilder *builder, int i, PageRows *rows,
 									 rows->lengths[r], &length);
 				if (length == 0)
 					return false;
-				copy_value(data + datalen, base + start, length);
+				copy_value(data + datalen, base + start, length, rows->limit);
 				ints[r] = datalen;
 				datalen += length;
 				rows->ends[r] = start + length;
@@ -322,7 +324,7 @@ split_column(OmenSegmentBuilder *builder, int i, PageRows *rows,
 				uint32		start = TYPEALIGN(attalign, pos);
 				uint32		length;
 
-				if (start > len || !all_zero(base + pos, base + start))
+				if (start > len || !is_padding(base, pos, start))
 					return false;
 				if (column->attlen == -2)
 					length = start < len ?
@@ -421,6 +423,7 @@ omen_segment_builder_add_page(OmenSegmentBuilder *builder, int block, Page page)
 	rows.n = 0;
 	rows.hasnull = false;
 	rows.min_natts = builder->natts;
+	rows.limit = (const char *) page + BLCKSZ;
 	nlines = PageGetMaxOffsetNumber(page);
 	old = MemoryContextSwitchTo(builder->mcxt);
 	omen_builder_reserve(builder, nlines);

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "crc.h"
 #include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -86,7 +87,7 @@ emit(OmenSstWriter *writer, const void *data, Size len)
 {
 	const char *p = data;
 
-	COMP_CRC32C(writer->crc, p, len);
+	writer->crc = omen_crc_add(writer->crc, p, len);
 	while (len > 0)
 	{
 		uint32		n = Min(len, BUFFER_SIZE - writer->filled);

@@ -14,7 +14,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "port/pg_crc32c.h"
+#include "crc.h"
 
 /*
  * A value is this header and the payload.  The checksum covers the key (so that
@@ -66,7 +66,8 @@ chunk_crc(const char *key, const char *value, Size len)
 	INIT_CRC32C(crc);
 	COMP_CRC32C(crc, key, OMEN_KEY_LEN);
 	COMP_CRC32C(crc, value, offsetof(ChunkHeader, crc));
-	COMP_CRC32C(crc, value + sizeof(ChunkHeader), len - sizeof(ChunkHeader));
+	crc = omen_crc_add(crc, value + sizeof(ChunkHeader),
+					   len - sizeof(ChunkHeader));
 	FIN_CRC32C(crc);
 	return crc;
 }

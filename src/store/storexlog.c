@@ -24,7 +24,7 @@
 
 #include "access/xlog.h"
 #include "access/xloginsert.h"
-#include "port/pg_crc32c.h"
+#include "crc.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 #include "wal/wal.h"
@@ -210,7 +210,7 @@ omen_file_crc(const char *path, uint64 *size, uint32 *crc)
 					 errmsg("could not read file \"%s\": %m", path)));
 		if (n == 0)
 			break;
-		COMP_CRC32C(sum, buffer, n);
+		sum = omen_crc_add(sum, buffer, n);
 		*size += n;
 	}
 	FIN_CRC32C(sum);

@@ -126,6 +126,32 @@ prefetch_header(Page page, OffsetNumber off, OffsetNumber maxoff)
 }
 
 /*
+ * Can what was found out for a row, with its hint set, hold for others?  Only of
+ * rows that nobody has deleted or locked.
+ */
+static inline bool
+can_repeat(HeapTupleHeader tuple)
+{
+	return (tuple->t_infomask & (HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID |
+								 HEAP_MOVED)) ==
+		(HEAP_XMIN_COMMITTED | HEAP_XMAX_INVALID);
+}
+
+/*
+ * Is a row of the same transaction as the last one, and says its header the same
+ * of it?  Its hint may be missing.
+ */
+static inline bool
+same_visibility(HeapTupleHeader last, HeapTupleHeader tuple)
+{
+	return HeapTupleHeaderGetRawXmin(last) ==
+		HeapTupleHeaderGetRawXmin(tuple) &&
+		HeapTupleHeaderGetRawXmax(last) == HeapTupleHeaderGetRawXmax(tuple) &&
+		last->t_infomask == (tuple->t_infomask | HEAP_XMIN_COMMITTED) &&
+		last->t_infomask2 == tuple->t_infomask2;
+}
+
+/*
  * Can every row on the page, which is under its cleanup lock, be frozen?  Fills
  * in freeze, and *cutoff_xid: the latest of their inserters.
  */
@@ -138,6 +164,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 	Page		page = BufferGetPage(buffer);
 	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
 	TransactionId committed = InvalidTransactionId;
+	HeapTupleHeader last = NULL;	/* planned, as others may be */
 
 	*cutoff_xid = InvalidTransactionId;
 	state->dead_lines = false;
@@ -147,6 +174,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 		ItemId		lp = PageGetItemId(page, off);
 		HeapTupleData tuple;
 		TransactionId xmin;
+		int			planned;
 
 		prefetch_header(page, off + FREEZE_AHEAD, maxoff);
 		if (!ItemIdIsUsed(lp) || ItemIdIsRedirected(lp))
@@ -160,6 +188,14 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
 		tuple.t_len = ItemIdGetLength(lp);
 		tuple.t_tableOid = RelationGetRelid(rel);
+
+		/* most rows of a bulk load: all was looked at with the last one */
+		if (last != NULL && same_visibility(last, tuple.t_data))
+		{
+			tuple.t_data->t_infomask |= HEAP_XMIN_COMMITTED;
+			omen_page_freeze_alike(freeze, off);
+			continue;
+		}
 
 		/*
 		 * As in VACUUM: the hint must be set (an asynchronous commit whose
@@ -185,8 +221,11 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 		if (TransactionIdFollows(xmin, *cutoff_xid))
 			*cutoff_xid = xmin;
 
+		planned = freeze->nfrozen;
 		if (!omen_page_freeze_tuple(freeze, tuple.t_data, off))
 			return false;
+		last = freeze->nfrozen > planned &&
+			can_repeat(tuple.t_data) ? tuple.t_data : NULL;
 	}
 	return true;
 }

@@ -9,8 +9,8 @@
  */
 #include "table/damage.h"
 
+#include "crc.h"
 #include "port/pg_bitutils.h"
-#include "port/pg_crc32c.h"
 #include "storage/bufpage.h"
 #include "table/thawmark.h"
 #include "utils/snapmgr.h"
@@ -151,41 +151,54 @@ uint32
 omen_page_rows_crc(Page heap_page, BlockNumber blk)
 {
 	OffsetNumber maxoff = PageGetMaxOffsetNumber(heap_page);
+	char		bytes[2 * BLCKSZ];	/* what is summed, one after the other */
+	Size		n = 0;
 	pg_crc32c	crc;
 
 	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, &maxoff, sizeof(maxoff));
+	memcpy(bytes, &maxoff, sizeof(maxoff));
+	n += sizeof(maxoff);
 	for (OffsetNumber off = FirstOffsetNumber; off <= maxoff; off++)
 	{
 		ItemId		lp = PageGetItemId(heap_page, off);
 		uint16		head[3];
+		const char *item;
 
 		head[0] = ItemIdGetFlags(lp);
 		head[1] = ItemIdGetLength(lp);
 		head[2] = ItemIdIsRedirected(lp) ? ItemIdGetRedirect(lp) : 0;
-		COMP_CRC32C(crc, head, sizeof(head));
-		if (ItemIdIsNormal(lp))
+
+		/* tuples of a damaged page may overlap */
+		if (n + sizeof(head) + head[1] > sizeof(bytes))
 		{
-			const char *item = (const char *) PageGetItem(heap_page, lp);
-
-			if (head[1] >= SizeofHeapTupleHeader &&
-				omen_has_any_thaw_mark((HeapTupleHeader) item))
-			{
-				/* the header is not aligned if the page is damaged */
-				char		header[SizeofHeapTupleHeader];
-				ItemPointerData self;
-
-				ItemPointerSet(&self, blk, off);
-				memcpy(header, item, SizeofHeapTupleHeader);
-				memcpy(header + offsetof(HeapTupleHeaderData, t_ctid), &self,
-					   sizeof(self));
-				COMP_CRC32C(crc, header, SizeofHeapTupleHeader);
-				item += SizeofHeapTupleHeader;
-				head[1] -= SizeofHeapTupleHeader;
-			}
-			COMP_CRC32C(crc, item, head[1]);
+			crc = omen_crc_add(crc, bytes, n);
+			n = 0;
 		}
+		memcpy(bytes + n, head, sizeof(head));
+		n += sizeof(head);
+		if (!ItemIdIsNormal(lp))
+			continue;
+		item = (const char *) PageGetItem(heap_page, lp);
+		if (n + head[1] > sizeof(bytes))
+		{
+			crc = omen_crc_add(crc, bytes, n);
+			n = 0;
+			crc = omen_crc_add(crc, item, head[1]);
+			continue;
+		}
+		memcpy(bytes + n, item, head[1]);
+		if (head[1] >= SizeofHeapTupleHeader &&
+			omen_has_any_thaw_mark((HeapTupleHeader) item))
+		{
+			ItemPointerData self;
+
+			ItemPointerSet(&self, blk, off);
+			memcpy(bytes + n + offsetof(HeapTupleHeaderData, t_ctid), &self,
+				   sizeof(self));
+		}
+		n += head[1];
 	}
+	crc = omen_crc_add(crc, bytes, n);
 	FIN_CRC32C(crc);
 	return crc;
 }

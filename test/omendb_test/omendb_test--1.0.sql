@@ -58,6 +58,10 @@ CREATE FUNCTION omendb.test_free_space(rel regclass, block bigint, bytes int)
 RETURNS void AS 'MODULE_PATHNAME', 'omen_test_free_space'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION omendb.test_free_space(regclass, bigint, int) FROM PUBLIC;
+CREATE FUNCTION omendb.test_crc(len int)
+RETURNS boolean AS 'MODULE_PATHNAME', 'omen_test_crc'
+LANGUAGE C STRICT VOLATILE;
+REVOKE ALL ON FUNCTION omendb.test_crc(int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_write(int, int, int, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_read(text, int, int, int, bool, int) FROM PUBLIC;
 REVOKE ALL ON FUNCTION omendb.test_file_drop(text) FROM PUBLIC;

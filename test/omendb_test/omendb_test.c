@@ -18,6 +18,7 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "crc.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "storage/freespace.h"
@@ -43,6 +44,7 @@ PG_FUNCTION_INFO_V1(omen_test_process_threads);
 PG_FUNCTION_INFO_V1(omen_test_store_check);
 PG_FUNCTION_INFO_V1(omen_test_count_row_groups);
 PG_FUNCTION_INFO_V1(omen_test_free_space);
+PG_FUNCTION_INFO_V1(omen_test_crc);
 
 /* stop_event_set(name text, action text, skip int) returns void */
 Datum
@@ -371,4 +373,37 @@ omen_test_free_space(PG_FUNCTION_ARGS)
 	FreeSpaceMapVacuumRange(rel, blk, blk + 1);
 	relation_close(rel, RowExclusiveLock);
 	PG_RETURN_VOID();
+}
+
+/*
+ * test_crc(len int) returns boolean: is the checksum of bytes up to this length,
+ * at any alignment, what PostgreSQL makes of them?
+ */
+Datum
+omen_test_crc(PG_FUNCTION_ARGS)
+{
+	int			len = PG_GETARG_INT32(0);
+	char	   *bytes;
+	uint32		state = 1;
+	bool		equal = true;
+
+	require_test_mode();
+	bytes = palloc(len + 8);
+	for (int i = 0; i < len + 8; i++)
+	{
+		state = state * 1664525 + 1013904223;
+		bytes[i] = (char) (state >> 24);
+	}
+	for (int n = 0; n <= len; n++)
+	{
+		pg_crc32c	expected;
+		pg_crc32c	crc;
+
+		INIT_CRC32C(expected);
+		crc = expected;
+		COMP_CRC32C(expected, bytes + n % 8, n);
+		crc = omen_crc_add(crc, bytes + n % 8, n);
+		equal = equal && EQ_CRC32C(crc, expected);
+	}
+	PG_RETURN_BOOL(equal);
 }

@@ -27,3 +27,6 @@ SELECT n, omendb.test_count_row_groups(first, n) = (n + b - 1) / b - first / b A
 	FROM (VALUES (0, 0), (0, 1), (0, 1025), (4294965295, 4294967295),
 			(4294965295, 4294967294), (4294965295, 4294966272)) v(first, n),
 		CAST(current_setting('omendb.row_group_blocks') AS int) b;
+
+-- checksums are PostgreSQL's, however many bytes are summed at once
+SELECT omendb.test_crc(5000);
