@@ -481,16 +481,18 @@ add_usage(OmenCacheUsage *total, const OmenCacheUsage *before)
 	total->load_bytes += omen_cache_usage.load_bytes - before->load_bytes;
 }
 
-/* A shared segment is opened: have loaded what the one before was asked for */
+/*
+ * A shared segment was opened: have loaded what the one before was asked for,
+ * unless the cache had the first chunk, and probably has the others.
+ */
 static void
-follow_habit(const OpenSegment *seg)
+follow_habit(const OpenSegment *seg, bool missed)
 {
 	Habit	   *habit = &habits[seg->relid % HABITS];
 
-	if (habit->relid == seg->relid)
+	if (missed && habit->relid == seg->relid)
 	{
-		/* the system columns' alone would be waited for at once */
-		for (int i = 0; i < habit->ncolumns && habit->ncolumns > 1; i++)
+		for (int i = 0; i < habit->ncolumns; i++)
 			omen_cache_prefetch(&seg->id, &seg->owner, habit->columns[i],
 								seg->segment);
 	}
@@ -505,7 +507,8 @@ note_habit(const OpenSegment *seg, int attno)
 {
 	Habit	   *habit = &habits[seg->relid % HABITS];
 
-	if (habit->relid == seg->relid && habit->segment == seg->segment &&
+	if (attno != OMEN_SYSTEM_ATTNO &&
+		habit->relid == seg->relid && habit->segment == seg->segment &&
 		OmenRowGroupIdEquals(&habit->id, &seg->id) &&
 		habit->ncolumns < HABIT_COLUMNS)
 		habit->columns[habit->ncolumns++] = attno;
@@ -604,6 +607,7 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 {
 	OpenSegment *seg;
 	MemoryContext mcxt;
+	uint64		misses;
 
 	mcxt = AllocSetContextCreate(segments_mcxt, "omendb segment",
 								 ALLOCSET_SMALL_SIZES);
@@ -652,11 +656,13 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 
 	PG_TRY();
 	{
-		if (seg->shared)
-			follow_habit(seg);
+		misses = omen_cache_usage.misses;
 		seg->columns = omen_segment_reader_open(fetch_chunk, seg, mcxt);
 		if (seg->shared)
+		{
 			omen_segment_reader_sparse(seg->columns, page_mcxt);
+			follow_habit(seg, omen_cache_usage.misses > misses);
+		}
 	}
 	PG_CATCH();
 	{
