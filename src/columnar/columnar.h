@@ -81,6 +81,13 @@ extern OmenSegmentReader *omen_segment_reader_open(OmenChunkFetch fetch,
 												   void *arg,
 												   MemoryContext mcxt);
 extern void omen_segment_reader_close(OmenSegmentReader *reader);
+/*
+ * Few of the segment's rows will be asked for: a dictionary is not decoded for a
+ * single page.  And what rebuilding a page decodes goes to scratch: whoever does
+ * that calls omen_segment_reader_trim() before and after, and resets scratch then.
+ */
+extern void omen_segment_reader_sparse(OmenSegmentReader *reader,
+									   MemoryContext scratch);
 /* Free what rebuilding a page has decoded: for readers that stay open */
 extern void omen_segment_reader_trim(OmenSegmentReader *reader);
 

@@ -191,7 +191,7 @@ omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
 	memset(reader, 0, offsetof(OmenSegmentReader, columns));
 	reader->ready = (bool *) reader + columns_end;
 	memset(reader->ready, 0, header->natts);
-	reader->mcxt = mcxt;
+	reader->mcxt = reader->scratch = mcxt;
 	reader->fetch = fetch;
 	reader->arg = arg;
 	reader->nrows = header->common.nrows;
@@ -224,7 +224,18 @@ omen_reader_open_fields(OmenSegmentReader *reader)
 }
 
 /*
- * omen_segment_reader_trim: see columnar.h.
+ * omen_segment_reader_sparse: see columnar.h.
+ */
+void
+omen_segment_reader_sparse(OmenSegmentReader *reader, MemoryContext scratch)
+{
+	reader->sparse = true;
+	reader->scratch = scratch;
+}
+
+/*
+ * omen_segment_reader_trim: see columnar.h.  Of a sparse reader, memory that was
+ * in scratch may be gone already.
  */
 void
 omen_segment_reader_trim(OmenSegmentReader *reader)
@@ -233,7 +244,7 @@ omen_segment_reader_trim(OmenSegmentReader *reader)
 
 	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
 	{
-		if (reader->block_fields[i])
+		if (reader->block_fields[i] && !reader->sparse)
 			pfree(reader->block_fields[i]);
 		reader->block_fields[i] = NULL;
 	}
@@ -243,7 +254,7 @@ omen_segment_reader_trim(OmenSegmentReader *reader)
 
 		if (!reader->ready[i])
 			continue;
-		if (column->block_ints)
+		if (column->block_ints && !reader->sparse)
 			pfree(column->block_ints);
 		if (column->dict_ints)
 			pfree(column->dict_ints);
@@ -497,10 +508,14 @@ omen_column_check(const OmenColumn *column, uint64 start, uint64 end)
 	return value;
 }
 
+/* What decoding one value costs, in values that are decoded in bulk */
+#define SPARSE_ROW_COST	8
+
 /*
  * omen_column_decode_ints: omen_column_int of n rows from start on.
  *
- * Decodes the dictionary too, as this is how many rows are read.
+ * Decodes the dictionary too, as this is how many rows are read; unless they are
+ * few, and there will not be many more.
  */
 void
 omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
@@ -516,7 +531,8 @@ omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
 	{
 		if (column->ndict == 0)
 			omen_chunk_damaged(column->attno, "Its dictionary is empty.");
-		if (column->dict_ints == NULL)
+		if (column->dict_ints == NULL &&
+			(!reader->sparse || column->dict.count <= n * SPARSE_ROW_COST))
 		{
 			uint32		count = column->dict.count;
 
@@ -534,7 +550,9 @@ omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
 				uint64		code = values[i];
 
 				bad |= code >= ndict;
-				values[i] = column->dict_ints[code < ndict ? code : 0];
+				code = code < ndict ? code : 0;
+				values[i] = column->dict_ints ? column->dict_ints[code] :
+					omen_ints_get(&column->dict, code);
 			}
 			if (unlikely(bad))
 				omen_chunk_damaged(column->attno,

@@ -62,6 +62,8 @@ typedef struct OmenColumn
 struct OmenSegmentReader
 {
 	MemoryContext mcxt;
+	MemoryContext scratch;		/* of block_fields and block_ints */
+	bool		sparse;			/* see omen_segment_reader_sparse() */
 	OmenChunkFetch fetch;
 	void	   *arg;
 

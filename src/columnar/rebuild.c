@@ -220,7 +220,7 @@ prepare_block_ints(OmenSegmentReader *reader, const OmenInts *ints,
 	if (*values == NULL)
 	{
 		/* One more for the end of the last variable-width value */
-		*values = MemoryContextAlloc(reader->mcxt, sizeof(uint64) *
+		*values = MemoryContextAlloc(reader->scratch, sizeof(uint64) *
 									 (reader->max_block_rows + 1));
 		if (ints->vectors == NULL)
 		{

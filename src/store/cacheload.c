@@ -198,6 +198,41 @@ omen_cacheload_reset(void)
 }
 
 /*
+ * Row groups have gone: give their chunks' memory to others.  Nobody asks for
+ * them any more, but until the cache is full nothing else would throw them out.
+ */
+void
+omen_cacheload_evict_gone(bool (*gone) (const OmenRowGroupId *id))
+{
+	const OmenEntryList lists[] = {OMEN_LIST_COLD, OMEN_LIST_HOT};
+
+	for (int l = 0; l < lengthof(lists); l++)
+	{
+		OmenRowGroupId id;
+		bool		known = false;
+		bool		is_gone = false;
+		int32		i = the_list(lists[l])->tail;
+
+		/* the list holds no more than that, whatever has become of it */
+		for (uint32 n = the_list(lists[l])->count; n > 0 && i >= 0; n--)
+		{
+			OmenCacheEntry *e = &omen_cache_entries[i];
+
+			i = e->prev;
+			/* a row group's chunks are mostly neighbours */
+			if (!known || !OmenRowGroupIdEquals(&id, &e->key.id))
+			{
+				id = e->key.id;
+				is_gone = gone(&id);
+				known = true;
+			}
+			if (is_gone)
+				(void) evict(e);
+		}
+	}
+}
+
+/*
  * Memory for a taken entry's chunk of len bytes, evicting until there is room.
  * NULL if there never will be.
  */

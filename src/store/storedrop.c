@@ -297,6 +297,14 @@ omen_drop_event(const OmenRocksEvent *event)
 	}
 }
 
+static bool
+is_gone(const OmenRowGroupId *id)
+{
+	KnownGroup *group = omen_db_get(id, false);
+
+	return group == NULL || !group->has_file;
+}
+
 /*
  * All files of the pass are gone: remove what tells of them, the tombstones
  * last.
@@ -315,6 +323,7 @@ end_pass(void)
 	fsync_fname(OMEN_SST_DIR, true);
 	omen_trash_sync();
 	omen_drops_done(drops, ids, ndropped);
+	omen_cacheload_evict_gone(is_gone);
 }
 
 /* One turn, of which an error must not end the worker */

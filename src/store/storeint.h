@@ -491,6 +491,7 @@ extern void omen_cacheload_failed(int32 index, OmenResult result, int code,
 extern void omen_cacheload_fail_all(int code, const char *text);
 extern void omen_cacheload_keep_reserve(void);
 extern void omen_cacheload_reset(void);
+extern void omen_cacheload_evict_gone(bool (*gone) (const OmenRowGroupId *id));
 
 /* ---- registry (registry.c) ---- */
 extern Size omen_registry_shmem_size(void);

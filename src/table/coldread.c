@@ -10,7 +10,13 @@
  * again, through many readers (nested loops, triggers, the thaw of what an UPDATE
  * has found).  So they outlive the readers, as long as there is any, and belong to
  * the top transaction: their pins, and a registration of the row group, are its
- * resource owner's.
+ * resource owner's.  In a transaction that has thawed pages they stay open to its
+ * end: a trigger's queries (foreign keys) come and go row by row.
+ *
+ * Which columns a reader will want of a segment it does not say; but it hardly wants
+ * others than of the segment before.  So a shared segment that is opened has those
+ * chunks loaded in one go that the one of the relation opened before it was asked
+ * for, instead of each being waited for in turn (see Habit).
  *
  * A query can have very many readers (one for each partition of a Merge Append),
  * most of which do nothing for long.  So all open segments of a process are in
@@ -93,6 +99,28 @@ static uint64 nclosed = 0;
 /* Readers that may use them */
 static int	nfetching = 0;
 
+/* Our transaction thaws pages: they stay open without readers */
+static bool keep_shared = false;
+
+/*
+ * The columns that a relation's shared segment opened last was asked for, in that
+ * order.  A relation takes over the place of another: what is not known is loaded
+ * when it is asked for.
+ */
+#define HABITS			64
+#define HABIT_COLUMNS	32
+
+typedef struct Habit
+{
+	Oid			relid;
+	OmenRowGroupId id;			/* of that segment */
+	int			segment;
+	int			ncolumns;
+	int16		columns[HABIT_COLUMNS];
+} Habit;
+
+static Habit habits[HABITS];
+
 /*
  * The budget was found to be kept, and nothing has been opened since: so many pins
  * need not ask again.  What others do to the cache is noticed a little later, then.
@@ -101,6 +129,8 @@ static int	nfetching = 0;
 static int	pins_until_look = 0;
 
 static MemoryContext segments_mcxt = NULL;
+/* What is decoded of a page that is rebuilt, and not of a scan's segment */
+static MemoryContext page_mcxt = NULL;
 
 static inline OpenSegment **
 shared_bucket(const OmenRowGroupId *id, int segment)
@@ -204,7 +234,15 @@ end_of_transaction(XactEvent event, void *arg)
 			break;
 		default:
 			close_shared(true);
+			keep_shared = false;
 	}
+}
+
+/* See table.h */
+void
+omen_cold_segments_keep(void)
+{
+	keep_shared = true;
 }
 
 /*
@@ -216,7 +254,7 @@ forget_reader(void *arg)
 	OmenColdReader *reader = arg;
 
 	omen_cold_reader_reset(reader);
-	if (!reader->for_scan && --nfetching == 0)
+	if (!reader->for_scan && --nfetching == 0 && !keep_shared)
 		close_shared(false);
 }
 
@@ -231,6 +269,9 @@ omen_cold_reader_create(Relation rel, bool for_scan, MemoryContext mcxt)
 		segments_mcxt = AllocSetContextCreate(TopMemoryContext,
 											  "omendb open segments",
 											  ALLOCSET_SMALL_SIZES);
+		page_mcxt = AllocSetContextCreate(segments_mcxt, "omendb page",
+										  32 * 1024, 32 * 1024,
+										  ALLOCSET_DEFAULT_MAXSIZE);
 		RegisterXactCallback(end_of_transaction, NULL);
 	}
 	mcxt = AllocSetContextCreate(mcxt, "omendb cold reader",
@@ -395,7 +436,7 @@ omen_cold_unpin(OmenColdPin *pin)
 	seg->held--;
 
 	/* the readers are gone already */
-	if (seg->shared && seg->held == 0 && nfetching == 0)
+	if (seg->shared && seg->held == 0 && nfetching == 0 && !keep_shared)
 		close_segment(seg);
 }
 
@@ -438,6 +479,39 @@ add_usage(OmenCacheUsage *total, const OmenCacheUsage *before)
 		before->private_copies;
 	total->loads += omen_cache_usage.loads - before->loads;
 	total->load_bytes += omen_cache_usage.load_bytes - before->load_bytes;
+}
+
+/*
+ * A shared segment was opened: have loaded what the one before was asked for,
+ * unless the cache had the first chunk, and probably has the others.
+ */
+static void
+follow_habit(const OpenSegment *seg, bool missed)
+{
+	Habit	   *habit = &habits[seg->relid % HABITS];
+
+	if (missed && habit->relid == seg->relid)
+	{
+		for (int i = 0; i < habit->ncolumns; i++)
+			omen_cache_prefetch(&seg->id, &seg->owner, habit->columns[i],
+								seg->segment);
+	}
+	habit->relid = seg->relid;
+	habit->id = seg->id;
+	habit->segment = seg->segment;
+	habit->ncolumns = 0;
+}
+
+static void
+note_habit(const OpenSegment *seg, int attno)
+{
+	Habit	   *habit = &habits[seg->relid % HABITS];
+
+	if (attno != OMEN_SYSTEM_ATTNO &&
+		habit->relid == seg->relid && habit->segment == seg->segment &&
+		OmenRowGroupIdEquals(&habit->id, &seg->id) &&
+		habit->ncolumns < HABIT_COLUMNS)
+		habit->columns[habit->ncolumns++] = attno;
 }
 
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
@@ -490,6 +564,8 @@ fetch_chunk(void *arg, int attno, Size *len)
 			(&seg->id, &seg->owner, attno, seg->segment, chunk);
 	if (!found)
 		omen_store_missing(&seg->id, &seg->owner);
+	if (seg->shared)
+		note_habit(seg, attno);
 	seg->nchunks++;
 	nopen_chunks++;
 	pins_until_look = 0;
@@ -531,6 +607,7 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 {
 	OpenSegment *seg;
 	MemoryContext mcxt;
+	uint64		misses;
 
 	mcxt = AllocSetContextCreate(segments_mcxt, "omendb segment",
 								 ALLOCSET_SMALL_SIZES);
@@ -579,7 +656,13 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 
 	PG_TRY();
 	{
+		misses = omen_cache_usage.misses;
 		seg->columns = omen_segment_reader_open(fetch_chunk, seg, mcxt);
+		if (seg->shared)
+		{
+			omen_segment_reader_sparse(seg->columns, page_mcxt);
+			follow_habit(seg, omen_cache_usage.misses > misses);
+		}
 	}
 	PG_CATCH();
 	{
@@ -717,12 +800,18 @@ omen_cold_reader_page(OmenColdReader *reader, const OmenGroupCopy *copy,
 	OmenSegmentReader *columns;
 
 	columns = omen_cold_reader_segment(reader, copy, blk, &block);
+	if (reader->for_scan)
+	{
+		omen_segment_rebuild_page(columns, block, blk, page);
+		return;
+	}
+
+	/* an error may have left something from the last time */
+	omen_segment_reader_trim(columns);
 	omen_segment_rebuild_page(columns, block, blk, page);
 
 	/* who fetches single rows hardly wants the same block again */
-	if (!reader->for_scan)
-	{
-		omen_segment_reader_trim(columns);
-		count_memory(recent_shared);
-	}
+	omen_segment_reader_trim(columns);
+	MemoryContextReset(page_mcxt);
+	count_memory(recent_shared);
 }

@@ -462,13 +462,20 @@ omen_vet_targets(Relation rel, TupleTableSlot **slots, int ntuples,
  * ------------------------------------------------------------------------
  */
 
+/* The first such offset that is not below off */
+static int
+next_witness(int off)
+{
+	int			step = Max(2, omen_row_group_blocks / 2);
+
+	return off + step - 1 - off % step;
+}
+
 /* See reclaim.h */
 bool
 omen_is_witness(int off)
 {
-	int			step = Max(2, omen_row_group_blocks / 2);
-
-	return off % step == step - 1;
+	return next_witness(off) == off;
 }
 
 /* Is the page of a block a sound marker? */
@@ -548,11 +555,27 @@ write_marker(Relation rel, const OmenGroupCopy *copy, BlockNumber blk,
 
 /* See reclaim.h */
 void
-omen_keep_witness(Relation rel, BlockNumber first, OmenColdReader *reader)
+omen_keep_witness(Relation rel, const OmenGroupCopy *last_copy,
+				  OmenColdReader *reader)
 {
+	BlockNumber first = last_copy->first_block;
 	OmenGroupCopy copy;
 	PGAlignedBlock image;
 	bool		found = false;
+
+	/*
+	 * Hardly ever anything else than a look at one page.  Of a copy that is not
+	 * of now one can believe that the block is there, and the page says the rest.
+	 */
+	for (int off = 0; off < omen_row_group_blocks; off++)
+	{
+		off = next_witness(off);
+		if (off < omen_row_group_blocks &&
+			OmenBitmapIsSet(last_copy->cold, off) &&
+			first + off != last_copy->header_block &&
+			is_marker(rel, first + off))
+			return;
+	}
 
 	omen_group_copy_init(&copy);
 	omen_group_copy_load(&copy, rel, first, NULL);

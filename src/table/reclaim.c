@@ -39,6 +39,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "common/relpath.h"
 #include "miscadmin.h"
@@ -181,6 +182,15 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
  */
 
 #ifdef FALLOC_FL_PUNCH_HOLE
+/* The path of a segment's file */
+static char *
+segment_path(Relation rel, BlockNumber segment)
+{
+	char	   *path = omen_relpath(rel->rd_locator);
+
+	return segment == 0 ? path : psprintf("%s.%u", path, segment);
+}
+
 typedef struct Punch
 {
 	Relation	rel;
@@ -482,7 +492,7 @@ reclaim_group(Punch *punch, BlockNumber first)
 
 		/* the markers that were to be left may have been thawed meanwhile */
 		reader = omen_cold_reader_create(rel, false, CurrentMemoryContext);
-		omen_keep_witness(rel, first, reader);
+		omen_keep_witness(rel, &copy, reader);
 		omen_cold_reader_close(reader);
 	}
 	if (ok)
@@ -552,6 +562,80 @@ omen_reclaim_full(Relation rel)
 #endif
 }
 
+#ifdef FALLOC_FL_PUNCH_HOLE
+/*
+ * The file that blocks were allocated in the last time.  Who thaws a page thaws
+ * others, and opening the file takes half as long as the rest.  It is kept to the
+ * end of the transaction, whose lock on the table keeps the file what it is.
+ */
+static struct
+{
+	File		file;
+	RelFileLocator locator;
+	BlockNumber segment;
+}			allocating = {.file = -1};
+
+static void
+close_allocating(void)
+{
+	if (allocating.file >= 0)
+		FileClose(allocating.file);
+	allocating.file = -1;
+}
+
+static void
+allocating_xact_callback(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_PRE_COMMIT &&
+		event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
+		event != XACT_EVENT_PRE_PREPARE)
+		close_allocating();
+}
+
+/* The descriptor of the file that has a block; good until another is opened */
+static int
+open_allocating(Relation rel, BlockNumber blk)
+{
+	static bool registered = false;
+	BlockNumber segment = blk / RELSEG_SIZE;
+	int			fd = -1;
+
+	if (!registered)
+		RegisterXactCallback(allocating_xact_callback, NULL);
+	registered = true;
+	if (allocating.file < 0 || allocating.segment != segment ||
+		!RelFileLocatorEquals(allocating.locator, rel->rd_locator))
+	{
+		char	   *path = segment_path(rel, segment);
+
+		close_allocating();
+		allocating.file = PathNameOpenFile(path, O_RDWR | PG_BINARY);
+		if (allocating.file < 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not open file \"%s\": %m", path)));
+		pfree(path);
+		allocating.locator = rel->rd_locator;
+		allocating.segment = segment;
+	}
+	/* the server may have closed it, to have descriptors; this opens it */
+	if (FileSize(allocating.file) >= 0)
+		fd = FileGetRawDesc(allocating.file);
+	if (fd < 0)
+	{
+		int			save_errno = errno;
+
+		close_allocating();
+		errno = save_errno;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m",
+						segment_path(rel, segment))));
+	}
+	return fd;
+}
+#endif
+
 /*
  * See reclaim.h.  Called under the page's lock, or it could be punched again
  * before it is hot: whoever thaws must fail here, while the change is not logged
@@ -564,18 +648,9 @@ void
 omen_allocate_block(Relation rel, BlockNumber blk)
 {
 #ifdef FALLOC_FL_PUNCH_HOLE
-	BlockNumber segment = blk / RELSEG_SIZE;
-	char	   *path = omen_relpath(rel->rd_locator);
-	int			fd;
+	int			fd = open_allocating(rel, blk);
 	int			rc;
 
-	if (segment > 0)
-		path = psprintf("%s.%u", path, segment);
-	fd = OpenTransientFile(path, O_RDWR | PG_BINARY);
-	if (fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\": %m", path)));
 	do
 	{
 		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE,
@@ -585,10 +660,8 @@ omen_allocate_block(Relation rel, BlockNumber blk)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not allocate space for block %u of file \"%s\": %m",
-						blk, path),
+						blk, segment_path(rel, blk / RELSEG_SIZE)),
 				 errdetail("The block is sealed; to change it, it needs the space that sealing has given back."),
 				 errhint("Check free disk space.")));
-	CloseTransientFile(fd);
-	pfree(path);
 #endif
 }

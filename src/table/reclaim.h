@@ -95,9 +95,10 @@ extern void omen_page_init_marker(Page page, BlockNumber blk,
 								  uint32 header_rows_crc, Page image);
 /*
  * A marker of a row group whose blocks were given back has gone: see that there
- * is another one, if anything is cold.  No content lock is held.
+ * is another one, if anything is cold.  No content lock is held.  last_copy: of the
+ * row group, not necessarily as it is now.
  */
-extern void omen_keep_witness(Relation rel, BlockNumber first,
+extern void omen_keep_witness(Relation rel, const OmenGroupCopy *last_copy,
 							  OmenColdReader *reader);
 
 /*

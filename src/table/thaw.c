@@ -195,7 +195,7 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	UnlockReleaseBuffer(header_buf);
 	note_free_space(rel, blk, image);
 	if (witness)
-		omen_keep_witness(rel, copy->first_block, reader);
+		omen_keep_witness(rel, copy, reader);
 	return THAW_DONE;
 }
 
@@ -514,6 +514,8 @@ omen_thaw_buffer(Relation rel, Buffer buffer, OffsetNumber off)
 	}
 	else
 	{
+		/* before the last reader goes, which is perhaps this one */
+		omen_cold_segments_keep();
 		omen_group_copy_init(&copy);
 		reader = omen_cold_reader_create(rel, false, mcxt);
 		for (int tries = 0;; tries++)
