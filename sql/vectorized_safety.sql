@@ -292,7 +292,21 @@ SELECT id, o FROM vs_oid ORDER BY o LIMIT 1;
 ALTER TABLE vs_oid ALTER COLUMN o TYPE oid;
 SELECT min(o), max(o) FROM vs_oid;
 
-DROP TABLE vs, vs_oid;
+--
+-- A dictionary of which an entry is that of rows that have changed, and points to what
+-- VACUUM has removed from the TOAST table
+--
+CREATE TABLE vs_gone (id int, s text) USING omendb;
+ALTER TABLE vs_gone ALTER COLUMN s SET STORAGE EXTERNAL;
+INSERT INTO vs_gone SELECT g, CASE WHEN g % 40 = 3 THEN repeat(md5(g::text), 80) ELSE repeat('ab', g % 30) END FROM generate_series(1, 4000) g;
+CALL pg_temp.vec_seal('vs_gone');
+UPDATE vs_gone SET s = 'short' WHERE id BETWEEN 500 AND 800;
+VACUUM vs_gone;
+SELECT pg_temp.both($$SELECT count(*), sum(length(s)) FROM vs_gone WHERE s > 'aba'$$);
+SELECT pg_temp.both($$SELECT count(*), min(s), max(length(s)) FROM vs_gone WHERE s LIKE '%s%' AND id < 1500$$);
+SELECT pg_temp.both($$SELECT length(s), count(*) FROM vs_gone WHERE id % 2 = 1 GROUP BY s HAVING count(*) > 60 OR length(s) = 5 ORDER BY 1$$);
+
+DROP TABLE vs, vs_oid, vs_gone;
 DROP FUNCTION vs_explain, vs_vectorised, vs_memory, vs_visible, vs_leaks, vs_loop;
 DROP PROCEDURE vs_commits;
 DROP ROLE regress_vs_user;

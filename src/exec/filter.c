@@ -32,6 +32,7 @@ typedef struct FilterQual
 	uint64		segment_number;
 	uint64		scan_number;
 	bool	   *entries;
+	bool		entries_known;	/* they could be evaluated */
 	int			maxentries;
 	bool		null_result;	/* does a null meet it? */
 } FilterQual;
@@ -261,14 +262,18 @@ omen_filter_zones(OmenFilter *filter, OmenProgram *program,
  */
 
 /*
- * Which entries of the column's dictionary meet the condition?
+ * Which entries of the column's dictionary meet the condition?  Returns false if
+ * that cannot be said: an entry that is in the TOAST table can be of rows that were
+ * thawed and have changed, and VACUUM has removed what it points to.
  */
-static void
+static bool
 evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 				 OmenBatch *batch, int n)
 {
 	OmenBatch  *entries = &filter->entries;
 	OmenVec    *column = &entries->columns[qual->attno - 1];
+	bool		varlena = TupleDescAttr(program->tupdesc,
+										qual->attno - 1)->attlen == -1;
 	OmenVec    *result;
 	bool		isnull = true;
 
@@ -294,6 +299,11 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 		program->batch_number++;	/* these are other rows */
 		omen_batch_dictionary_entries(batch, qual->attno, start, part,
 									  column->values);
+		for (int i = 0; varlena && i < part; i++)
+		{
+			if (VARATT_IS_EXTERNAL(DatumGetPointer(column->values[i])))
+				return false;
+		}
 		result = omen_expr_eval(qual->expr, program, entries, NULL, part);
 		for (int i = 0; i < part; i++)
 			qual->entries[start + i] = DatumGetBool(result->values[i]) &&
@@ -308,6 +318,7 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 		!(result->isnull && result->isnull[0]);
 	column->isnull = NULL;
 	program->batch_number++;
+	return true;
 }
 
 /*
@@ -371,10 +382,12 @@ select_by_dictionary(OmenFilter *filter, FilterQual *qual,
 	if (qual->segment_number != batch->segment_number ||
 		qual->scan_number != program->scan_number)
 	{
-		evaluate_entries(filter, qual, program, batch, n);
+		qual->entries_known = evaluate_entries(filter, qual, program, batch, n);
 		qual->segment_number = batch->segment_number;
 		qual->scan_number = program->scan_number;
 	}
+	if (!qual->entries_known)
+		return false;
 
 	if (omen_batch_codes(batch, qual->attno, &codes) > 0)
 		evaluate_own_codes(filter, qual, program, batch, &codes, n, sel, nsel);
