@@ -430,7 +430,7 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 
 	memset(&header, 0, sizeof(header));
 	/* mostly none is */
-	if (memchr(column->missing, 1, nrows) != NULL)
+	if (nrows > 0 && memchr(column->missing, 1, nrows) != NULL)
 	{
 		for (i = 0; i < nrows; i++)
 			nnulls += column->missing[i];

@@ -777,7 +777,7 @@ fetch_chunk_ahead(const OmenCacheEntry *e)
  */
 void
 omen_cache_prefetch(const OmenRowGroupId *id, const OmenOwner *owner,
-					uint16 attno, uint16 segment)
+					uint16 attno, uint16 segment, bool scan)
 {
 	OmenChunkKey key;
 	uint32		hash;
@@ -805,7 +805,7 @@ omen_cache_prefetch(const OmenRowGroupId *id, const OmenOwner *owner,
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	if (lookup(&key, hash) < 0 &&
-		insert_loading(&key, hash, owner, true, true) >= 0)
+		insert_loading(&key, hash, owner, scan, true) >= 0)
 		pg_atomic_fetch_add_u64(&omen_cache->prefetches, 1);
 	LWLockRelease(lock);
 	omen_store_kick();

@@ -198,11 +198,13 @@ omen_cacheload_reset(void)
 }
 
 /*
- * Row groups have gone: give their chunks' memory to others.  Nobody asks for
- * them any more, but until the cache is full nothing else would throw them out.
+ * n row groups have gone, whose ids are in the order of compare(): give their
+ * chunks' memory to others.  Nobody asks for them any more, but until the cache is
+ * full nothing else would throw them out.
  */
 void
-omen_cacheload_evict_gone(bool (*gone) (const OmenRowGroupId *id))
+omen_cacheload_evict_gone(const OmenRowGroupId *ids, int n,
+						  int (*compare) (const void *, const void *))
 {
 	const OmenEntryList lists[] = {OMEN_LIST_COLD, OMEN_LIST_HOT};
 
@@ -214,16 +216,19 @@ omen_cacheload_evict_gone(bool (*gone) (const OmenRowGroupId *id))
 		int32		i = the_list(lists[l])->tail;
 
 		/* the list holds no more than that, whatever has become of it */
-		for (uint32 n = the_list(lists[l])->count; n > 0 && i >= 0; n--)
+		for (uint32 left = the_list(lists[l])->count;
+			 left > 0 && i >= 0 && i < omen_cache_nentries; left--)
 		{
 			OmenCacheEntry *e = &omen_cache_entries[i];
 
+			if (e->list != lists[l])
+				break;
 			i = e->prev;
 			/* a row group's chunks are mostly neighbours */
 			if (!known || !OmenRowGroupIdEquals(&id, &e->key.id))
 			{
 				id = e->key.id;
-				is_gone = gone(&id);
+				is_gone = bsearch(&id, ids, n, sizeof(id), compare) != NULL;
 				known = true;
 			}
 			if (is_gone)

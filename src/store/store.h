@@ -249,10 +249,14 @@ extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
  * with begin.
  */
 extern void omen_cache_allowance(bool begin, Size *bytes, int *chunks);
-/* Ask for chunks that will be needed soon; never waits, never errors. */
+/*
+ * Ask for chunks that will be needed soon, scan as with omen_cache_get_scan();
+ * never waits, never errors.
+ */
 extern PGDLLEXPORT void omen_cache_prefetch(const OmenRowGroupId *id,
 											const OmenOwner *owner,
-											uint16 attno, uint16 segment);
+											uint16 attno, uint16 segment,
+											bool scan);
 /* The relation's name if it can be told, else its file's; palloc'd */
 extern char *omen_owner_name(const OmenOwner *owner);
 pg_noreturn extern void omen_store_missing(const OmenRowGroupId *id,

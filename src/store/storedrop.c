@@ -297,12 +297,10 @@ omen_drop_event(const OmenRocksEvent *event)
 	}
 }
 
-static bool
-is_gone(const OmenRowGroupId *id)
+static int
+compare_ids(const void *a, const void *b)
 {
-	KnownGroup *group = omen_db_get(id, false);
-
-	return group == NULL || !group->has_file;
+	return memcmp(a, b, sizeof(OmenRowGroupId));
 }
 
 /*
@@ -323,7 +321,8 @@ end_pass(void)
 	fsync_fname(OMEN_SST_DIR, true);
 	omen_trash_sync();
 	omen_drops_done(drops, ids, ndropped);
-	omen_cacheload_evict_gone(is_gone);
+	qsort(ids, ndropped, sizeof(OmenRowGroupId), compare_ids);
+	omen_cacheload_evict_gone(ids, ndropped, compare_ids);
 }
 
 /* One turn, of which an error must not end the worker */

@@ -491,7 +491,8 @@ extern void omen_cacheload_failed(int32 index, OmenResult result, int code,
 extern void omen_cacheload_fail_all(int code, const char *text);
 extern void omen_cacheload_keep_reserve(void);
 extern void omen_cacheload_reset(void);
-extern void omen_cacheload_evict_gone(bool (*gone) (const OmenRowGroupId *id));
+extern void omen_cacheload_evict_gone(const OmenRowGroupId *ids, int n,
+									  int (*compare) (const void *, const void *));
 
 /* ---- registry (registry.c) ---- */
 extern Size omen_registry_shmem_size(void);

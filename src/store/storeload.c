@@ -110,9 +110,13 @@ typedef struct LoadArgs
 	bool		allocated;		/* alloc has been called: no second attempt */
 } LoadArgs;
 
-/* Find the row group that a reader asks for, in the folder if need be. */
+/*
+ * Find the row group that a reader asks for, in the folder if need be.  A prefetch
+ * is not worth a look into the trash: who asked for it may have gone, and the row
+ * group with him.
+ */
 static KnownGroup *
-find_group(const OmenRowGroupId *id, const OmenOwner *owner)
+find_group(const OmenRowGroupId *id, const OmenOwner *owner, bool prefetch)
 {
 	KnownGroup *group = omen_db_get(id, false);
 
@@ -154,7 +158,7 @@ find_group(const OmenRowGroupId *id, const OmenOwner *owner)
 		 * the trash has been looked through.)
 		 */
 		file.id = *id;
-		if (omen_trash_restore(id, &file.owner))
+		if (!prefetch && omen_trash_restore(id, &file.owner))
 		{
 			group = omen_db_note_file(&file);
 			omen_ingest_queue(group);
@@ -225,7 +229,7 @@ load_guarded(void *arg)
 
 	for (;;)
 	{
-		KnownGroup *group = find_group(&key->id, args->owner);
+		KnownGroup *group = find_group(&key->id, args->owner, args->prefetch);
 		bool		fresh;
 		OmenSstState state;
 

@@ -99,7 +99,8 @@ static uint64 nclosed = 0;
 /* Readers that may use them */
 static int	nfetching = 0;
 
-/* Our transaction thaws pages: they stay open without readers */
+/* Our transaction thaws pages: they stay open without readers, in this share */
+#define KEPT_SHARE			4
 static bool keep_shared = false;
 
 /*
@@ -131,6 +132,7 @@ static int	pins_until_look = 0;
 static MemoryContext segments_mcxt = NULL;
 /* What is decoded of a page that is rebuilt, and not of a scan's segment */
 static MemoryContext page_mcxt = NULL;
+static bool has_callback = false;
 
 static inline OpenSegment **
 shared_bucket(const OmenRowGroupId *id, int segment)
@@ -222,6 +224,31 @@ close_shared(bool pinned)
 	}
 }
 
+/*
+ * No reader is left, but the transaction goes on, and may do nothing for long:
+ * keep a part of what readers may have.
+ */
+static void
+trim_kept(void)
+{
+	Size		max_pinned;
+	int			max_chunks;
+
+	omen_cache_allowance(false, &max_pinned, &max_chunks);
+	for (int looks = nopen_segments;
+		 looks > 0 && (open_pinned > max_pinned / KEPT_SHARE ||
+					   nopen_chunks > max_chunks / KEPT_SHARE); looks--)
+	{
+		OpenSegment *seg = dlist_tail_element(OpenSegment, node,
+											  &open_segments);
+
+		if (seg->shared && seg->held == 0)
+			close_segment(seg);
+		else
+			dlist_move_head(&open_segments, &seg->node);
+	}
+}
+
 /* The resource owner of the shared segments is about to be released */
 static void
 end_of_transaction(XactEvent event, void *arg)
@@ -254,8 +281,13 @@ forget_reader(void *arg)
 	OmenColdReader *reader = arg;
 
 	omen_cold_reader_reset(reader);
-	if (!reader->for_scan && --nfetching == 0 && !keep_shared)
-		close_shared(false);
+	if (!reader->for_scan && --nfetching == 0)
+	{
+		if (keep_shared)
+			trim_kept();
+		else
+			close_shared(false);
+	}
 }
 
 /* See table.h */
@@ -264,16 +296,18 @@ omen_cold_reader_create(Relation rel, bool for_scan, MemoryContext mcxt)
 {
 	OmenColdReader *reader;
 
+	/* (each of these may run out of memory) */
 	if (segments_mcxt == NULL)
-	{
 		segments_mcxt = AllocSetContextCreate(TopMemoryContext,
 											  "omendb open segments",
 											  ALLOCSET_SMALL_SIZES);
+	if (page_mcxt == NULL)
 		page_mcxt = AllocSetContextCreate(segments_mcxt, "omendb page",
 										  32 * 1024, 32 * 1024,
 										  ALLOCSET_DEFAULT_MAXSIZE);
+	if (!has_callback)
 		RegisterXactCallback(end_of_transaction, NULL);
-	}
+	has_callback = true;
 	mcxt = AllocSetContextCreate(mcxt, "omendb cold reader",
 								 ALLOCSET_SMALL_SIZES);
 	reader = MemoryContextAllocZero(mcxt, sizeof(OmenColdReader));
@@ -494,7 +528,7 @@ follow_habit(const OpenSegment *seg, bool missed)
 	{
 		for (int i = 0; i < habit->ncolumns; i++)
 			omen_cache_prefetch(&seg->id, &seg->owner, habit->columns[i],
-								seg->segment);
+								seg->segment, false);
 	}
 	habit->relid = seg->relid;
 	habit->id = seg->id;
@@ -577,7 +611,8 @@ fetch_chunk(void *arg, int attno, Size *len)
 
 	/* a scan will want the same column of the next segment */
 	if (seg->prefetch)
-		omen_cache_prefetch(&seg->id, &seg->owner, attno, seg->segment + 1);
+		omen_cache_prefetch(&seg->id, &seg->owner, attno, seg->segment + 1,
+							true);
 	MemoryContextSwitchTo(old);
 	count_memory(seg);
 	*len = chunk->len;

@@ -592,17 +592,30 @@ allocating_xact_callback(XactEvent event, void *arg)
 		close_allocating();
 }
 
+/* With a subtransaction its lock on the table may go */
+static void
+allocating_subxact_callback(SubXactEvent event, SubTransactionId id,
+							SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		close_allocating();
+}
+
 /* The descriptor of the file that has a block; good until another is opened */
 static int
 open_allocating(Relation rel, BlockNumber blk)
 {
 	static bool registered = false;
+	static bool sub_registered = false;
 	BlockNumber segment = blk / RELSEG_SIZE;
 	int			fd = -1;
 
 	if (!registered)
 		RegisterXactCallback(allocating_xact_callback, NULL);
 	registered = true;
+	if (!sub_registered)
+		RegisterSubXactCallback(allocating_subxact_callback, NULL);
+	sub_registered = true;
 	if (allocating.file < 0 || allocating.segment != segment ||
 		!RelFileLocatorEquals(allocating.locator, rel->rd_locator))
 	{
