@@ -200,7 +200,8 @@ omen_test_file_read(PG_FUNCTION_ARGS)
 		if (ahead > 0 && i % ahead == 0)
 		{
 			for (int j = i; j < Min(i + ahead, nchunks); j++)
-				omen_cache_prefetch(&id, &owner, j / 16, j % 16);
+				omen_cache_prefetch(&id, &owner, j / 16, j % 16,
+									true);
 		}
 		if (!(scan ? omen_cache_get_scan : omen_cache_get) (&id, &owner, i / 16,
 															i % 16, &chunk))
