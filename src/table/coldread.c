@@ -10,8 +10,9 @@
  * again, through many readers (nested loops, triggers, the thaw of what an UPDATE
  * has found).  So they outlive the readers, as long as there is any, and belong to
  * the top transaction: their pins, and a registration of the row group, are its
- * resource owner's.  In a transaction that has thawed pages they stay open to its
- * end: a trigger's queries (foreign keys) come and go row by row.
+ * resource owner's.  In a transaction that has thawed pages some of them stay open
+ * without readers, to its end: a trigger's queries (foreign keys) come and go row by
+ * row.
  *
  * Which columns a reader will want of a segment it does not say; but it hardly wants
  * others than of the segment before.  So a shared segment that is opened has those

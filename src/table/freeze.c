@@ -152,6 +152,22 @@ same_visibility(HeapTupleHeader last, HeapTupleHeader tuple)
 }
 
 /*
+ * Set the hint that was found out for another row.  The buffer is told once a page:
+ * if the page is not frozen in the end, nothing else protects it from being
+ * written half.
+ */
+static inline void
+repeat_hint(HeapTupleHeader tuple, Buffer buffer, bool *told)
+{
+	if ((tuple->t_infomask & HEAP_XMIN_COMMITTED) != 0)
+		return;
+	tuple->t_infomask |= HEAP_XMIN_COMMITTED;
+	if (!*told)
+		MarkBufferDirtyHint(buffer, true);
+	*told = true;
+}
+
+/*
  * Can every row on the page, which is under its cleanup lock, be frozen?  Fills
  * in freeze, and *cutoff_xid: the latest of their inserters.
  */
@@ -165,6 +181,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 	OffsetNumber maxoff = PageGetMaxOffsetNumber(page);
 	TransactionId committed = InvalidTransactionId;
 	HeapTupleHeader last = NULL;	/* planned, as others may be */
+	bool		told = false;
 
 	*cutoff_xid = InvalidTransactionId;
 	state->dead_lines = false;
@@ -192,7 +209,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 		/* most rows of a bulk load: all was looked at with the last one */
 		if (last != NULL && same_visibility(last, tuple.t_data))
 		{
-			tuple.t_data->t_infomask |= HEAP_XMIN_COMMITTED;
+			repeat_hint(tuple.t_data, buffer, &told);
 			omen_page_freeze_alike(freeze, off);
 			continue;
 		}
@@ -209,7 +226,7 @@ prepare_freeze(OmenFreezeState *state, Buffer buffer, OmenPageFreeze *freeze,
 			(tuple.t_data->t_infomask &
 			 (HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID | HEAP_MOVED)) ==
 			HEAP_XMAX_INVALID)
-			tuple.t_data->t_infomask |= HEAP_XMIN_COMMITTED;
+			repeat_hint(tuple.t_data, buffer, &told);
 		else if (HeapTupleSatisfiesVacuum(&tuple, state->cutoffs.OldestXmin,
 										  buffer) != HEAPTUPLE_LIVE ||
 				 !HeapTupleHeaderXminCommitted(tuple.t_data))

@@ -322,8 +322,8 @@ extern OmenColdReader *omen_cold_reader_create(Relation rel, bool for_scan,
 											   MemoryContext mcxt);
 extern void omen_cold_reader_close(OmenColdReader *reader);
 /*
- * Our transaction thaws pages: what readers that fetch single rows have opened
- * stays open until it ends.
+ * Our transaction thaws pages: a part of what readers that fetch single rows have
+ * opened stays open until it ends.
  */
 extern void omen_cold_segments_keep(void);
 /* Drop pins but keep the reader */
