@@ -40,11 +40,13 @@ chmod 755 "$LOGS"
 TOTAL_PASSED=0
 TOTAL_FAILED=0
 STARTED=$SECONDS
+FAILED=					# names, told again at the end
 
 # count NAME PASSED FAILED
 count() {
 	TOTAL_PASSED=$((TOTAL_PASSED + $2))
 	TOTAL_FAILED=$((TOTAL_FAILED + $3))
+	[ "$3" = 0 ] || FAILED="$FAILED $1"
 	say "== $1: $2 passed, $3 failed ($((SECONDS - suite_started)) s)"
 }
 
@@ -76,6 +78,9 @@ count_pg_regress() {
 	if [ "$bad" != 0 ] || [ "$crash" != 0 ] || [ "$ok" = 0 ]; then
 		cp "$WORK/$3.log" "$LOGS/$1.server.log" 2>/dev/null
 		grep -E '\.\.\. +(FAILED|failed)' "$2"
+		# before 16, and since
+		FAILED="$FAILED $(sed -nE 's/^(test)? *([^ ]+) +\.\.\. +(FAILED|failed).*/\2/p
+			s/^not ok [0-9]+ +[-+] +([^ ]+).*/\1/p' "$2" | tr '\n' ' ')"
 		[ "$ok" != 0 ] || tail -n 20 "$2"
 		if [ -s "$WORK/$1.out/regression.diffs" ]; then
 			cp "$WORK/$1.out/regression.diffs" "$LOGS/$1.diffs"
@@ -176,6 +181,7 @@ prove_tap() {
 		if ! grep -q '^status: 0$' "$LOGS/$name/$test.log" || [ "$n_ok" = 0 ]; then
 			[ "$n_bad" != 0 ] || n_bad=1
 			say "   $test:"
+			FAILED="$FAILED $test"
 			grep -E -A 8 '^not ok|died|Bail' "$LOGS/$name/$test.log" | head -n 40
 			tail -n 8 "$LOGS/$name/$test.log"
 			cp -r "$WORK/$name.out/$test/tmp_check/log" "$LOGS/$name/$test.servers" 2>/dev/null
@@ -274,6 +280,7 @@ if [ $TOTAL_FAILED = 0 ] && [ $TOTAL_PASSED != 0 ] && [ -n "${own_logs:-}" ]; th
 else
 	say "test: the logs are in $LOGS"
 fi
+[ -z "$FAILED" ] || say "test: failed:" $FAILED
 say "test: $((SECONDS - STARTED)) s in all"
 say "$TOTAL_PASSED passed, $TOTAL_FAILED failed"
 [ $TOTAL_FAILED = 0 ] && [ $TOTAL_PASSED != 0 ]
