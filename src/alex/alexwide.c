@@ -16,13 +16,13 @@
  *-------------------------------------------------------------------------
  */
 #include "alex/alexforms.h"
+#include "collation.h"
 
 #include <sys/socket.h>
 
 #include "access/htup_details.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_index.h"
 #include "common/hashfn.h"
 #include "datatype/timestamp.h"
@@ -46,70 +46,6 @@ typedef struct Bits
 	int			n;
 	uint64		flip;			/* all ones if the column descends */
 } Bits;
-
-/* Is a provider's locale one whose order is that of the bytes? */
-static bool
-locale_is_c(char provider, int cache, HeapTuple tuple, AttrNumber collate)
-{
-	bool		isnull;
-	Datum		datum;
-	char	   *name;
-	bool		result;
-
-	/* the built-in provider (17 on) sorts by code points, which is the same */
-	if (provider == 'b')
-		return true;
-	if (provider != COLLPROVIDER_LIBC)
-		return false;
-	datum = SysCacheGetAttr(cache, tuple, collate, &isnull);
-	if (isnull)
-		return false;
-	name = TextDatumGetCString(datum);
-	result = strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0;
-	pfree(name);
-	return result;
-}
-
-/*
- * Is a collation's order that of the bytes?  PostgreSQL knows, but in each major
- * says so in another way, from 18 on only to who has ICU's headers.
- */
-static bool
-collation_is_c(Oid collation)
-{
-	static int	default_is_c = -1;
-	HeapTuple	tuple;
-	bool		result;
-
-	if (collation == C_COLLATION_OID)
-		return true;
-	if (!OidIsValid(collation))
-		return false;
-	if (collation == DEFAULT_COLLATION_OID)
-	{
-		/* a database's does not change */
-		if (default_is_c < 0)
-		{
-			tuple = SearchSysCache1(DATABASEOID,
-									ObjectIdGetDatum(MyDatabaseId));
-			if (!HeapTupleIsValid(tuple))
-				elog(ERROR, "cache lookup failed for database %u",
-					 MyDatabaseId);
-			default_is_c = locale_is_c(((Form_pg_database) GETSTRUCT(tuple))->datlocprovider,
-									   DATABASEOID, tuple,
-									   Anum_pg_database_datcollate);
-			ReleaseSysCache(tuple);
-		}
-		return default_is_c;
-	}
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", collation);
-	result = locale_is_c(((Form_pg_collation) GETSTRUCT(tuple))->collprovider,
-						 COLLOID, tuple, Anum_pg_collation_collcollate);
-	ReleaseSysCache(tuple);
-	return result;
-}
 
 /*
  * The form for a column: by its comparison function, which alone says what its
@@ -142,15 +78,15 @@ encoding_of(Oid cmp, Oid collation)
 		case F_BTFLOAT8CMP:
 			return ENC_FLOAT8;
 		case F_BTTEXTCMP:
-			return collation_is_c(collation) ? ENC_TEXT : ENC_NONE;
+			return omen_collation_is_c(collation) ? ENC_TEXT : ENC_NONE;
 		case F_BTTEXT_PATTERN_CMP:
 			return ENC_TEXT;
 		case F_BPCHARCMP:
-			return collation_is_c(collation) ? ENC_BPCHAR : ENC_NONE;
+			return omen_collation_is_c(collation) ? ENC_BPCHAR : ENC_NONE;
 		case F_BTBPCHAR_PATTERN_CMP:
 			return ENC_BPCHAR;
 		case F_BTNAMECMP:
-			return collation_is_c(collation) ? ENC_NAME : ENC_NONE;
+			return omen_collation_is_c(collation) ? ENC_NAME : ENC_NONE;
 		case F_BYTEACMP:
 			return ENC_BYTEA;
 		case F_UUID_CMP:

@@ -290,6 +290,39 @@ extern void omen_segment_vector_rows(OmenSegmentReader *reader, int attno,
 									 int vector, const uint16 *rows, int n,
 									 OmenVector *result);
 /*
+ * The values of a varlena attribute as they lie in the chunk, one behind another:
+ * row i of the vector has data + offsets[i] .. data + offsets[i + 1], header
+ * included, and a row without a value has nothing.  For looking through all of them
+ * at once.
+ */
+typedef struct OmenPlainValues
+{
+	int			nrows;
+	const uint8 *present;		/* one bit per row; NULL: all have values */
+	const char *data;
+	const uint64 *offsets;		/* nrows + 1, ascending */
+} OmenPlainValues;
+
+/*
+ * False: they do not lie so (in a dictionary, say), or some of them are compressed or
+ * out of line.  Otherwise each is a complete varlena; its header may not be
+ * aligned.  Arrays of the reader, as for omen_segment_vector().
+ */
+extern bool omen_segment_plain_values(OmenSegmentReader *reader, int attno,
+									  int vector, OmenPlainValues *result);
+
+/* The bytes of such a value, of a row that has one */
+static inline const char *
+omen_plain_value(const OmenPlainValues *values, int row, int *length)
+{
+	const char *p = values->data + values->offsets[row];
+	int			header = VARATT_IS_1B(p) ? VARHDRSZ_SHORT : VARHDRSZ;
+
+	*length = (int) (values->offsets[row + 1] - values->offsets[row]) - header;
+	return p + header;
+}
+
+/*
  * Number of entries of an attribute's dictionary; 0 if it has none, or if the
  * attribute's values are integers (whose dictionaries are not worth a look).
  */

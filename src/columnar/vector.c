@@ -197,6 +197,62 @@ omen_segment_vector_rows(OmenSegmentReader *reader, int attno, int vector,
 }
 
 /*
+ * omen_segment_plain_values: see columnar.h.
+ */
+bool
+omen_segment_plain_values(OmenSegmentReader *reader, int attno, int vector,
+						  OmenPlainValues *result)
+{
+	OmenColumn *column = get_column(reader, attno);
+	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
+	OmenVector	rows;
+	const uint64 *offsets;
+	bool		descends = false;
+	int			nempty = 0;
+
+	if (column->all_null || column->kind != COLUMN_VARLENA ||
+		column->encoding != OMEN_ENC_VAR)
+		return false;
+	count_rows(reader, column, vector, &rows.nrows, &rows.nnulls);
+	set_present(column, first, &rows);
+	if (rows.nnulls == rows.nrows)
+		return false;
+	make_arrays(reader, column, false);
+	offsets = (uint64 *) column->vector_ints;
+	omen_column_decode_ints(reader, column, first, rows.nrows + 1,
+							(uint64 *) column->vector_ints);
+	for (int i = 0; i < rows.nrows; i++)
+		descends |= offsets[i] > offsets[i + 1];
+	if (descends || offsets[rows.nrows] > column->datalen)
+		omen_chunk_damaged(attno, "Its values overlap.");
+
+	for (int i = 0; i < rows.nrows; i++)
+	{
+		const char *p = column->data + offsets[i];
+		uint64		size = offsets[i + 1] - offsets[i];
+
+		if (size == 0)
+			nempty++;
+		/* of an inline value with a short header nothing else has to be known */
+		else if (size > VARATT_SHORT_MAX || !VARATT_IS_1B(p) ||
+				 VARSIZE_1B(p) != size)
+		{
+			(void) omen_column_check(column, offsets[i], offsets[i + 1]);
+			if (VARATT_IS_1B_E(p) || VARATT_IS_4B_C(p))
+				return false;
+		}
+	}
+	if (nempty != rows.nnulls)
+		omen_chunk_damaged(attno, "A value has no bytes.");
+
+	result->nrows = rows.nrows;
+	result->present = rows.present;
+	result->data = column->data;
+	result->offsets = offsets;
+	return true;
+}
+
+/*
  * omen_segment_dictionary: see columnar.h.
  */
 int

@@ -180,6 +180,13 @@ extern int	omen_batch_codes(OmenBatch *batch, int attno, OmenVector *codes);
 extern void omen_batch_dictionary_entries(OmenBatch *batch, int attno,
 										  int start, int n, Datum *values);
 
+/*
+ * The column's values as they lie in a chunk: see omen_segment_plain_values().  False
+ * if they are not those of a chunk, or not all of them.
+ */
+extern bool omen_batch_plain_values(OmenBatch *batch, int attno,
+									OmenPlainValues *values);
+
 /* A column of the batch, for the rows that are left of it */
 static inline OmenVec *
 omen_batch_column(OmenBatch *batch, int attno)

@@ -204,6 +204,19 @@ omen_batch_load(OmenBatch *batch, int attno)
 }
 
 /*
+ * omen_batch_plain_values: see batch.h.
+ */
+bool
+omen_batch_plain_values(OmenBatch *batch, int attno, OmenPlainValues *values)
+{
+	if (batch->put_together || batch->segment == NULL ||
+		batch->has_short_rows || attno > batch->natts)
+		return false;
+	return omen_segment_plain_values(batch->segment, attno, batch->vector,
+									 values);
+}
+
+/*
  * omen_batch_dictionary: see batch.h.
  */
 int

@@ -4,8 +4,8 @@
  *	  count(DISTINCT x): which values have been seen.
  *
  * The values of all groups are in one hash table, whose keys are the group (the
- * address of its counter) and the value.  Without groups, integers are in a set
- * that has nothing but them (intset.c).  When it has used up its memory, rows
+ * address of its counter) and the value.  Integers are in a set that has nothing
+ * else (pairset.c), and without groups nothing but them (intset.c).  When it has used up its memory, rows
  * of values that are not in it go to files by their hash, and are counted file
  * by file once all rows of the pass have been seen: see spill.c.
  *
@@ -25,6 +25,7 @@ struct OmenDistinct
 	MemoryContext mcxt;			/* as long as the node */
 	OmenGroups *seen;			/* groups of (counter, value), or of values */
 	OmenIntSet *ints;			/* or the values, if not NULL */
+	OmenPairSet *pairs;			/* or counters and values, if not NULL */
 	int			first;			/* of columns that is a key of these */
 	int64	   *counter;		/* if there is one only, that */
 	OmenKeyCodes *codes;		/* of a column, with one counter; or NULL */
@@ -52,6 +53,9 @@ omen_distinct_create(Oid type, Oid eqop, Oid collation, bool grouped,
 	if (!omen_key_init(&keys[1], type, eqop, collation))
 		elog(ERROR, "values of type %u cannot be told apart on vectors", type);
 	distinct->first = grouped ? 0 : 1;
+	if (grouped && keys[1].kind == OMEN_KEY_INT)
+		distinct->pairs = omen_pairset_create(CurrentMemoryContext,
+											  get_hash_memory_limit());
 	if (!grouped && keys[1].kind == OMEN_KEY_INT)
 		distinct->ints = omen_intset_create(CurrentMemoryContext,
 											get_hash_memory_limit());
@@ -79,14 +83,19 @@ omen_distinct_limit(OmenDistinct *distinct, Size limit)
 	distinct->seen->limit = limit;
 	if (distinct->ints)
 		distinct->ints->limit = limit;
+	if (distinct->pairs)
+		distinct->pairs->limit = limit;
 }
 
 /* See agg.h */
 Size
 omen_distinct_memory(const OmenDistinct *distinct)
 {
-	return distinct->ints ? distinct->ints->size * sizeof(uint64) :
-		omen_groups_memory(distinct->seen);
+	if (distinct->ints)
+		return distinct->ints->size * sizeof(uint64);
+	if (distinct->pairs)
+		return omen_pairset_memory(distinct->pairs);
+	return omen_groups_memory(distinct->seen);
 }
 
 /* Count the values that are new since there were so many */
@@ -122,7 +131,7 @@ prepare_spill(OmenDistinct *distinct)
 	omen_spill_prepare(distinct->spill, &distinct->batch);
 }
 
-/* Count rows of distinct->columns, none of which is null, by way of the set */
+/* Count rows of distinct->columns, none of which is null, by way of a set */
 static void
 count_ints(OmenDistinct *distinct, const uint16 *sel, int nsel)
 {
@@ -130,8 +139,12 @@ count_ints(OmenDistinct *distinct, const uint16 *sel, int nsel)
 	uint16		missing[OMEN_BATCH_ROWS];
 	int			nmissing;
 
-	*distinct->counter += omen_intset_add(distinct->ints, values, sel, nsel,
-										  missing, &nmissing);
+	if (distinct->pairs)
+		omen_pairset_count(distinct->pairs, distinct->columns[0].values,
+						   values, sel, nsel, missing, &nmissing);
+	else
+		*distinct->counter += omen_intset_add(distinct->ints, values, sel,
+											  nsel, missing, &nmissing);
 	if (nmissing == 0)
 		return;
 	prepare_spill(distinct);
@@ -140,7 +153,9 @@ count_ints(OmenDistinct *distinct, const uint16 *sel, int nsel)
 		int			i = sel ? sel[missing[j]] : missing[j];
 
 		omen_spill_row(distinct->spill, &distinct->batch, i,
-					   omen_hash_int(values[i]));
+					   distinct->pairs ?
+					   omen_pair_hash((int64 *) DatumGetPointer(distinct->columns[0].values[i]),
+									  values[i]) : omen_hash_int(values[i]));
 	}
 }
 
@@ -152,7 +167,7 @@ count_rows(OmenDistinct *distinct, const uint16 *sel, int nsel)
 	OmenVec    *keys[2] = {&distinct->columns[0], &distinct->columns[1]};
 	int64		before = seen->ngroups;
 
-	if (distinct->ints)
+	if (distinct->ints || distinct->pairs)
 	{
 		count_ints(distinct, sel, nsel);
 		return;
@@ -233,6 +248,8 @@ forget_values(OmenDistinct *distinct)
 	omen_groups_reset(distinct->seen);
 	if (distinct->ints)
 		omen_intset_reset(distinct->ints);
+	if (distinct->pairs)
+		omen_pairset_reset(distinct->pairs);
 }
 
 /* See agg.h */

@@ -4,7 +4,8 @@
  *	  Conditions on batches: which rows are left.
  *
  * Conditions that can raise no error come first, those whose rows are found
- * quickly before others; the rest in the planner's order.  A condition on a
+ * quickly before others; the rest in the planner's order.  As rows come by, those that
+ * leave few rows for what they cost move in front of others.  A condition on a
  * column with a dictionary, if it cannot raise an error, is evaluated once per
  * entry.
  *
@@ -35,6 +36,11 @@ typedef struct FilterQual
 	bool		entries_known;	/* they could be evaluated */
 	int			maxentries;
 	bool		null_result;	/* does a null meet it? */
+
+	/* for the order of conditions: rows lately, and those of them that met it */
+	bool		by_dictionary;	/* of the last batch */
+	double		nrows;
+	double		nmet;
 } FilterQual;
 
 struct OmenFilter
@@ -44,7 +50,14 @@ struct OmenFilter
 	OmenZoneTest *tests;
 	uint16	   *rows[2];
 	OmenBatch	entries;		/* dictionary entries as a batch */
+	int			nbatches;		/* since the conditions were put in order */
 };
+
+/* Conditions are put in order after so many batches */
+#define BATCHES_PER_ORDER	8
+
+/* What counts are halved at */
+#define MANY_ROWS			(64.0 * OMEN_BATCH_ROWS)
 
 /* ------------------------------------------------------------------------
  * Which conditions can raise an error?
@@ -416,6 +429,48 @@ select_by_dictionary(OmenFilter *filter, FilterQual *qual,
 	return true;
 }
 
+/*
+ * What a condition costs for a row that it removes, in comparisons of integers.  No
+ * clock is asked: the same rows are to be read in the same way each time.
+ */
+static double
+cost_per_removed(const FilterQual *qual)
+{
+	double		cost;
+
+	if (qual->by_dictionary)
+		cost = 1;
+	else if (qual->expr->select == NULL)
+		cost = 20;
+	else
+		cost = qual->expr->nargs > 0 && !qual->expr->args[0]->typbyval ? 8 :
+			qual->attno > 0 ? 1 : 4;
+	return cost * (qual->nrows + 1) / (qual->nrows - qual->nmet + 1);
+}
+
+/* Put conditions that can raise no error in order: they are the first ones */
+static void
+order_quals(OmenFilter *filter)
+{
+	filter->nbatches = 0;
+	for (int q = 0; q < filter->nquals && filter->quals[q].safe; q++)
+	{
+		FilterQual	qual = filter->quals[q];
+		double		cost = cost_per_removed(&qual);
+		int			at = q;
+
+		for (; at > 0 && cost_per_removed(&filter->quals[at - 1]) > cost; at--)
+			filter->quals[at] = filter->quals[at - 1];
+		filter->quals[at] = qual;
+	}
+	for (int q = 0; q < filter->nquals; q++)
+		if (filter->quals[q].nrows > MANY_ROWS)
+		{
+			filter->quals[q].nrows /= 2;
+			filter->quals[q].nmet /= 2;
+		}
+}
+
 /* See expr.h */
 int
 omen_filter_run(OmenFilter *filter, OmenProgram *program, OmenBatch *batch,
@@ -424,6 +479,8 @@ omen_filter_run(OmenFilter *filter, OmenProgram *program, OmenBatch *batch,
 	int			n = (int) batch->nrows;
 	int			which = 0;
 
+	if (filter->nquals > 1 && ++filter->nbatches >= BATCHES_PER_ORDER)
+		order_quals(filter);
 	*sel = NULL;
 	for (int q = 0; q < filter->nquals && n > 0; q++)
 	{
@@ -431,9 +488,12 @@ omen_filter_run(OmenFilter *filter, OmenProgram *program, OmenBatch *batch,
 		uint16	   *out = filter->rows[which];
 		int			left;
 
-		if (!select_by_dictionary(filter, qual, program, batch, *sel, n, out,
-								  &left))
+		qual->by_dictionary = select_by_dictionary(filter, qual, program, batch,
+												   *sel, n, out, &left);
+		if (!qual->by_dictionary)
 			left = omen_expr_select(qual->expr, program, batch, *sel, n, out);
+		qual->nrows += n;
+		qual->nmet += left;
 		if (left == n)
 			continue;			/* all of them: as they were */
 		batch->sel = *sel = out;

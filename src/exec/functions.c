@@ -481,14 +481,29 @@ is_ascii(const char *p, int n)
 {
 	uint64		any = 0;
 	uint64		word;
+	int			i;
 
-	for (; n >= 8; p += 8, n -= 8)
+	if (n >= 8)
 	{
-		memcpy(&word, p, 8);
+		/* the last word may have bytes that have been looked at */
+		for (i = 0; i + 16 <= n; i += 16)
+		{
+			uint64		words[2];
+
+			memcpy(words, p + i, 16);
+			any |= words[0] | words[1];
+		}
+		if (i + 8 <= n)
+		{
+			memcpy(&word, p + i, 8);
+			any |= word;
+		}
+		memcpy(&word, p + n - 8, 8);
 		any |= word;
 	}
-	for (; n > 0; n--)
-		any |= (uint64) (uint8) *p++;
+	else
+		for (i = 0; i < n; i++)
+			any |= (uint64) (uint8) p[i];
 	return (any & UINT64CONST(0x8080808080808080)) == 0;
 }
 

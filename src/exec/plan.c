@@ -20,29 +20,41 @@
  */
 #include "exec/plan.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_statistic.h"
 #include "exec/topn.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
+#include "parser/parsetree.h"
 #include "storage/bufmgr.h"
 #include "table/damage.h"
 #include "table/table.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/selfuncs.h"
+#include "utils/syscache.h"
 /* Row groups whose headers are looked at to learn how much of a table is cold */
 #define SAMPLED_GROUPS		8
 
 /* Costs, as shares of PostgreSQL's own: measured, see bench/ */
 #define DECODE_SHARE		0.2 /* of cpu_operator_cost: a value of a chunk */
 #define CHUNK_PAGE_SHARE	0.1 /* of seq_page_cost: chunks of a page's rows */
-#define QUAL_SHARE			0.1 /* of a condition's cost, on vectors */
+#define QUAL_SHARE			0.1 /* of a condition's cost, on vectors; but the
+								 * whole of one on texts without dictionary */
+#define TEXT_COLUMNS		5	/* columns of numbers for one of such texts */
+#define DICTIONARY_SHARE	8	/* rows per value where there is a dictionary */
 #define HOT_ROW_SHARE		0.7 /* of cpu_tuple_cost */
 
 static planner_hook_type prev_planner = NULL;
@@ -178,24 +190,102 @@ omen_plan_cold_share(Oid relid)
 }
 
 /*
+ * Share of a sealed table that has to be read: zone maps exclude the rest.  Where rows
+ * lie in the order of a column, more or less, so do those that conditions on it
+ * select.
+ */
+static double
+read_share(PlannerInfo *root, RelOptInfo *rel, List *quals)
+{
+	Oid			relid = planner_rt_fetch(rel->relid, root)->relid;
+	double		share = 1;
+	ListCell   *lc;
+
+	foreach(lc, quals)
+	{
+		Bitmapset  *attrs = NULL;
+		List	   *same = NIL;
+		double		correlation = 0;
+		int			attno;
+		HeapTuple	tuple;
+		AttStatsSlot slot;
+		ListCell   *lc2;
+
+		pull_varattnos((Node *) lfirst(lc), rel->relid, &attrs);
+		if (bms_membership(attrs) != BMS_SINGLETON)
+			continue;
+		attno = bms_singleton_member(attrs) + FirstLowInvalidHeapAttributeNumber;
+		if (attno <= 0 || get_typlen(get_atttype(relid, attno)) <= 0)
+			continue;
+		tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
+								Int16GetDatum(attno), BoolGetDatum(false));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		if (get_attstatsslot(&slot, tuple, STATISTIC_KIND_CORRELATION,
+							 InvalidOid, ATTSTATSSLOT_NUMBERS))
+		{
+			if (slot.nnumbers == 1)
+				correlation = slot.numbers[0];
+			free_attstatsslot(&slot);
+		}
+		/* where most are equal, the others may be anywhere between them */
+		if (get_attstatsslot(&slot, tuple, STATISTIC_KIND_MCV, InvalidOid,
+							 ATTSTATSSLOT_NUMBERS))
+		{
+			if (slot.nnumbers > 0 && slot.numbers[0] > 0.5)
+				correlation = 0;
+			free_attstatsslot(&slot);
+		}
+		ReleaseSysCache(tuple);
+		if (fabs(correlation) < 0.5)
+			continue;
+		foreach(lc2, quals)
+		{
+			Bitmapset  *others = NULL;
+
+			pull_varattnos((Node *) lfirst(lc2), rel->relid, &others);
+			if (bms_equal(attrs, others))
+				same = lappend(same, lfirst(lc2));
+		}
+		share = Min(share, 1 - correlation * correlation *
+					(1 - clauselist_selectivity(root, same, rel->relid,
+												JOIN_INNER, NULL)));
+	}
+	return share;
+}
+
+/*
  * Cost of reading columns of a table, and of conditions on vectors.
  */
 Cost
-omen_plan_read_cost(PlannerInfo *root, RelOptInfo *rel, int ncolumns, List *quals,
-		  double cold)
+omen_plan_read_cost(PlannerInfo *root, RelOptInfo *rel, double ncolumns,
+					List *quals, double cold)
 {
 	double		tuples = Max(rel->tuples, 1);
 	double		columns = Max(rel->max_attr, 1);
-	QualCost	qual_cost;
-	Cost		cost;
+	double		hot = 1 - cold;
+	Cost		cost = 0;
+	ListCell   *lc;
 
-	cost_qual_eval(&qual_cost, quals, root);
-	cost = qual_cost.startup + qual_cost.per_tuple * tuples * QUAL_SHARE;
+	if (cold > 0)
+		cold *= read_share(root, rel, quals);
+
+	foreach(lc, quals)
+	{
+		Node	   *qual = (Node *) lfirst(lc);
+		QualCost	qual_cost;
+		bool		texts = omen_plan_count_columns(root, rel, qual) >=
+			TEXT_COLUMNS;
+
+		cost_qual_eval_node(&qual_cost, qual, root);
+		cost += qual_cost.startup + qual_cost.per_tuple * (hot + cold) *
+			tuples * (texts ? 1 : QUAL_SHARE);
+	}
 	cost += cold * rel->pages * seq_page_cost * CHUNK_PAGE_SHARE *
 		ncolumns / columns;
 	cost += cold * tuples * ncolumns * cpu_operator_cost * DECODE_SHARE;
-	cost += (1 - cold) * rel->pages * seq_page_cost;
-	cost += (1 - cold) * tuples * cpu_tuple_cost * HOT_ROW_SHARE;
+	cost += hot * rel->pages * seq_page_cost;
+	cost += hot * tuples * cpu_tuple_cost * HOT_ROW_SHARE;
 	return cost;
 }
 
@@ -312,14 +402,49 @@ omen_plan_hides_rows(RelOptInfo *rel)
 	return false;
 }
 
-/* Number of columns that expressions need */
-int
-omen_plan_count_columns(Node *node, Index relid)
+/*
+ * Is the attribute one of variable width, most of whose values have no equals in
+ * a segment, so that it has no dictionary?
+ */
+static bool
+is_plain_text(PlannerInfo *root, RelOptInfo *rel, AttrNumber attno)
+{
+	Oid			relid = planner_rt_fetch(rel->relid, root)->relid;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	VariableStatData vardata;
+	bool		isdefault;
+	bool		result;
+
+	if (attno <= 0)
+		return false;
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	if (get_typlen(type) != -1)
+		return false;
+	examine_variable(root, (Node *) makeVar(rel->relid, attno, type, typmod,
+											collation, 0), 0, &vardata);
+	result = get_variable_numdistinct(&vardata, &isdefault) *
+		DICTIONARY_SHARE > rel->tuples;
+	ReleaseVariableStats(vardata);
+	return result && !isdefault;
+}
+
+/* See plan.h */
+double
+omen_plan_count_columns(PlannerInfo *root, RelOptInfo *rel, Node *node)
 {
 	Bitmapset  *attrs = NULL;
+	double		n = 0;
+	int			member = -1;
 
-	pull_varattnos(node, relid, &attrs);
-	return bms_num_members(attrs);
+	pull_varattnos(node, rel->relid, &attrs);
+	while ((member = bms_next_member(attrs, member)) >= 0)
+		n += is_plain_text(root, rel,
+						   member + FirstLowInvalidHeapAttributeNumber) ?
+			TEXT_COLUMNS : 1;
+	bms_free(attrs);
+	return n;
 }
 
 /* See plan.h */
@@ -362,7 +487,7 @@ omen_plan_find_topn(PlannerInfo *root, int limit, Node **key)
 {
 	Query	   *parse = root->parse;
 	SortGroupClause *clause;
-	bool		is_float;
+	OmenTopNKind kind;
 	bool		descending;
 	ListCell   *lc;
 
@@ -380,9 +505,10 @@ omen_plan_find_topn(PlannerInfo *root, int limit, Node **key)
 
 	clause = linitial_node(SortGroupClause, parse->sortClause);
 	*key = get_sortgroupclause_expr(clause, root->processed_tlist);
-	if (!omen_topn_supported(clause->sortop, &is_float, &descending))
+	if (!omen_topn_supported(clause->sortop, exprCollation(*key), &kind,
+							 &descending))
 		return NIL;
-	return list_make5(makeInteger(0), makeInteger(is_float),
+	return list_make5(makeInteger(0), makeInteger(kind),
 					  makeInteger(descending),
 					  makeInteger(clause->nulls_first), makeInteger(limit));
 }

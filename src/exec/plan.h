@@ -34,7 +34,7 @@ extern bool omen_plan_is_candidate(PlannerInfo *root, RelOptInfo *rel,
 extern double omen_plan_cold_share(Oid relid);
 /* Cost of reading columns of a table, and of conditions on vectors */
 extern Cost omen_plan_read_cost(PlannerInfo *root, RelOptInfo *rel,
-								int ncolumns, List *quals, double cold);
+								double ncolumns, List *quals, double cold);
 /* Can an expression over a table's columns be evaluated on vectors? */
 extern bool omen_plan_is_usable(Node *node);
 /*
@@ -44,8 +44,12 @@ extern bool omen_plan_is_usable(Node *node);
 extern List *omen_plan_order_quals(PlannerInfo *root, List *clauses);
 /* Must EXPLAIN keep to itself which conditions removed how many rows? */
 extern bool omen_plan_hides_rows(RelOptInfo *rel);
-/* Number of the table's columns that expressions need */
-extern int	omen_plan_count_columns(Node *node, Index relid);
+/*
+ * Number of the table's columns that expressions need, in columns of numbers: texts
+ * without a dictionary count several times.
+ */
+extern double omen_plan_count_columns(PlannerInfo *root, RelOptInfo *rel,
+									  Node *node);
 /* As get_parallel_divisor() of costsize.c */
 extern double omen_plan_parallel_divisor(int workers);
 /* A path of one of the nodes; with workers, a partial one */

@@ -30,6 +30,7 @@
 #include "utils/selfuncs.h"
 
 #define AGG_SHARE			0.15	/* of a transition's cost; see plan.c */
+#define PLAIN_AGG_SHARE		0.05	/* without groups */
 
 /* What an aggregation consists of */
 typedef struct AggPlan
@@ -39,9 +40,10 @@ typedef struct AggPlan
 	List	   *aggrefs;
 	List	   *quals;			/* of the table */
 	List	   *topn;			/* OMEN_TOPN_*, or NIL */
-	int			ncolumns;
+	double		ncolumns;
 	double		rows;			/* of the table that meet quals */
 	double		groups;
+	double		counted;		/* share of rows that headers count */
 } AggPlan;
 
 /* Are there columns other than keys and arguments of aggregates? */
@@ -197,7 +199,9 @@ agg_cost(PlannerInfo *root, AggPlan *plan, AggClauseCosts *agg_costs,
 	cost_qual_eval(&having_cost, having, root);
 	cost = agg_costs->transCost.startup + agg_costs->finalCost.startup +
 		having_cost.startup + target->cost.startup;
-	cost += rows * agg_costs->transCost.per_tuple * AGG_SHARE;
+	cost += (1 - plan->counted) * rows *
+		agg_costs->transCost.per_tuple *
+		(plan->keys != NIL ? AGG_SHARE : PLAIN_AGG_SHARE);
 	cost += rows * list_length(plan->keys) * cpu_operator_cost;
 	cost += groups * (agg_costs->finalCost.per_tuple +
 					  having_cost.per_tuple + cpu_tuple_cost);
@@ -397,9 +401,10 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 			return;
 		plan.quals = lappend(plan.quals, rinfo->clause);
 	}
-	plan.ncolumns = omen_plan_count_columns((Node *) plan.keys, input_rel->relid) +
-		omen_plan_count_columns((Node *) plan.aggrefs, input_rel->relid) +
-		omen_plan_count_columns((Node *) plan.quals, input_rel->relid);
+	plan.ncolumns =
+		omen_plan_count_columns(root, input_rel, (Node *) plan.keys) +
+		omen_plan_count_columns(root, input_rel, (Node *) plan.aggrefs) +
+		omen_plan_count_columns(root, input_rel, (Node *) plan.quals);
 	if (plan.keys != NIL && !force && !enable_hashagg)
 		return;
 	/* batches without columns are of any size: groups need arrays */
@@ -428,7 +433,11 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 	{
 		Cost		cheapest = -1;
 		AggClauseCosts agg_costs;
+		double		cold;
 
+		/* no more than a guess before we look at pages: all of them are cold */
+		if (plan.ncolumns == 0 && plan.quals == NIL)
+			plan.counted = 1.0;
 		memset(&agg_costs, 0, sizeof(agg_costs));
 		get_agg_clause_costs(root, AGGSPLIT_SIMPLE, &agg_costs);
 		cost = agg_cost(root, &plan, &agg_costs, output_rel->reltarget,
@@ -450,9 +459,17 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 		reading = omen_plan_read_cost(root, input_rel, plan.ncolumns, plan.quals, 1.0);
 		if (cheapest >= 0 && cheapest < cost + reading)
 			return;
-		reading = omen_plan_read_cost(root, input_rel, plan.ncolumns, plan.quals,
-							omen_plan_cold_share(planner_rt_fetch(input_rel->relid,
-														root)->relid));
+		cold = omen_plan_cold_share(planner_rt_fetch(input_rel->relid,
+													 root)->relid);
+		reading = omen_plan_read_cost(root, input_rel, plan.ncolumns,
+									  plan.quals, cold);
+		if (plan.counted > 0)
+		{
+			/* headers have as many rows as they have, and none is counted */
+			plan.counted = cold;
+			cost = agg_cost(root, &plan, &agg_costs, output_rel->reltarget,
+							(List *) extra->havingQual, plan.rows, plan.groups);
+		}
 		cost += reading;
 	}
 	/* by force: in place of a parallel plan, or of a serial one */

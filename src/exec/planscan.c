@@ -175,7 +175,7 @@ omen_plan_add_scan(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	QualCost	rest_cost;
 	double		rows = rel->rows;
 	double		left;
-	int			ncolumns;
+	double		ncolumns;
 	Cost		startup;
 	Cost		above;
 	Cost		cost;
@@ -194,9 +194,10 @@ omen_plan_add_scan(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		return;
 	}
 
-	ncolumns = omen_plan_count_columns((Node *) rel->reltarget->exprs, rti) +
-		omen_plan_count_columns((Node *) quals, rti) +
-		omen_plan_count_columns((Node *) rest, rti);
+	ncolumns =
+		omen_plan_count_columns(root, rel, (Node *) rel->reltarget->exprs) +
+		omen_plan_count_columns(root, rel, (Node *) quals) +
+		omen_plan_count_columns(root, rel, (Node *) rest);
 
 	/* rows that the row by row conditions are evaluated for */
 	left = clamp_row_est(rel->tuples *
@@ -208,7 +209,7 @@ omen_plan_add_scan(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		double		limit = intVal(list_nth(topn, OMEN_TOPN_LIMIT));
 
 		left = rows = clamp_row_est(Min(rows, limit * (1 + log(Max(rows / limit, 1)))));
-		ncolumns = omen_plan_count_columns((Node *) quals, rti) + 1;
+		ncolumns = omen_plan_count_columns(root, rel, (Node *) quals) + 1;
 	}
 	cost_qual_eval(&rest_cost, rest, root);
 	startup = rest_cost.startup + rel->reltarget->cost.startup;

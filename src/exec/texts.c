@@ -22,17 +22,30 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-
 #include "port/pg_bitutils.h"
+#include "simd.h"
+
+#ifdef OMEN_AVX2
+#include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 typedef struct Piece
 {
 	const char *data;
 	int			length;
+	int64		nfound;			/* texts in which it has been found */
 } Piece;
+
+/* A shorter piece of a pattern is not looked for in many texts at once */
+#define SHARED_PIECE_MIN	2
+
+/* ... nor is one if fewer than a row in so many is wanted */
+#define SHARED_SHARE		4
+
+/* Of so many pieces each is on trial for a vector */
+#define MAX_TRIALS			8
 
 /* What the constant argument is, for the scan at hand */
 typedef struct TextState
@@ -47,6 +60,8 @@ typedef struct TextState
 	bool		fixed_end;
 	int			npieces;
 	Piece	   *pieces;
+	int			ntrials;		/* pieces that have been on trial */
+	Piece	   *rarest;			/* to look for in many texts at once, or NULL */
 	struct varlena *detoasted;	/* a copy of the constant, or NULL */
 } TextState;
 
@@ -75,6 +90,8 @@ parse_pattern(TextState *state, MemoryContext mcxt)
 
 	state->has_wildcard = false;
 	state->npieces = 0;
+	state->ntrials = 0;
+	state->rarest = NULL;
 	if (memchr(p, '_', end - p) || memchr(p, '\\', end - p) ||
 		(GetDatabaseEncoding() != PG_UTF8 &&
 		 pg_database_encoding_max_length() > 1))
@@ -92,6 +109,7 @@ parse_pattern(TextState *state, MemoryContext mcxt)
 			if (p > start)
 			{
 				state->pieces[state->npieces].data = start;
+				state->pieces[state->npieces].nfound = 0;
 				state->pieces[state->npieces++].length = p - start;
 			}
 			start = p + 1;
@@ -196,6 +214,57 @@ find_piece(const Piece *piece, const char *data, int length)
 	return NULL;
 }
 
+#ifdef OMEN_AVX2
+/* find_piece(), of 32 places at a time and at least as many */
+OMEN_TARGET_AVX2 static const char *
+find_far_avx2(const Piece *piece, const char *data, Size places)
+{
+	int			last = piece->length - 1;
+	__m256i		first_bytes = _mm256_set1_epi8(piece->data[0]);
+	__m256i		last_bytes = _mm256_set1_epi8(piece->data[last]);
+
+	for (Size i = 0; i < places; i += 32)
+	{
+		__m256i		a;
+		__m256i		b;
+		uint32		hits;
+
+		/* the last of them may have been looked at in part */
+		i = Min(i, places - 32);
+		a = _mm256_loadu_si256((const __m256i *) (data + i));
+		b = _mm256_loadu_si256((const __m256i *) (data + i + last));
+		hits = (uint32) _mm256_movemask_epi8(_mm256_and_si256(_mm256_cmpeq_epi8(a, first_bytes),
+															  _mm256_cmpeq_epi8(b, last_bytes)));
+		while (hits != 0)
+		{
+			const char *at = data + i + pg_rightmost_one_pos32(hits);
+
+			if (piece_is_at(piece, at))
+				return at;
+			hits &= hits - 1;
+		}
+	}
+	return NULL;
+}
+#endif
+
+/* The same in many texts, one behind another */
+static inline const char *
+find_far(const Piece *piece, const char *data, const char *end)
+{
+	if (end - data < piece->length)
+		return NULL;
+#ifdef OMEN_AVX2
+	{
+		Size		places = end - data - (piece->length - 1);
+
+		if (places >= 32 && omen_has_avx2())
+			return find_far_avx2(piece, data, places);
+	}
+#endif
+	return find_piece(piece, data, (int) (end - data));
+}
+
 static inline bool
 matches(const TextState *state, const char *data, int length)
 {
@@ -236,6 +305,120 @@ matches(const TextState *state, const char *data, int length)
 	return true;
 }
 
+/*
+ * The piece of a LIKE pattern that is to be looked for in all texts of a vector at
+ * once, NULL if none is.  Which is the rarest one nobody knows: the first vectors
+ * are looked through for one after the other.
+ */
+static Piece *
+shared_piece(TextState *state)
+{
+	if (!state->is_like || !state->has_wildcard)
+		return NULL;
+	for (; state->ntrials < Min(state->npieces, MAX_TRIALS); state->ntrials++)
+	{
+		Piece	   *piece = &state->pieces[state->ntrials];
+
+		/* what is wanted at the start is sooner looked at there */
+		if (piece->length < SHARED_PIECE_MIN ||
+			(state->fixed_start && state->ntrials == 0))
+			continue;
+		return piece;
+	}
+	if (state->rarest == NULL)
+		for (int i = state->fixed_start ? 1 : 0; i < state->ntrials; i++)
+		{
+			Piece	   *piece = &state->pieces[i];
+
+			if (piece->length >= SHARED_PIECE_MIN &&
+				(state->rarest == NULL ||
+				 piece->nfound < state->rarest->nfound))
+				state->rarest = piece;
+		}
+	return state->rarest;
+}
+
+/* The row, this one or a later one, in which a place of a vector's data is */
+static inline int
+row_of_place(const OmenPlainValues *texts, int row, uint64 place)
+{
+	const uint64 *offsets = texts->offsets;
+	int			step = 1;
+	int			above;
+
+	while (row + step < texts->nrows && offsets[row + step] <= place)
+	{
+		row += step;
+		step *= 2;
+	}
+	above = Min(row + step, texts->nrows);
+	while (above - row > 1)
+	{
+		int			middle = (row + above) / 2;
+
+		if (offsets[middle] <= place)
+			row = middle;
+		else
+			above = middle;
+	}
+	return row;
+}
+
+/*
+ * Rows of a vector whose text, as it lies in the chunk, (does not) match a pattern.
+ * Whatever matches has the piece in it.  That is looked for in all texts at once,
+ * from one place where it is to the next, which may be in a header or go from
+ * one text into another: the text in which it begins is then looked at for
+ * itself.
+ */
+static int
+select_plain(TextState *state, Piece *piece,
+			 const OmenPlainValues *texts, const uint16 *sel, int nsel,
+			 uint16 *out)
+{
+	const uint64 *offsets = texts->offsets;
+	const char *end = texts->data + offsets[texts->nrows];
+	int			row = 0;
+	int			n = 0;
+	int			k = 0;
+
+	if (state->rarest == NULL)
+		state->ntrials++;
+	while (k < nsel)
+	{
+		const char *at = find_far(piece, texts->data + offsets[row], end);
+
+		row = at == NULL ? texts->nrows :
+			row_of_place(texts, row, at - texts->data);
+		piece->nfound += at != NULL;
+
+		/* no row in front of this one matches */
+		if (sel == NULL && !state->negate)
+			k = row;
+		for (; k < nsel && (sel ? sel[k] : k) < row; k++)
+		{
+			int			i = sel ? sel[k] : k;
+
+			out[n] = i;
+			n += state->negate && (texts->present == NULL ||
+								   (texts->present[i >> 3] >> (i & 7)) & 1);
+		}
+		if (at == NULL)
+			break;
+		if (k < nsel && (sel ? sel[k] : k) == row)
+		{
+			int			length;
+			const char *data = omen_plain_value(texts, row, &length);
+
+			out[n] = row;
+			n += matches(state, data, length) != state->negate;
+			k++;
+		}
+		row++;
+	}
+	return n;
+}
+
 static OmenVec *
 eval_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 				   const uint16 *sel, int nsel)
@@ -273,6 +456,8 @@ select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 					 const uint16 *sel, int nsel, uint16 *out)
 {
 	TextState  *state = (TextState *) expr->extra;
+	OmenPlainValues texts;
+	Piece	   *piece;
 	OmenVec    *arg;
 	MemoryContext scratch = program->row_econtext->ecxt_per_tuple_memory;
 	MemoryContext old;
@@ -281,6 +466,11 @@ select_constant_text(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	if (!get_state(expr, program))
 		return omen_select_true(expr->slow(expr, program, batch, sel, nsel),
 								sel, nsel, out);
+
+	if (expr->args[0]->attno > 0 && nsel * SHARED_SHARE >= batch->nrows &&
+		(piece = shared_piece(state)) != NULL &&
+		omen_batch_plain_values(batch, expr->args[0]->attno, &texts))
+		return select_plain(state, piece, &texts, sel, nsel, out);
 
 	arg = omen_expr_eval(expr->args[0], program, batch, sel, nsel);
 	old = MemoryContextSwitchTo(scratch);

@@ -5,7 +5,8 @@
  *
  * The node keeps the n best values of the first sort key that it has handed out.
  * A row whose value comes after all of them can be none of the first n, however
- * ties are broken.  Sort and Limit stay above the node: they see fewer rows, and
+ * ties are broken.  (Of texts, in the order of bytes, their first eight bytes are
+ * compared, which may be the same of many.)  Sort and Limit stay above the node: they see fewer rows, and
  * of these rows other columns are decoded.
  *
  * Copyright (c) 2026, the omendb developers
@@ -16,6 +17,8 @@
 
 #include <math.h>
 
+#include "collation.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
@@ -25,7 +28,7 @@
 struct OmenTopN
 {
 	AttrNumber	attno;
-	bool		is_float;
+	OmenTopNKind kind;
 	bool		descending;
 	bool		nulls_first;
 	int			limit;
@@ -38,9 +41,11 @@ struct OmenTopN
 
 /* See topn.h */
 bool
-omen_topn_supported(Oid sortop, bool *is_float, bool *descending)
+omen_topn_supported(Oid sortop, Oid collation, OmenTopNKind *kind,
+					bool *descending)
 {
-	*is_float = *descending = false;
+	*kind = OMEN_TOPN_INT;
+	*descending = false;
 	switch (get_opcode(sortop))
 	{
 		case F_INT2GT:
@@ -62,11 +67,19 @@ omen_topn_supported(Oid sortop, bool *is_float, bool *descending)
 			return true;
 #ifdef USE_FLOAT8_BYVAL
 		case F_FLOAT8GT:
-			*is_float = *descending = true;
+			*descending = true;
+			*kind = OMEN_TOPN_DOUBLE;
 			return true;
 		case F_FLOAT8LT:
-			*is_float = true;
+			*kind = OMEN_TOPN_DOUBLE;
 			return true;
+		case F_TEXT_GT:
+			*descending = true;
+			*kind = OMEN_TOPN_TEXT;
+			return omen_collation_is_c(collation);
+		case F_TEXT_LT:
+			*kind = OMEN_TOPN_TEXT;
+			return omen_collation_is_c(collation);
 #endif
 		default:
 			return false;
@@ -75,13 +88,13 @@ omen_topn_supported(Oid sortop, bool *is_float, bool *descending)
 
 /* See topn.h */
 OmenTopN *
-omen_topn_create(AttrNumber attno, bool is_float, bool descending,
+omen_topn_create(AttrNumber attno, OmenTopNKind kind, bool descending,
 				 bool nulls_first, int limit)
 {
 	OmenTopN   *topn = palloc0(sizeof(OmenTopN));
 
 	topn->attno = attno;
-	topn->is_float = is_float;
+	topn->kind = kind;
 	topn->descending = descending;
 	topn->nulls_first = nulls_first;
 	topn->limit = limit;
@@ -100,13 +113,30 @@ omen_topn_reset(OmenTopN *topn, OmenSource *source)
 		source->bound = NULL;
 }
 
+/*
+ * The first eight bytes of a text, which is not toasted, in the order of bytes.
+ * (There is no byte 0 in a text: what is behind its end is below all of them.)
+ */
+static inline int64
+text_image(Datum datum)
+{
+	const char *p = DatumGetPointer(datum);
+	int			length = VARSIZE_ANY_EXHDR(p);
+	uint64		image = 0;
+
+	memcpy(&image, VARDATA_ANY(p), Min(length, (int) sizeof(image)));
+	return (int64) (pg_ntoh64(image) ^ (UINT64CONST(1) << 63));
+}
+
 /* The place of a value in the order, as an integer; other ones may share it */
 static inline int64
 get_image(const OmenTopN *topn, Datum datum)
 {
 	int64		image = (int64) datum;
 
-	if (topn->is_float)
+	if (topn->kind == OMEN_TOPN_TEXT)
+		image = text_image(datum);
+	else if (topn->kind == OMEN_TOPN_DOUBLE)
 	{
 		float8		value = DatumGetFloat8(datum);
 
@@ -160,10 +190,14 @@ set_bound(OmenTopN *topn, OmenSource *source)
 	OmenZoneTest *zone = &topn->zone;
 	int64		worst = topn->best[0];
 
+	/* texts have no zone maps */
+	if (topn->kind == OMEN_TOPN_TEXT)
+		return;
+
 	/* nulls are at an end of the order that values may share */
 	memset(zone, 0, sizeof(*zone));
 	zone->attno = topn->attno;
-	zone->is_float = topn->is_float;
+	zone->is_float = topn->kind == OMEN_TOPN_DOUBLE;
 	zone->nulls_pass = topn->nulls_first || worst == PG_INT64_MAX;
 	zone->low = PG_INT64_MIN;
 	zone->high = PG_INT64_MAX;
@@ -171,13 +205,13 @@ set_bound(OmenTopN *topn, OmenSource *source)
 	{
 		zone->high = worst;
 		/* both zeros are equal, and all NaNs */
-		if (topn->is_float && worst == PG_INT64_MAX)
+		if (topn->kind == OMEN_TOPN_DOUBLE && worst == PG_INT64_MAX)
 			return;
 	}
 	else
 	{
 		zone->low = ~worst;
-		if (topn->is_float)
+		if (topn->kind == OMEN_TOPN_DOUBLE)
 		{
 			zone->large_float = true;
 			if (zone->low == omen_float_image8(0.0))
@@ -188,6 +222,14 @@ set_bound(OmenTopN *topn, OmenSource *source)
 		}
 	}
 	source->bound = zone;
+}
+
+/* Is nothing known of the value without detoasting it? */
+static inline bool
+is_unknown(const OmenTopN *topn, Datum value)
+{
+	return topn->kind == OMEN_TOPN_TEXT &&
+		omen_is_toasted(DatumGetPointer(value));
 }
 
 /* May a row with this image win?  If so, it is one of those handed out. */
@@ -215,6 +257,8 @@ omen_topn_may_win(OmenTopN *topn, Datum value, bool isnull)
 {
 	bool		changed;
 
+	if (!isnull && is_unknown(topn, value))
+		return true;
 	return consider(topn, !isnull ? get_image(topn, value) :
 					topn->nulls_first ? PG_INT64_MIN : PG_INT64_MAX, &changed);
 }
@@ -233,10 +277,11 @@ omen_topn_run(OmenTopN *topn, OmenSource *source, OmenBatch *batch,
 	for (int k = 0; k < nsel; k++)
 	{
 		int			i = *sel ? (*sel)[k] : k;
-		int64		image = vec->isnull && vec->isnull[i] ? last :
-			get_image(topn, vec->values[i]);
+		bool		isnull = vec->isnull && vec->isnull[i];
 
-		if (consider(topn, image, &changed))
+		if ((!isnull && is_unknown(topn, vec->values[i])) ||
+			consider(topn, isnull ? last : get_image(topn, vec->values[i]),
+					 &changed))
 			out[n++] = i;
 	}
 	if (changed && topn->n == topn->limit)

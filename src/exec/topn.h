@@ -17,9 +17,17 @@
 
 typedef struct OmenTopN OmenTopN;
 
-/* Can it be done for a column sorted by this operator? */
-extern bool omen_topn_supported(Oid sortop, bool *is_float, bool *descending);
-extern OmenTopN *omen_topn_create(AttrNumber attno, bool is_float,
+typedef enum OmenTopNKind
+{
+	OMEN_TOPN_INT,
+	OMEN_TOPN_DOUBLE,
+	OMEN_TOPN_TEXT				/* in the order of bytes */
+} OmenTopNKind;
+
+/* Can it be done for a column sorted by this operator, with this collation? */
+extern bool omen_topn_supported(Oid sortop, Oid collation, OmenTopNKind *kind,
+								bool *descending);
+extern OmenTopN *omen_topn_create(AttrNumber attno, OmenTopNKind kind,
 								  bool descending, bool nulls_first,
 								  int limit);
 /* Begin anew; source may be NULL */

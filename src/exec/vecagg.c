@@ -139,7 +139,7 @@ create_topn(VectorAggState *state, List *topn)
 		return;
 	state->topn_column = intVal(list_nth(topn, OMEN_TOPN_ATTNO)) - 1;
 	state->topn = omen_topn_create(state->topn_column + 1,
-								   intVal(list_nth(topn, OMEN_TOPN_FLOAT)),
+								   intVal(list_nth(topn, OMEN_TOPN_KIND)),
 								   intVal(list_nth(topn, OMEN_TOPN_DESC)),
 								   intVal(list_nth(topn, OMEN_TOPN_NULLS_FIRST)),
 								   intVal(list_nth(topn, OMEN_TOPN_LIMIT)));

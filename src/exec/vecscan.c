@@ -127,7 +127,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	if (topn != NIL)
 	{
 		state->topn = omen_topn_create(intVal(list_nth(topn, OMEN_TOPN_ATTNO)),
-									   intVal(list_nth(topn, OMEN_TOPN_FLOAT)),
+									   intVal(list_nth(topn, OMEN_TOPN_KIND)),
 									   intVal(list_nth(topn, OMEN_TOPN_DESC)),
 									   intVal(list_nth(topn, OMEN_TOPN_NULLS_FIRST)),
 									   intVal(list_nth(topn, OMEN_TOPN_LIMIT)));
