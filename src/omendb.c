@@ -36,6 +36,7 @@ int			omen_cache_size_kb = 128 * 1024;
 bool		omen_seal_enabled = true;
 int			omen_rocksdb_timeout = 60;
 int			omen_seal_naptime = 15;
+int			omen_seal_workers = 0;
 int			omen_seal_delay = 60;
 int			omen_trash_retention = 3600;
 int			omen_gc_interval = -1;
@@ -108,6 +109,12 @@ define_settings(void)
 							 &omen_seal_enabled, true,
 							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.seal_workers",
+							"Processes that seal row groups of a table beside the one that has begun to.",
+							"They are of max_worker_processes; 0 does without.",
+							&omen_seal_workers, 0, 0, 64,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("omendb.seal_naptime",
 							"Time between two looks of the sealing launcher at the databases.",
 							NULL,

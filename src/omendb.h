@@ -49,6 +49,7 @@ extern int	omen_cache_size_kb;
 extern bool omen_seal_enabled;
 extern int	omen_rocksdb_timeout;	/* seconds */
 extern int	omen_seal_naptime;		/* seconds */
+extern int	omen_seal_workers;
 extern int	omen_seal_delay;		/* seconds */
 extern int	omen_trash_retention;	/* seconds */
 extern int	omen_gc_interval;		/* seconds */

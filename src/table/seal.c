@@ -34,6 +34,7 @@
 #include "table/damage.h"
 #include "table/exchange.h"
 #include "table/reclaim.h"
+#include "table/sealteam.h"
 #include "table/settle.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -618,21 +619,61 @@ typedef struct SealPass
 	Relation	rel;
 	int			options;
 	BlockNumber nblocks;
-	BlockNumber first;			/* row group */
+	BlockNumber first;			/* row group at hand */
+	BlockNumber next;			/* the one to claim, without a team */
+	SealTeam   *team;			/* others that seal row groups, or NULL */
+	bool		leads;			/* may have a team, and it is ours */
 	XLogRecPtr	settled_lsn;
 	OmenSealStats *stats;
 	BufferAccessStrategy strategy;
 	SealScratch scratch;		/* outlives the error of a row group */
 } SealPass;
 
-/* Seal row groups from pass->first on */
+/* The next row group that nobody else seals; false: there is none */
+static bool
+claim_group(SealPass *pass)
+{
+	/*
+	 * Others are called only once there is something to do: most visits to a table
+	 * find nothing.
+	 */
+	if (pass->leads && pass->team == NULL && pass->stats->groups_sealed > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(pass->scratch.mcxt);
+
+		pass->leads = false;
+		pass->team = omen_seal_team_start(pass->rel, pass->options,
+										  pass->settled_lsn, pass->nblocks,
+										  pass->next);
+		MemoryContextSwitchTo(old);
+	}
+	if (pass->team)
+		pass->first = omen_seal_team_claim(pass->team);
+	else
+	{
+		pass->first = pass->next;
+		if (pass->first < pass->nblocks)
+			pass->next = OmenNextGroup(pass->first);
+	}
+	return pass->first < pass->nblocks;
+}
+
+/* Others, too, shall stop */
+static void
+stop_pass(SealPass *pass)
+{
+	pass->leads = false;
+	if (pass->team)
+		omen_seal_team_stop(pass->team);
+}
+
+/* Seal row groups */
 static void
 seal_groups(void *arg)
 {
 	SealPass   *pass = (SealPass *) arg;
 
-	for (; pass->first < pass->nblocks;
-		 pass->first = OmenNextGroup(pass->first))
+	while (claim_group(pass))
 	{
 		GroupSeal	gs;
 		MemoryContext oldcxt;
@@ -653,7 +694,10 @@ seal_groups(void *arg)
 
 		/* a file that goes to another access method's table must stay hot */
 		if (!omen_hold_file(pass->rel, &file))
+		{
+			stop_pass(pass);
 			break;
+		}
 		gs.mcxt = AllocSetContextCreate(CurrentMemoryContext, "omendb seal",
 										ALLOCSET_DEFAULT_SIZES);
 		oldcxt = MemoryContextSwitchTo(gs.mcxt);
@@ -665,8 +709,107 @@ seal_groups(void *arg)
 		omen_release_file(&file);
 
 		if (omen_seal_must_yield(&gs))
+		{
+			stop_pass(pass);
 			break;
+		}
 	}
+}
+
+/*
+ * Seal row groups until there are no more.  Each error of one becomes a warning if
+ * such are forgiven.
+ */
+static void
+run_pass(SealPass *pass, bool *warned)
+{
+	if (!(pass->options & OMEN_SEAL_FORGIVE))
+	{
+		seal_groups(pass);
+		return;
+	}
+	for (;;)
+	{
+		ErrorData  *error;
+
+		if (omen_guarded(seal_groups, pass, &error))
+			return;
+		omen_warn_unreadable(pass->rel, pass->first, error, warned);
+	}
+}
+
+/* What both a sealer and a member of a team begin and end with */
+static void
+begin_pass(SealPass *pass, Relation rel, int options, OmenSealStats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	memset(pass, 0, sizeof(*pass));
+	pass->rel = rel;
+	pass->options = options;
+	pass->stats = stats;
+	pass->first = InvalidBlockNumber;
+	pass->scratch.mcxt = AllocSetContextCreate(CurrentMemoryContext,
+											   "omendb seal scratch",
+											   ALLOCSET_DEFAULT_SIZES);
+	omen_seal_clock_start(&pass->scratch.clock);
+
+	/*
+	 * As VACUUM, a ring of buffers: what is read for the sake of sealing must not
+	 * drive out what others read, and buffers just used are in the processor's
+	 * cache.  (ReadRecentBuffer() leaves the usage count of what we do not have
+	 * pinned, so they can be used again.)  But each page is looked at several times until its row group is
+	 * sealed, so the ring has to hold two row groups.
+	 */
+	if (Min(NBuffers / 8, SEAL_RING_BLOCKS) >= 2 * omen_row_group_blocks)
+		pass->strategy = GetAccessStrategy(BAS_BULKWRITE);
+}
+
+static void
+end_pass(SealPass *pass)
+{
+	omen_seal_clock_report(&pass->scratch.clock, pass->rel, pass->stats);
+	if (pass->strategy)
+		FreeAccessStrategy(pass->strategy);
+	MemoryContextDelete(pass->scratch.mcxt);
+}
+
+static void
+end_team(SealPass *pass)
+{
+	if (pass->team)
+		omen_seal_team_end(pass->team);
+	pass->team = NULL;
+}
+
+/* See table.h */
+BlockNumber
+omen_seal_as_member(Relation rel, int options, XLogRecPtr settled_lsn,
+					BlockNumber nblocks, SealTeam *team,
+					OmenSealStats *stats)
+{
+	SealPass	pass;
+	ErrorData  *error;
+	BlockNumber failed = InvalidBlockNumber;
+	bool		warned = (options & OMEN_SEAL_NO_WARNING) != 0;
+
+	memset(stats, 0, sizeof(*stats));
+	if (!omen_relation_sealable(rel))
+		return failed;
+	begin_pass(&pass, rel, options, stats);
+	pass.settled_lsn = settled_lsn;
+	pass.nblocks = nblocks;
+	pass.team = team;
+	if (options & OMEN_SEAL_FORGIVE)
+		run_pass(&pass, &warned);
+	else if (!omen_guarded(seal_groups, &pass, &error))
+	{
+		/* the leader tries it again, and has the error */
+		failed = pass.first;
+		stop_pass(&pass);
+		FreeErrorData(error);
+	}
+	end_pass(&pass);
+	return failed;
 }
 
 static void
@@ -688,51 +831,38 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	if ((options & (OMEN_SEAL_SETTLED | OMEN_SEAL_YIELD)) != 0 &&
 		omen_is_tools_table(rel))
 		return;
-	pass.rel = rel;
-	pass.options = options;
+	begin_pass(&pass, rel, options, stats);
 	pass.nblocks = RelationGetNumberOfBlocks(rel);
-	pass.first = 0;
-	pass.settled_lsn = InvalidXLogRecPtr;
-	pass.stats = stats;
-	memset(&pass.scratch, 0, sizeof(pass.scratch));
+	pass.leads = (options & OMEN_SEAL_TEAM) != 0;
 	if (options & OMEN_SEAL_SETTLED)
 	{
 		pass.settled_lsn = omen_settled_lsn();
 		/* nothing to seal so soon, but maybe something to give back */
 		if (XLogRecPtrIsInvalid(pass.settled_lsn))
-			pass.first = pass.nblocks;
+			pass.next = pass.nblocks;
 	}
 
-	pass.scratch.mcxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "omendb seal scratch",
-											  ALLOCSET_DEFAULT_SIZES);
-	omen_seal_clock_start(&pass.scratch.clock);
-
-	/*
-	 * As VACUUM, a ring of buffers: what is read for the sake of sealing must not
-	 * drive out what others read, and buffers just used are in the processor's
-	 * cache.  (ReadRecentBuffer() leaves the usage count of what we do not have
-	 * pinned, so they can be used again.)  But each page is looked at several times until its row group is
-	 * sealed, so the ring has to hold two row groups.
-	 */
-	pass.strategy = NULL;
-	if (Min(NBuffers / 8, SEAL_RING_BLOCKS) >= 2 * omen_row_group_blocks)
-		pass.strategy = GetAccessStrategy(BAS_BULKWRITE);
-
-	while (pass.first < pass.nblocks)
+	PG_TRY();
 	{
-		ErrorData  *error;
-
-		if (!(options & OMEN_SEAL_FORGIVE))
+		run_pass(&pass, &warned);
+		if (pass.team)
 		{
-			seal_groups(&pass);
-			break;
+			BlockNumber failed = omen_seal_team_wait(pass.team, stats);
+
+			end_team(&pass);
+			/* what a member had an error with is ours to fail at */
+			if (BlockNumberIsValid(failed))
+			{
+				pass.next = failed;
+				seal_groups(&pass);
+			}
 		}
-		if (omen_guarded(seal_groups, &pass, &error))
-			break;
-		omen_warn_unreadable(rel, pass.first, error, &warned);
-		pass.first = OmenNextGroup(pass.first);
 	}
+	PG_FINALLY();
+	{
+		end_team(&pass);
+	}
+	PG_END_TRY();
 
 	if (omen_reclaim_space == OMEN_RECLAIM_FULL)
 	{
@@ -743,10 +873,7 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 		else if (!omen_guarded(reclaim, rel, &error))
 			omen_warn_unreadable(rel, InvalidBlockNumber, error, &warned);
 	}
-	omen_seal_clock_report(&pass.scratch.clock, rel, stats);
-	if (pass.strategy)
-		FreeAccessStrategy(pass.strategy);
-	MemoryContextDelete(pass.scratch.mcxt);
+	end_pass(&pass);
 }
 
 /* See table.h */

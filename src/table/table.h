@@ -616,6 +616,7 @@ typedef struct OmenSealStats
 #define OMEN_SEAL_FORGIVE	0x08	/* an error of one row group becomes a
 									 * warning, the first one */
 #define OMEN_SEAL_NO_WARNING	0x10	/* and not even that */
+#define OMEN_SEAL_TEAM		0x20	/* with omendb.seal_workers others beside */
 
 /*
  * Seal what can be sealed of rel.  Caller holds ShareUpdateExclusiveLock.  With
@@ -624,6 +625,17 @@ typedef struct OmenSealStats
  */
 extern void omen_seal_relation(Relation rel, int options,
 							   OmenSealStats *stats);
+/*
+ * What a member of a team does with it (sealteam.c).  Returns the first block of a
+ * row group that an error, if it is not forgiven, has ended it at, or
+ * InvalidBlockNumber.
+ */
+struct SealTeam;
+extern BlockNumber omen_seal_as_member(Relation rel, int options,
+									   XLogRecPtr settled_lsn,
+									   BlockNumber nblocks,
+									   struct SealTeam *team,
+									   OmenSealStats *stats);
 /*
  * For omendb.seal_before_scan: seal what can be of a table that is about to be
  * scanned, if nobody minds.  Called without content locks.

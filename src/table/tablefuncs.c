@@ -229,7 +229,8 @@ omen_seal(PG_FUNCTION_ARGS)
 						RelationGetRelationName(rel)),
 				 errhint("Commit first.")));
 
-	omen_seal_relation(rel, tail ? OMEN_SEAL_TAIL : 0, &stats);
+	omen_seal_relation(rel, OMEN_SEAL_TEAM | (tail ? OMEN_SEAL_TAIL : 0),
+					   &stats);
 	relation_close(rel, NoLock);
 
 	values[0] = Int64GetDatum(stats.groups_sealed);

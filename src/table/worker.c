@@ -339,8 +339,8 @@ quiet_end(ErrorData *edata)
 		prev_emit_log(edata);
 }
 
-static void
-end_quietly(void)
+void
+omen_worker_ends_quietly(void)
 {
 	prev_emit_log = emit_log_hook;
 	emit_log_hook = quiet_end;
@@ -362,7 +362,7 @@ omen_launcher_main(Datum arg)
 	bool		adopted = false;
 	bool		tried = false;
 
-	end_quietly();
+	omen_worker_ends_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -484,8 +484,8 @@ sealer_exit(int code, Datum arg)
  * We look at no rows through a snapshot, so, as VACUUM, we need not hold back
  * anybody's horizon.
  */
-static void
-ignore_in_horizons(void)
+void
+omen_worker_ignore_in_horizons(void)
 {
 	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
 	MyProc->statusFlags |= PROC_IN_VACUUM;
@@ -504,7 +504,7 @@ list_tables(MemoryContext mcxt)
 	Oid			amoid;
 
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	amoid = get_table_am_oid("omendb", true);
 	if (OidIsValid(amoid))
 	{
@@ -543,7 +543,7 @@ adopt_ownerless(List *tables)
 	OmenOwnedList *owned;
 
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	owned = omen_list_owned();
 	foreach(lc, tables)
 	{
@@ -574,7 +574,7 @@ clean_table(Oid relid)
 	omen_cleaning_done(relid, CLEANING_ERROR_COST);
 
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 	{
@@ -656,7 +656,7 @@ visit_table(Oid relid)
 	table_needs_cleaning = false;
 
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	if (ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 	{
 		rel = try_table_open(relid, NoLock);
@@ -665,6 +665,7 @@ visit_table(Oid relid)
 			if (omen_is_omendb_table(rel))
 			{
 				omen_seal_relation(rel, OMEN_SEAL_YIELD | OMEN_SEAL_FORGIVE |
+								   OMEN_SEAL_TEAM |
 								   (omen_eager_seal ? OMEN_SEAL_TAIL :
 									OMEN_SEAL_SETTLED),
 								   &stats);
@@ -685,7 +686,7 @@ static void
 collect_garbage(void)
 {
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	(void) omen_collect_garbage(false);
 	CommitTransactionCommand();
 }
@@ -697,7 +698,7 @@ static void
 retrain_index(Oid indexid)
 {
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	alex_retrain_index(indexid, retrain_end);
 	CommitTransactionCommand();
 }
@@ -747,7 +748,7 @@ retrain_indexes(MemoryContext mcxt)
 	int			first;
 
 	StartTransactionCommand();
-	ignore_in_horizons();
+	omen_worker_ignore_in_horizons();
 	indexes = alex_indexes_due(mcxt);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(mcxt);
@@ -797,7 +798,7 @@ omen_sealer_main(Datum arg)
 	if (!welcome)
 		proc_exit(0);
 
-	end_quietly();
+	omen_worker_ends_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();

@@ -23,6 +23,11 @@ extern void omen_worker_register_launcher(void);
 extern void omen_workers_keep_out(Oid dbid);
 extern void omen_workers_let_in(void);
 
+/* SIGTERM is nothing that the log should call fatal */
+extern void omen_worker_ends_quietly(void);
+/* In a transaction: as VACUUM, hold back nobody's horizon until it ends */
+extern void omen_worker_ignore_in_horizons(void);
+
 extern PGDLLEXPORT void omen_launcher_main(Datum arg);
 extern PGDLLEXPORT void omen_sealer_main(Datum arg);
 
