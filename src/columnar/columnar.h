@@ -308,11 +308,12 @@ extern bool omen_segment_numeric(OmenSegmentReader *reader, int attno,
 								 int *scale);
 /*
  * A vector of such an attribute as these integers, 0 where a value is missing, put
- * into values, which has room for a vector and its slack.  result->ints is values.
+ * into values, which has room for a vector and its slack; of rows[0 .. n - 1] only if
+ * rows is not NULL.  result->ints is values.
  */
 extern void omen_segment_numeric_vector(OmenSegmentReader *reader, int attno,
-										int vector, int64 *values,
-										OmenVector *result);
+										int vector, const uint16 *rows, int n,
+										int64 *values, OmenVector *result);
 /*
  * Number of entries of an attribute's dictionary; 0 if it has none, or if the
  * attribute's values are integers (whose dictionaries are not worth a look).  Where

@@ -30,6 +30,9 @@
 
 extern const uint64 omen_numeric_powers[OMEN_NUMERIC_MAX_SCALE + 1];
 
+/* Below this there are no more than four digits to the base 10,000 */
+#define FOUR_DIGITS	UINT64CONST(10000000000000)
+
 /*
  * value / 10^scale as numeric.c would store it, with that display scale, at to,
  * which has room for OMEN_NUMERIC_SIZE bytes: of any 64 bits there are a length of
@@ -47,6 +50,50 @@ omen_numeric_build(char *to, int64 value, int scale)
 	int			weight = 0;
 	uint16		header;
 	uint32		length;
+
+#ifndef WORDS_BIGENDIAN
+	/* up to four digits, which are most, in one word: the first one is stored first */
+	if (likely(rest < FOUR_DIGITS))
+	{
+		uint64		word = 0;
+		int			nstored;
+
+		switch (scale % 4)
+		{
+			case 1:
+				word = rest % 10 * 1000;
+				rest /= 10;
+				break;
+			case 2:
+				word = rest % 100 * 100;
+				rest /= 100;
+				break;
+			case 3:
+				word = rest % 1000 * 10;
+				rest /= 1000;
+				break;
+			default:
+				break;
+		}
+		ndigits = scale % 4 != 0;
+		nstored = word != 0;
+		while (rest != 0)
+		{
+			word = word << 16 | rest % 10000;
+			rest /= 10000;
+			ndigits++;
+			nstored += word != 0;	/* no zero digits at the end */
+		}
+		weight = ndigits - 1 - (scale + 3) / 4;
+		header = OMEN_NUMERIC_HEADER(value < 0, scale,
+									 value == 0 ? 0 : weight);
+		length = VARHDRSZ_SHORT + sizeof(header) + nstored * sizeof(uint16);
+		SET_VARSIZE_SHORT(to, length);
+		memcpy(to + VARHDRSZ_SHORT, &header, sizeof(header));
+		memcpy(to + VARHDRSZ_SHORT + sizeof(header), &word, sizeof(word));
+		return length;
+	}
+#endif
 
 	/* the lowest digit may have fewer decimal ones; constants divide quickly */
 	switch (scale % 4)
@@ -73,7 +120,7 @@ omen_numeric_build(char *to, int64 value, int scale)
 	}
 
 	/* no zero digits at either end, and none at all in a zero */
-	if (value != 0)
+	if (likely(value != 0))
 	{
 		while (digits[low] == 0)
 			low++;

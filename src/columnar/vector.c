@@ -108,6 +108,22 @@ numeric_dictionary(const OmenSegmentReader *reader, const OmenColumn *column,
 	return (uint32) range + 1;
 }
 
+/* Build the values of that dictionary, if that was not done */
+static void
+make_entries(OmenSegmentReader *reader, OmenColumn *column, int64 first,
+			 uint32 ndict)
+{
+	char	   *built;
+
+	if (column->entries != NULL)
+		return;
+	built = MemoryContextAlloc(reader->mcxt, OMEN_NUMERIC_SIZE * ndict);
+	for (uint32 i = 0; i < ndict; i++)
+		(void) omen_column_numeric(column, (uint64) (first + i),
+								   built + i * OMEN_NUMERIC_SIZE);
+	column->entries = built;
+}
+
 /* The arrays of a column's decoded vectors */
 static void
 make_arrays(OmenSegmentReader *reader, OmenColumn *column, bool pointers)
@@ -139,6 +155,36 @@ build_value(const OmenColumn *column, int k, uint64 number)
 }
 
 /*
+ * Pointers to the n values from row first on, which have these numbers; false if all
+ * of a small dictionary have been built, and nothing for the vector alone.
+ */
+static bool
+numeric_pointers(OmenSegmentReader *reader, OmenColumn *column, uint32 first,
+				 int n, const uint64 *numbers)
+{
+	const char **pointers = column->vector_pointers;
+	int64		base = 0;
+	uint32		ndict = numeric_dictionary(reader, column, &base);
+
+	if (ndict > 0)
+		make_entries(reader, column, base, ndict);
+	for (int i = 0; i < n; i++)
+	{
+		uint64		code = numbers[i] - (uint64) base;
+
+		if (!omen_column_present(column, first + i))
+			pointers[i] = NULL;
+		else if (ndict == 0)
+			pointers[i] = build_value(column, i, numbers[i]);
+		else if (likely(code < ndict))
+			pointers[i] = column->entries + code * OMEN_NUMERIC_SIZE;
+		else
+			omen_chunk_damaged(column->attno, "A number is too large.");
+	}
+	return ndict == 0;
+}
+
+/*
  * omen_segment_vector: see columnar.h.
  */
 void
@@ -154,7 +200,7 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 	set_present(column, first, result);
 	result->ints = NULL;
 	result->pointers = NULL;
-	result->built = !column->all_null && column->encoding == OMEN_ENC_NUMERIC;
+	result->built = false;
 
 	make_arrays(reader, column, !omen_column_is_int(column));
 	ints = (uint64 *) column->vector_ints;
@@ -175,6 +221,13 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 								result->nrows +
 								(column->encoding == OMEN_ENC_VAR ? 1 : 0),
 								ints);
+	result->pointers = column->vector_pointers;
+	if (!column->all_null && column->encoding == OMEN_ENC_NUMERIC)
+	{
+		result->built = numeric_pointers(reader, column, first, result->nrows,
+										 ints);
+		return;
+	}
 	for (i = 0; i < result->nrows; i++)
 	{
 		const char *value = NULL;
@@ -186,13 +239,10 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 			value = column->data + (Size) (first + i) * column->attlen;
 		else if (column->encoding == OMEN_ENC_VAR)
 			value = omen_column_bytes(column, ints[i], ints[i + 1], &length);
-		else if (column->encoding == OMEN_ENC_NUMERIC)
-			value = build_value(column, i, ints[i]);
 		else
 			value = omen_column_entry(column, ints[i], &length);
 		column->vector_pointers[i] = value;
 	}
-	result->pointers = column->vector_pointers;
 }
 
 /*
@@ -264,7 +314,8 @@ omen_segment_numeric(OmenSegmentReader *reader, int attno, int *scale)
 
 void
 omen_segment_numeric_vector(OmenSegmentReader *reader, int attno, int vector,
-							int64 *values, OmenVector *result)
+							const uint16 *rows, int n, int64 *values,
+							OmenVector *result)
 {
 	OmenColumn *column = get_column(reader, attno);
 	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
@@ -273,7 +324,16 @@ omen_segment_numeric_vector(OmenSegmentReader *reader, int attno, int vector,
 		elog(ERROR, "attribute %d has no numbers", attno);
 	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
 	set_present(column, first, result);
-	omen_column_numbers(column, first, result->nrows, (uint64 *) values);
+	if (rows == NULL)
+		omen_column_numbers(column, first, result->nrows, (uint64 *) values);
+	else
+		for (int i = 0; i < n; i++)
+		{
+			if (rows[i] >= result->nrows)
+				elog(ERROR, "row %u is not in the segment", first + rows[i]);
+			omen_column_numbers(column, first + rows[i], 1,
+								(uint64 *) &values[rows[i]]);
+		}
 	result->ints = values;
 	result->pointers = NULL;
 	result->built = false;
@@ -306,16 +366,7 @@ numeric_entries(OmenSegmentReader *reader, OmenColumn *column, int start,
 
 	if (start < 0 || n < 0 || (uint64) start + n > ndict)
 		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
-	if (column->entries == NULL)
-	{
-		char	   *built = MemoryContextAlloc(reader->mcxt,
-											   OMEN_NUMERIC_SIZE * ndict);
-
-		for (uint32 i = 0; i < ndict; i++)
-			(void) omen_column_numeric(column, (uint64) (first + i),
-									   built + i * OMEN_NUMERIC_SIZE);
-		column->entries = built;
-	}
+	make_entries(reader, column, first, ndict);
 	for (int i = 0; i < n; i++)
 		entries[i] = column->entries + (start + i) * OMEN_NUMERIC_SIZE;
 }
@@ -371,6 +422,7 @@ omen_segment_codes(OmenSegmentReader *reader, int attno, int vector,
 	OmenColumn *column = get_column(reader, attno);
 	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
 	uint64		ndict = column->ndict;
+	uint64	   *codes;
 	int64		base = 0;
 	bool		bad = false;
 	int			i;
@@ -382,18 +434,22 @@ omen_segment_codes(OmenSegmentReader *reader, int attno, int vector,
 	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
 	set_present(column, first, result);
 	make_arrays(reader, column, false);
-	omen_ints_decode(&column->ints, first, result->nrows,
-					 (uint64 *) column->vector_ints);
-	if (column->encoding == OMEN_ENC_NUMERIC)
+	codes = (uint64 *) column->vector_ints;
+	omen_ints_decode(&column->ints, first, result->nrows, codes);
+	if (column->encoding == OMEN_ENC_NUMERIC && column->present != NULL)
+	{
+		/* where a value is missing, the number may be any */
 		for (i = 0; i < result->nrows; i++)
-		{
-			/* where a value is missing, the number may be any */
-			column->vector_ints[i] =
-				omen_column_present(column, first + i) ?
-				(int64) ((uint64) column->vector_ints[i] - (uint64) base) : 0;
-		}
+			if (!omen_column_present(column, first + i))
+				codes[i] = (uint64) base;
+	}
 	for (i = 0; i < result->nrows; i++)
-		bad |= (uint64) column->vector_ints[i] >= ndict;
+	{
+		uint64		code = codes[i] - (uint64) base;
+
+		codes[i] = code;
+		bad |= code >= ndict;
+	}
 	if (bad)
 		omen_chunk_damaged(attno, "A code is not in its dictionary.");
 	result->ints = column->vector_ints;

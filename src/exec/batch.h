@@ -185,7 +185,7 @@ extern void omen_batch_dictionary_entries(OmenBatch *batch, int attno,
 
 /*
  * A numeric column as integers of 1 / 10^scale, which is the display scale of all
- * values, for the batch as a whole.
+ * values.
  */
 typedef struct OmenNumerics
 {
@@ -201,8 +201,9 @@ typedef struct OmenNumerics
 } OmenNumerics;
 
 /*
- * The column in that form, if the batch's segment has it so: into values, which has
- * room for OMEN_BATCH_ROWS and OMEN_VECTOR_SLACK (0 where it is null), and isnull.
+ * The column in that form, if the batch's segment has it so, for the rows that are
+ * left: into values, which has room for OMEN_BATCH_ROWS and OMEN_VECTOR_SLACK (0
+ * where it is null), and isnull.
  */
 extern bool omen_batch_numerics(OmenBatch *batch, int attno, int64 *values,
 								bool *isnull, OmenNumerics *result);

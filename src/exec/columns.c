@@ -258,6 +258,7 @@ omen_batch_numerics(OmenBatch *batch, int attno, int64 *values, bool *isnull,
 					OmenNumerics *result)
 {
 	OmenVector	vector;
+	bool		sparse;
 
 	result->rows = NULL;
 	result->rest = NULL;
@@ -267,8 +268,10 @@ omen_batch_numerics(OmenBatch *batch, int attno, int64 *values, bool *isnull,
 		attno > batch->natts ||
 		!omen_segment_numeric(batch->segment, attno, &result->scale))
 		return false;
-	omen_segment_numeric_vector(batch->segment, attno, batch->vector, values,
-								&vector);
+	sparse = batch->sel != NULL && batch->nsel * SPARSE_SHARE < batch->nrows;
+	omen_segment_numeric_vector(batch->segment, attno, batch->vector,
+								sparse ? batch->sel : NULL, batch->nsel,
+								values, &vector);
 	result->any_null = vector_flags(&vector, isnull);
 	return true;
 }

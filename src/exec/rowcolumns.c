@@ -668,7 +668,7 @@ omen_rows_numerics(OmenBatch *batch, int attno, int64 *values, bool *isnull,
 			int			part = Min(left, OMEN_VECTOR_MAX_ROWS - start);
 
 			if (vector != decoded)
-				omen_segment_numeric_vector(state->segment, attno, vector,
+				omen_segment_numeric_vector(state->segment, attno, vector, NULL, 0,
 											state->numbers, &from);
 			decoded = vector;
 			copy_datums((Datum *) values + at, state->numbers + start, part,

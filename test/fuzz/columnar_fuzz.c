@@ -769,6 +769,7 @@ check_other_ways(OmenSegmentReader *reader, FuzzTable *rel, int att, int v,
 	OmenZone	zone;
 	OmenZone	whole;
 	uint16		rows[64];
+	int64		single[64];
 	int			nrows = (int) Min(omen_segment_rows(reader) - v * OMEN_VECTOR_MAX_ROWS,
 								  OMEN_VECTOR_MAX_ROWS);
 	int			n = rnd_below(Min(nrows, 64) + 1);
@@ -821,7 +822,14 @@ check_other_ways(OmenSegmentReader *reader, FuzzTable *rel, int att, int v,
 		return;
 	}
 	CHECK(TupleDescAttr(rel->tupdesc, att)->atttypid == NUMERICOID);
-	omen_segment_numeric_vector(reader, att + 1, v, numbers, &vector);
+	for (int k = 0; k < n; k++)
+		numbers[rows[k]] = -1;
+	omen_segment_numeric_vector(reader, att + 1, v, rows, n, numbers, &vector);
+	for (int k = 0; k < n; k++)
+		single[k] = numbers[rows[k]];
+	omen_segment_numeric_vector(reader, att + 1, v, NULL, 0, numbers, &vector);
+	for (int k = 0; k < n; k++)
+		good &= single[k] == numbers[rows[k]];
 	if (v == 0)
 	{
 		numeric_columns++;
@@ -1175,7 +1183,8 @@ walk_other_ways(OmenSegmentReader *reader, int att, int v, uint32 nrows)
 			sum += (uint8) vector.pointers[row][b];
 	if (omen_segment_numeric(reader, att, &scale))
 	{
-		omen_segment_numeric_vector(reader, att, v, numbers, &vector);
+		omen_segment_numeric_vector(reader, att, v, &row, 1, numbers, &vector);
+		omen_segment_numeric_vector(reader, att, v, NULL, 0, numbers, &vector);
 		for (int i = 0; i < vector.nrows; i++)
 			sum += numbers[i];
 	}
