@@ -145,6 +145,8 @@ extern void omen_column_decode_ints(OmenSegmentReader *reader,
 									uint64 *values);
 extern void omen_column_numbers(const OmenColumn *column, uint32 start,
 								uint32 n, uint64 *values);
+extern uint32 omen_numeric_entries(OmenSegmentReader *reader,
+								   OmenColumn *column, int64 *first);
 extern const char *omen_column_entry(const OmenColumn *column, uint64 code,
 									 uint32 *length);
 

@@ -252,6 +252,7 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	const OmenInts *fields = omen_reader_fields(reader);
 	uint32		nrows = desc->nrows;
 	int			natts = 0;
+	int64		first;
 	uint32		row;
 	int			i;
 
@@ -275,6 +276,8 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 
 		if (column->all_null || column->encoding == OMEN_ENC_FIXED)
 			continue;
+		if (column->encoding == OMEN_ENC_NUMERIC && !reader->sparse)
+			(void) omen_numeric_entries(reader, column, &first);
 
 		/* What is mapped in place must be decoded anew, constant or not */
 		if (prepare_block_ints(reader, &column->ints, &column->block_ints) ||
@@ -393,21 +396,32 @@ put_numerics(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 			 uint32 *ends)
 {
 	uint32		limit = stride - SHORT_VALUE;
+	const char *entries = column->entries;
+	uint64		first = (uint64) column->ints.header->min;
+	uint64		range = (uint64) column->ints.header->max - first;
 	char	   *base = tuples;
 	char		built[OMEN_NUMERIC_SIZE] = {0}; /* all of which is copied */
 
 	StaticAssertStmt(OMEN_NUMERIC_SIZE <= SHORT_VALUE, "room for a numeric");
 	for (uint32 r = 0; r < nrows; r++, base += stride)
 	{
+		uint64		number = column->block_ints[r];
+		const char *value = built;
 		uint32		length;
 
 		if (!all_present && !take_value(column, i, first_row + r, base))
 			continue;
-		length = omen_column_numeric(column, column->block_ints[r], built);
+		if (entries != NULL && number - first <= range)
+		{
+			value = entries + (number - first) * OMEN_NUMERIC_SIZE;
+			length = VARSIZE_1B(value);
+		}
+		else
+			length = omen_column_numeric(column, number, built);
 		if (unlikely(ends[r] + length > limit))
 			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
 							   "A tuple does not fit in its place.");
-		memcpy(base + ends[r], built, OMEN_NUMERIC_SIZE);
+		memcpy(base + ends[r], value, OMEN_NUMERIC_SIZE);
 		ends[r] += length;
 	}
 }

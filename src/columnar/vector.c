@@ -108,20 +108,24 @@ numeric_dictionary(const OmenSegmentReader *reader, const OmenColumn *column,
 	return (uint32) range + 1;
 }
 
-/* Build the values of that dictionary, if that was not done */
-static void
-make_entries(OmenSegmentReader *reader, OmenColumn *column, int64 first,
-			 uint32 ndict)
+/*
+ * omen_numeric_entries: the same with its values built, at column->entries.
+ */
+uint32
+omen_numeric_entries(OmenSegmentReader *reader, OmenColumn *column,
+					 int64 *first)
 {
+	uint32		ndict = numeric_dictionary(reader, column, first);
 	char	   *built;
 
-	if (column->entries != NULL)
-		return;
+	if (ndict == 0 || column->entries != NULL)
+		return ndict;
 	built = MemoryContextAlloc(reader->mcxt, OMEN_NUMERIC_SIZE * ndict);
 	for (uint32 i = 0; i < ndict; i++)
-		(void) omen_column_numeric(column, (uint64) (first + i),
+		(void) omen_column_numeric(column, (uint64) (*first + i),
 								   built + i * OMEN_NUMERIC_SIZE);
 	column->entries = built;
+	return ndict;
 }
 
 /* The arrays of a column's decoded vectors */
@@ -164,10 +168,8 @@ numeric_pointers(OmenSegmentReader *reader, OmenColumn *column, uint32 first,
 {
 	const char **pointers = column->vector_pointers;
 	int64		base = 0;
-	uint32		ndict = numeric_dictionary(reader, column, &base);
+	uint32		ndict = omen_numeric_entries(reader, column, &base);
 
-	if (ndict > 0)
-		make_entries(reader, column, base, ndict);
 	for (int i = 0; i < n; i++)
 	{
 		uint64		code = numbers[i] - (uint64) base;
@@ -362,11 +364,10 @@ numeric_entries(OmenSegmentReader *reader, OmenColumn *column, int start,
 				int n, const char **entries)
 {
 	int64		first;
-	uint32		ndict = numeric_dictionary(reader, column, &first);
+	uint32		ndict = omen_numeric_entries(reader, column, &first);
 
 	if (start < 0 || n < 0 || (uint64) start + n > ndict)
 		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
-	make_entries(reader, column, first, ndict);
 	for (int i = 0; i < n; i++)
 		entries[i] = column->entries + (start + i) * OMEN_NUMERIC_SIZE;
 }
