@@ -14,6 +14,7 @@
 #include "builder.h"
 #include "decimal.h"
 #include "ints.h"
+#include "numerics.h"
 
 #include "catalog/pg_type_d.h"
 #include "utils/memutils.h"
@@ -99,6 +100,7 @@ omen_segment_builder_create(TupleDesc tupdesc, int nblocks, MemoryContext mcxt)
 			att->attlen == 4 || att->attlen == 8;
 		if (att->atttypid == FLOAT4OID || att->atttypid == FLOAT8OID)
 			column->float_mask = OMEN_FLOAT_MASK(att->attlen);
+		column->is_numeric = att->atttypid == NUMERICOID && att->attlen == -1;
 		if (!column->is_int)
 			initStringInfo(&column->data);
 	}
@@ -315,15 +317,38 @@ append_decimals(OmenSegmentBuilder *builder, StringInfo buf,
 }
 
 /*
+ * Append numerics as integers; false, and nothing appended, if they are none.
+ */
+static bool
+append_numerics(OmenSegmentBuilder *builder, StringInfo buf,
+				OmenColumnHeader *header, ColumnBuilder *column)
+{
+	uint32		nrows = builder->nrows;
+	uint64	   *numbers = builder->scratch;
+	int			scale;
+	int			zeros;
+
+	if (!omen_numerics_encode(column->data.data, column->ints, column->missing,
+							  nrows, numbers, &scale, &zeros))
+		return false;
+	header->ints = buf->len;
+	header->exponent = OMEN_NUMERIC_EXPONENT(scale, zeros);
+	omen_ints_encode(buf, numbers, header->nnulls ? column->missing : NULL,
+					 nrows, true);
+	return true;
+}
+
+/*
  * Most distinct values for which a dictionary is tried, 0 = it is not.
  *
- * Bytes gain from few repetitions.  Integers must be wide and have few distinct
- * values: at rest the packed form of a sequence that repeats is smaller.
+ * Bytes gain from few repetitions.  Integers, which numerics may be, must be wide
+ * and have few distinct values: at rest the packed form of a sequence that repeats
+ * is smaller.
  */
 static uint32
-dictionary_limit(const ColumnBuilder *column, uint32 nvalues, uint32 size)
+dictionary_limit(bool is_int, uint32 nvalues, uint32 size)
 {
-	if (!column->is_int)
+	if (!is_int)
 		return nvalues * 5 / 8;
 	return size / nvalues >= 2 ? nvalues / 8 : 0;
 }
@@ -381,10 +406,32 @@ append_values(OmenSegmentBuilder *builder, StringInfo buf,
 	}
 
 	column->ints[nrows] = column->data.len;
+	if (column->is_numeric)
+	{
+		if (append_numerics(builder, buf, header, column) &&
+			much_smaller(buf->len - start, column->data.len))
+		{
+			size = buf->len - start;
+			limit = dictionary_limit(true, nvalues, size);
+			if (limit == 0 || !find_values(builder, column, limit))
+				return OMEN_ENC_NUMERIC;
+			buf->len = start;
+			*header = empty;
+			encoding = append_dictionary(builder, buf, header, column);
+			if (much_smaller(buf->len - start, size))
+				return encoding;
+			buf->len = start;
+			*header = empty;
+			(void) append_numerics(builder, buf, header, column);
+			return OMEN_ENC_NUMERIC;
+		}
+		buf->len = start;
+		*header = empty;
+	}
 	if (!column->is_int)
 	{
 		/* What is much smaller than the bytes need not be compared to more */
-		limit = dictionary_limit(column, nvalues, 0);
+		limit = dictionary_limit(false, nvalues, 0);
 		found = limit > 0 && find_values(builder, column, limit);
 		if (!found)
 			return append_plain(buf, header, column, nrows);
@@ -399,7 +446,7 @@ append_values(OmenSegmentBuilder *builder, StringInfo buf,
 	size = buf->len - start;
 	if (!found)
 	{
-		limit = dictionary_limit(column, nvalues, size);
+		limit = dictionary_limit(column->is_int, nvalues, size);
 		if (limit == 0 || !find_values(builder, column, limit))
 			return encoding;
 	}

@@ -23,6 +23,7 @@ typedef struct ColumnBuilder
 	int16		attlen;
 	uint8		attalign;		/* bytes */
 	bool		is_int;			/* 1, 2, 4, 8 bytes wide */
+	bool		is_numeric;
 	uint64		float_mask;		/* of a float4 or float8, otherwise 0 */
 	uint8	   *missing;		/* per row: null, or not stored */
 	uint64	   *ints;			/* per row: value, or start in data */

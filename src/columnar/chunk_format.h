@@ -41,7 +41,8 @@ typedef enum OmenEncoding
 	OMEN_ENC_FIXED = 4,			/* any other fixed width, none missing */
 	OMEN_ENC_VAR = 5,			/* offsets (integers) and bytes */
 	OMEN_ENC_DICT = 6,			/* codes (integers) and distinct values */
-	OMEN_ENC_DECIMAL = 7		/* floats, as integers / 10^exponent */
+	OMEN_ENC_DECIMAL = 7,		/* floats, as integers / 10^exponent */
+	OMEN_ENC_NUMERIC = 8		/* numeric, as integers; see exponent */
 } OmenEncoding;
 
 /* Every chunk begins so */
@@ -70,14 +71,22 @@ typedef struct OmenColumnHeader
 	uint32		nnulls;			/* missing values */
 	uint32		nulls;			/* offset, 0 = nothing is missing */
 	uint32		ints;			/* INTS: values; VAR: nrows + 1 offsets into
-								 * data; DICT: codes; DECIMAL: numerators */
+								 * data; DICT: codes; DECIMAL: numerators;
+								 * NUMERIC: numbers */
 	uint32		data;			/* bytes of values */
 	uint32		datalen;
 	uint32		ndict;			/* DICT: number of distinct values */
 	uint32		dict;			/* DICT: ndict ascending integers, or for
 								 * variable width ndict + 1 offsets into data */
-	uint32		exponent;		/* DECIMAL, at most OMEN_MAX_EXPONENT */
+	uint32		exponent;		/* DECIMAL, at most OMEN_MAX_EXPONENT; NUMERIC:
+								 * OMEN_NUMERIC_EXPONENT() */
 } OmenColumnHeader;
+
+/*
+ * NUMERIC: a value is number * 10^zeros / 10^scale, and scale is its display scale.
+ * Both are at most OMEN_NUMERIC_MAX_SCALE.
+ */
+#define OMEN_NUMERIC_EXPONENT(scale, zeros)	((uint32) ((scale) | (zeros) << 8))
 
 /* Tuple header fields, each an integer array */
 typedef enum OmenSystemField

@@ -179,12 +179,19 @@ extern OmenRowFound omen_segment_find_row(OmenSegmentReader *reader, int block,
 										  bool from_index,
 										  OffsetNumber *offnum, uint32 *row);
 
-/* A physical value: an integer (1, 2, 4, 8 bytes), or where in the chunk it is */
+/* Room for a numeric that the chunk has as an integer */
+#define OMEN_NUMERIC_SIZE	16
+
+/*
+ * A physical value: an integer (1, 2, 4, 8 bytes), where in the chunk it is, or where
+ * in the struct itself.
+ */
 typedef struct OmenValue
 {
 	const char *pointer;		/* NULL: an integer */
 	uint32		length;			/* of what pointer points to */
 	uint64		number;			/* sign-extended */
+	char		built[OMEN_NUMERIC_SIZE];	/* a numeric, if pointer is this */
 } OmenValue;
 
 /* Width of an attribute (counted from 0) in the segment; 0 if it has none such */
@@ -199,7 +206,7 @@ extern bool omen_segment_value(OmenSegmentReader *reader, uint32 row,
  * The same of attributes from .. natts - 1 (natts at most
  * omen_segment_row_natts()) as their types have them, up to the first one where
  * that takes more than handing out what the chunk has: an attribute of another
- * width than tupdesc's, or values that do not lie aligned.  Its number is returned
+ * width than tupdesc's, values that do not lie aligned, or numerics that are integers.  Its number is returned
  * (natts if there is none).
  */
 extern int	omen_segment_row_datums(OmenSegmentReader *reader, uint32 row,
@@ -226,6 +233,8 @@ typedef struct OmenVector
 	/* Of these, the one that fits the attribute's width is set; with slack */
 	const int64 *ints;			/* 1, 2, 4, 8 bytes: sign-extended */
 	const char *const *pointers;	/* any other: the physical value */
+	bool		built;			/* pointers lead to arrays of the reader, too, each
+								 * to OMEN_NUMERIC_SIZE bytes */
 } OmenVector;
 
 /*
@@ -242,6 +251,8 @@ typedef struct OmenZone
 	int			nnulls;			/* rows without a stored value */
 	bool		has_range;		/* are min and max known? */
 	bool		is_float;		/* they are images of floats */
+	bool		is_numeric;		/* they are integers of 1 / 10^scale ... */
+	int			scale;			/* ... which all values have as display scale */
 	int64		min;
 	int64		max;
 } OmenZone;
@@ -323,8 +334,24 @@ omen_plain_value(const OmenPlainValues *values, int row, int *length)
 }
 
 /*
+ * Does the attribute have numerics as integers of 1 / 10^scale?  *scale is the display
+ * scale of all of them then.
+ */
+extern bool omen_segment_numeric(OmenSegmentReader *reader, int attno,
+								 int *scale);
+/*
+ * A vector of such an attribute as these integers, 0 where a value is missing, put
+ * into values, which has room for a vector and its slack; of rows[0 .. n - 1] only if
+ * rows is not NULL.  result->ints is values.
+ */
+extern void omen_segment_numeric_vector(OmenSegmentReader *reader, int attno,
+										int vector, const uint16 *rows, int n,
+										int64 *values, OmenVector *result);
+/*
  * Number of entries of an attribute's dictionary; 0 if it has none, or if the
- * attribute's values are integers (whose dictionaries are not worth a look).
+ * attribute's values are integers (whose dictionaries are not worth a look).  Where
+ * numerics are integers of a small range, that is one: of all values within it,
+ * whether a row has them or not.
  */
 extern int	omen_segment_dictionary(OmenSegmentReader *reader, int attno);
 /* Entries start .. start + n - 1 of that dictionary: physical values */

@@ -281,6 +281,10 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 			pfree(column->vector_ints);
 		if (column->vector_pointers)
 			pfree(column->vector_pointers);
+		if (column->vector_built)
+			pfree(column->vector_built);
+		if (column->entries)
+			pfree(column->entries);
 	}
 	pfree(reader);
 }
@@ -431,6 +435,18 @@ fetch_column(OmenSegmentReader *reader, OmenColumn *column)
 								reader->nrows + 1))
 				omen_chunk_damaged(attno, "Its offsets are not readable.");
 			break;
+		case OMEN_ENC_NUMERIC:
+			if (column->kind != COLUMN_VARLENA ||
+				(header->exponent & 0xFF) > OMEN_NUMERIC_MAX_SCALE ||
+				header->exponent >> 8 > OMEN_NUMERIC_MAX_SCALE)
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
+								reader->nrows))
+				omen_chunk_damaged(attno, "Its numbers are not readable.");
+			column->scale = (int) (header->exponent & 0xFF);
+			column->factor = (int64) omen_numeric_powers[header->exponent >> 8];
+			column->limit = OMEN_NUMERIC_LIMIT / column->factor;
+			break;
 		case OMEN_ENC_DICT:
 			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
 								reader->nrows))
@@ -575,6 +591,36 @@ omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
 		for (i = 0; i < n; i++)
 			values[i] = omen_float_image(values[i], mask);
 	}
+}
+
+/*
+ * omen_column_numbers: NUMERIC: the values of n rows from start on, as integers of
+ * 1 / 10^scale; 0 where there is none.
+ */
+void
+omen_column_numbers(const OmenColumn *column, uint32 start, uint32 n,
+					uint64 *values)
+{
+	uint64		limit = (uint64) column->limit;
+	uint64		factor = (uint64) column->factor;
+	bool		bad = false;
+	uint32		i;
+
+	omen_ints_decode(&column->ints, start, n, values);
+	if (column->present != NULL)
+	{
+		/* what is there instead need not be within the limit */
+		for (i = 0; i < n; i++)
+			if (!omen_column_present(column, start + i))
+				values[i] = 0;
+	}
+	for (i = 0; i < n; i++)
+		bad |= values[i] + limit > 2 * limit;
+	if (unlikely(bad))
+		omen_chunk_damaged(column->attno, "A number is too large.");
+	if (factor != 1)
+		for (i = 0; i < n; i++)
+			values[i] *= factor;
 }
 
 /*

@@ -13,6 +13,7 @@
 #include "columnar.h"
 #include "decimal.h"
 #include "ints.h"
+#include "numerics.h"
 
 /* What the physical values of an attribute look like */
 typedef enum ColumnKind
@@ -47,6 +48,9 @@ typedef struct OmenColumn
 	const uint16 *null_counts;	/* per vector, or NULL */
 	uint32		datalen;
 	double		power;			/* DECIMAL */
+	int			scale;			/* NUMERIC: of the integers, which are ... */
+	int64		factor;			/* ... a number of the array times this */
+	int64		limit;			/* largest such number */
 	uint32		ndict;
 	OmenInts	dict;
 	uint64	   *dict_ints;		/* decoded; NULL until many rows are */
@@ -57,6 +61,8 @@ typedef struct OmenColumn
 	/* Decoded vector, see omen_segment_vector */
 	int64	   *vector_ints;
 	const char **vector_pointers;
+	char	   *vector_built;	/* NUMERIC: what they point to */
+	char	   *entries;		/* NUMERIC: values as a dictionary's, if made */
 } OmenColumn;
 
 struct OmenSegmentReader
@@ -137,6 +143,10 @@ extern const char *omen_column_check(const OmenColumn *column, uint64 start,
 extern void omen_column_decode_ints(OmenSegmentReader *reader,
 									OmenColumn *column, uint32 start, uint32 n,
 									uint64 *values);
+extern void omen_column_numbers(const OmenColumn *column, uint32 start,
+								uint32 n, uint64 *values);
+extern uint32 omen_numeric_entries(OmenSegmentReader *reader,
+								   OmenColumn *column, int64 *first);
 extern const char *omen_column_entry(const OmenColumn *column, uint64 code,
 									 uint32 *length);
 
@@ -161,8 +171,22 @@ omen_column_bytes(const OmenColumn *column, uint64 start, uint64 end,
 }
 
 /*
+ * NUMERIC: the value of a number of the array, built at to, which has room for
+ * OMEN_NUMERIC_SIZE bytes; returns its length.
+ */
+static inline uint32
+omen_column_numeric(const OmenColumn *column, uint64 number, char *to)
+{
+	if (unlikely((int64) number > column->limit ||
+				 (int64) number < -column->limit))
+		omen_chunk_damaged(column->attno, "A number is too large.");
+	return omen_numeric_build(to, (int64) number * column->factor,
+							  column->scale);
+}
+
+/*
  * The integer of a row: of an integer column the physical value, otherwise the
- * offset or code.
+ * offset, code or number.
  */
 static inline uint64
 omen_column_int(const OmenColumn *column, uint32 row)

@@ -88,11 +88,19 @@ put_header(OmenSegmentReader *reader, const RowHeader *header, char *base)
 	return hoff;
 }
 
-/* The value of a column that is not an integer; number as in its ints */
+/*
+ * The value of a column that is not an integer; number as in its ints.  built: room
+ * for OMEN_NUMERIC_SIZE bytes, where it is if the chunk does not have it as such.
+ */
 static inline const char *
 get_value(const OmenColumn *column, uint32 row, uint64 number, uint64 next,
-		  uint32 *length)
+		  char *built, uint32 *length)
 {
+	if (column->encoding == OMEN_ENC_NUMERIC)
+	{
+		*length = omen_column_numeric(column, number, built);
+		return built;
+	}
 	if (column->encoding == OMEN_ENC_FIXED)
 	{
 		*length = column->attlen;
@@ -168,6 +176,7 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 		uint32		length;
 		uint64		number = 0;
 		uint64		next = 0;
+		char		built[OMEN_NUMERIC_SIZE];
 
 		if (hasnull)
 		{
@@ -200,7 +209,7 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 				PUT_INT(base, pos, BLCKSZ, align, number, uint64);
 				break;
 			default:
-				value = get_value(column, row, number, next, &length);
+				value = get_value(column, row, number, next, built, &length);
 				pos = put_column_value(base, pos, BLCKSZ, column, value,
 									   length);
 				break;
@@ -243,6 +252,7 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 	const OmenInts *fields = omen_reader_fields(reader);
 	uint32		nrows = desc->nrows;
 	int			natts = 0;
+	int64		first;
 	uint32		row;
 	int			i;
 
@@ -266,6 +276,8 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 
 		if (column->all_null || column->encoding == OMEN_ENC_FIXED)
 			continue;
+		if (column->encoding == OMEN_ENC_NUMERIC && !reader->sparse)
+			(void) omen_numeric_entries(reader, column, &first);
 
 		/* What is mapped in place must be decoded anew, constant or not */
 		if (prepare_block_ints(reader, &column->ints, &column->block_ints) ||
@@ -376,6 +388,45 @@ put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 }
 
 /*
+ * Add the values of a numeric attribute that are integers; see put_column().
+ */
+static pg_attribute_always_inline void
+put_numerics(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
+			 const bool all_present, char *tuples, uint32 stride,
+			 uint32 *ends)
+{
+	uint32		limit = stride - SHORT_VALUE;
+	const char *entries = column->entries;
+	uint64		first = (uint64) column->ints.header->min;
+	uint64		range = (uint64) column->ints.header->max - first;
+	char	   *base = tuples;
+	char		built[OMEN_NUMERIC_SIZE] = {0}; /* all of which is copied */
+
+	StaticAssertStmt(OMEN_NUMERIC_SIZE <= SHORT_VALUE, "room for a numeric");
+	for (uint32 r = 0; r < nrows; r++, base += stride)
+	{
+		uint64		number = column->block_ints[r];
+		const char *value = built;
+		uint32		length;
+
+		if (!all_present && !take_value(column, i, first_row + r, base))
+			continue;
+		if (entries != NULL && number - first <= range)
+		{
+			value = entries + (number - first) * OMEN_NUMERIC_SIZE;
+			length = VARSIZE_1B(value);
+		}
+		else
+			length = omen_column_numeric(column, number, built);
+		if (unlikely(ends[r] + length > limit))
+			omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
+							   "A tuple does not fit in its place.");
+		memcpy(base + ends[r], value, OMEN_NUMERIC_SIZE);
+		ends[r] += length;
+	}
+}
+
+/*
  * Add the values of attribute i to all tuples of the block, which lie stride
  * bytes apart at tuples and are filled up to ends[].
  *
@@ -402,6 +453,13 @@ put_column(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 	{
 		put_varlenas(column, i, first_row, nrows, all_present, true, tuples,
 					 stride, ends);
+		return;
+	}
+
+	if (column->encoding == OMEN_ENC_NUMERIC)
+	{
+		put_numerics(column, i, first_row, nrows, all_present, tuples, stride,
+					 ends);
 		return;
 	}
 
@@ -439,7 +497,7 @@ put_column(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 					number = numbers[r];
 				if (column->encoding == OMEN_ENC_VAR)
 					next = numbers[r + 1];
-				value = get_value(column, first_row + r, number, next,
+				value = get_value(column, first_row + r, number, next, NULL,
 								  &length);
 				ends[r] = put_column_value(base, ends[r], limit, column,
 										   value, length);
@@ -713,7 +771,7 @@ omen_segment_value(OmenSegmentReader *reader, uint32 row, int index,
 	if (column->encoding == OMEN_ENC_VAR)
 		next = omen_ints_get(&column->ints, row + 1);
 	value->pointer = get_value(column, row, value->number, next,
-							   &value->length);
+							   value->built, &value->length);
 	return true;
 }
 
@@ -797,12 +855,13 @@ omen_segment_row_datums(OmenSegmentReader *reader, uint32 row, int from,
 			const char *value;
 
 			/* values follow each other in the chunk without padding */
-			if (unlikely(column->kind != COLUMN_VARLENA))
+			if (unlikely(column->kind != COLUMN_VARLENA ||
+						 column->encoding == OMEN_ENC_NUMERIC))
 				return i;
 			number = omen_ints_get(&column->ints, row);
 			if (column->encoding == OMEN_ENC_VAR)
 				next = omen_ints_get(&column->ints, row + 1);
-			value = get_value(column, row, number, next, &length);
+			value = get_value(column, row, number, next, NULL, &length);
 			if (!VARATT_IS_1B(value))
 				return i;
 			values[i] = PointerGetDatum(value);

@@ -13,6 +13,13 @@
 
 #include "utils/memutils.h"
 
+/*
+ * Numbers of a numeric attribute serve as a dictionary if there are no more than so
+ * many, and so many rows for each.
+ */
+#define MAX_NUMERIC_ENTRIES	1024
+#define ROWS_PER_NUMERIC_ENTRY	8
+
 static OmenColumn *
 get_column(OmenSegmentReader *reader, int attno)
 {
@@ -76,6 +83,51 @@ set_present(const OmenColumn *column, uint32 first, OmenVector *result)
 		result->present = present;
 }
 
+/*
+ * The numbers of a numeric attribute that serve as a dictionary, entry n being the
+ * value of *first + n; 0 if they are too many.
+ */
+static uint32
+numeric_dictionary(const OmenSegmentReader *reader, const OmenColumn *column,
+				   int64 *first)
+{
+	const OmenIntsHeader *header = column->ints.header;
+	uint64		range;
+
+	if (column->all_null || column->encoding != OMEN_ENC_NUMERIC ||
+		(header->flags & OMEN_INTS_EMPTY) != 0)
+		return 0;
+	if (header->min < -column->limit || header->max > column->limit ||
+		header->min > header->max)
+		omen_chunk_damaged(column->attno, "A number is too large.");
+	range = (uint64) (header->max - header->min);
+	*first = header->min;
+	if (range >= MAX_NUMERIC_ENTRIES ||
+		(range + 1) * ROWS_PER_NUMERIC_ENTRY > reader->nrows)
+		return 0;
+	return (uint32) range + 1;
+}
+
+/*
+ * omen_numeric_entries: the same with its values built, at column->entries.
+ */
+uint32
+omen_numeric_entries(OmenSegmentReader *reader, OmenColumn *column,
+					 int64 *first)
+{
+	uint32		ndict = numeric_dictionary(reader, column, first);
+	char	   *built;
+
+	if (ndict == 0 || column->entries != NULL)
+		return ndict;
+	built = MemoryContextAlloc(reader->mcxt, OMEN_NUMERIC_SIZE * ndict);
+	for (uint32 i = 0; i < ndict; i++)
+		(void) omen_column_numeric(column, (uint64) (*first + i),
+								   built + i * OMEN_NUMERIC_SIZE);
+	column->entries = built;
+	return ndict;
+}
+
 /* The arrays of a column's decoded vectors */
 static void
 make_arrays(OmenSegmentReader *reader, OmenColumn *column, bool pointers)
@@ -89,6 +141,49 @@ make_arrays(OmenSegmentReader *reader, OmenColumn *column, bool pointers)
 		column->vector_pointers =
 			MemoryContextAllocZero(reader->mcxt, sizeof(char *) *
 								   (OMEN_VECTOR_ROWS + OMEN_VECTOR_SLACK));
+	if (pointers && column->vector_built == NULL && !column->all_null &&
+		column->encoding == OMEN_ENC_NUMERIC)
+		column->vector_built =
+			MemoryContextAlloc(reader->mcxt,
+							   OMEN_NUMERIC_SIZE * OMEN_VECTOR_ROWS);
+}
+
+/* Build value k of the vector, whose number that is */
+static inline const char *
+build_value(const OmenColumn *column, int k, uint64 number)
+{
+	char	   *built = column->vector_built + k * OMEN_NUMERIC_SIZE;
+
+	(void) omen_column_numeric(column, number, built);
+	return built;
+}
+
+/*
+ * Pointers to the n values from row first on, which have these numbers; false if all
+ * of a small dictionary have been built, and nothing for the vector alone.
+ */
+static bool
+numeric_pointers(OmenSegmentReader *reader, OmenColumn *column, uint32 first,
+				 int n, const uint64 *numbers)
+{
+	const char **pointers = column->vector_pointers;
+	int64		base = 0;
+	uint32		ndict = omen_numeric_entries(reader, column, &base);
+
+	for (int i = 0; i < n; i++)
+	{
+		uint64		code = numbers[i] - (uint64) base;
+
+		if (!omen_column_present(column, first + i))
+			pointers[i] = NULL;
+		else if (ndict == 0)
+			pointers[i] = build_value(column, i, numbers[i]);
+		else if (likely(code < ndict))
+			pointers[i] = column->entries + code * OMEN_NUMERIC_SIZE;
+		else
+			omen_chunk_damaged(column->attno, "A number is too large.");
+	}
+	return ndict == 0;
 }
 
 /*
@@ -107,6 +202,7 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 	set_present(column, first, result);
 	result->ints = NULL;
 	result->pointers = NULL;
+	result->built = false;
 
 	make_arrays(reader, column, !omen_column_is_int(column));
 	ints = (uint64 *) column->vector_ints;
@@ -127,6 +223,13 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 								result->nrows +
 								(column->encoding == OMEN_ENC_VAR ? 1 : 0),
 								ints);
+	result->pointers = column->vector_pointers;
+	if (!column->all_null && column->encoding == OMEN_ENC_NUMERIC)
+	{
+		result->built = numeric_pointers(reader, column, first, result->nrows,
+										 ints);
+		return;
+	}
 	for (i = 0; i < result->nrows; i++)
 	{
 		const char *value = NULL;
@@ -142,7 +245,6 @@ omen_segment_vector(OmenSegmentReader *reader, int attno, int vector,
 			value = omen_column_entry(column, ints[i], &length);
 		column->vector_pointers[i] = value;
 	}
-	result->pointers = column->vector_pointers;
 }
 
 /*
@@ -161,6 +263,7 @@ omen_segment_vector_rows(OmenSegmentReader *reader, int attno, int vector,
 	make_arrays(reader, column, !omen_column_is_int(column));
 	result->ints = NULL;
 	result->pointers = NULL;
+	result->built = !column->all_null && column->encoding == OMEN_ENC_NUMERIC;
 	if (omen_column_is_int(column))
 		result->ints = column->vector_ints;
 	else
@@ -189,6 +292,9 @@ omen_segment_vector_rows(OmenSegmentReader *reader, int attno, int vector,
 				omen_column_bytes(column, omen_ints_get(&column->ints, row),
 								  omen_ints_get(&column->ints, row + 1),
 								  &length);
+		else if (column->encoding == OMEN_ENC_NUMERIC)
+			column->vector_pointers[k] =
+				build_value(column, k, omen_ints_get(&column->ints, row));
 		else
 			column->vector_pointers[k] =
 				omen_column_entry(column, omen_ints_get(&column->ints, row),
@@ -253,17 +359,73 @@ omen_segment_plain_values(OmenSegmentReader *reader, int attno, int vector,
 }
 
 /*
+ * omen_segment_numeric, omen_segment_numeric_vector: see columnar.h.
+ */
+bool
+omen_segment_numeric(OmenSegmentReader *reader, int attno, int *scale)
+{
+	OmenColumn *column = get_column(reader, attno);
+
+	*scale = column->scale;
+	return !column->all_null && column->encoding == OMEN_ENC_NUMERIC;
+}
+
+void
+omen_segment_numeric_vector(OmenSegmentReader *reader, int attno, int vector,
+							const uint16 *rows, int n, int64 *values,
+							OmenVector *result)
+{
+	OmenColumn *column = get_column(reader, attno);
+	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
+
+	if (column->all_null || column->encoding != OMEN_ENC_NUMERIC)
+		elog(ERROR, "attribute %d has no numbers", attno);
+	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
+	set_present(column, first, result);
+	if (rows == NULL)
+		omen_column_numbers(column, first, result->nrows, (uint64 *) values);
+	else
+		for (int i = 0; i < n; i++)
+		{
+			if (rows[i] >= result->nrows)
+				elog(ERROR, "row %u is not in the segment", first + rows[i]);
+			omen_column_numbers(column, first + rows[i], 1,
+								(uint64 *) &values[rows[i]]);
+		}
+	result->ints = values;
+	result->pointers = NULL;
+	result->built = false;
+}
+
+/*
  * omen_segment_dictionary: see columnar.h.
  */
 int
 omen_segment_dictionary(OmenSegmentReader *reader, int attno)
 {
 	OmenColumn *column = get_column(reader, attno);
+	int64		first;
 
+	if (!column->all_null && column->encoding == OMEN_ENC_NUMERIC)
+		return (int) numeric_dictionary(reader, column, &first);
 	if (column->all_null || omen_column_is_int(column) ||
 		column->encoding != OMEN_ENC_DICT)
 		return 0;
 	return column->ndict;
+}
+
+/* The same of numerics that are integers: all are built when one is wanted */
+static void
+numeric_entries(OmenSegmentReader *reader, OmenColumn *column, int start,
+				int n, const char **entries)
+{
+	int64		first;
+	uint32		ndict = omen_numeric_entries(reader, column, &first);
+
+	if (start < 0 || n < 0 || (uint64) start + n > ndict)
+		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
+	for (int i = 0; i < n; i++)
+		entries[i] = column->entries + (start + i) * OMEN_NUMERIC_SIZE;
 }
 
 /* So many offsets of entries are decoded at a time */
@@ -282,6 +444,11 @@ omen_segment_dictionary_entries(OmenSegmentReader *reader, int attno,
 	int			i;
 	int			k;
 
+	if (column->encoding == OMEN_ENC_NUMERIC)
+	{
+		numeric_entries(reader, column, start, n, entries);
+		return;
+	}
 	if (n == 1 || column->kind == COLUMN_FIXED || column->dict_ints)
 	{
 		for (i = 0; i < n; i++)
@@ -312,22 +479,39 @@ omen_segment_codes(OmenSegmentReader *reader, int attno, int vector,
 	OmenColumn *column = get_column(reader, attno);
 	uint32		first = (uint32) vector << OMEN_VECTOR_SHIFT;
 	uint64		ndict = column->ndict;
+	uint64	   *codes;
+	int64		base = 0;
 	bool		bad = false;
 	int			i;
 
-	if (column->encoding != OMEN_ENC_DICT || omen_column_is_int(column))
+	if (column->encoding == OMEN_ENC_NUMERIC)
+		ndict = numeric_dictionary(reader, column, &base);
+	else if (column->encoding != OMEN_ENC_DICT || omen_column_is_int(column))
 		elog(ERROR, "attribute %d has no dictionary", attno);
 	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
 	set_present(column, first, result);
 	make_arrays(reader, column, false);
-	omen_ints_decode(&column->ints, first, result->nrows,
-					 (uint64 *) column->vector_ints);
+	codes = (uint64 *) column->vector_ints;
+	omen_ints_decode(&column->ints, first, result->nrows, codes);
+	if (column->encoding == OMEN_ENC_NUMERIC && column->present != NULL)
+	{
+		/* where a value is missing, the number may be any */
+		for (i = 0; i < result->nrows; i++)
+			if (!omen_column_present(column, first + i))
+				codes[i] = (uint64) base;
+	}
 	for (i = 0; i < result->nrows; i++)
-		bad |= (uint64) column->vector_ints[i] >= ndict;
+	{
+		uint64		code = codes[i] - (uint64) base;
+
+		codes[i] = code;
+		bad |= code >= ndict;
+	}
 	if (bad)
 		omen_chunk_damaged(attno, "A code is not in its dictionary.");
 	result->ints = column->vector_ints;
 	result->pointers = NULL;
+	result->built = false;
 }
 
 /* Order-preserving image of the float with that numerator */
@@ -359,8 +543,8 @@ omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 	else
 		count_rows(reader, column, vector, &zone->nrows, &zone->nnulls);
 
-	if (!omen_column_is_int(column) || column->all_null ||
-		zone->nnulls == zone->nrows)
+	if (column->all_null || zone->nnulls == zone->nrows ||
+		(!omen_column_is_int(column) && column->encoding != OMEN_ENC_NUMERIC))
 		return;
 	if (vector == -1 || ints->vectors == NULL)
 	{
@@ -375,7 +559,17 @@ omen_segment_zone(OmenSegmentReader *reader, int attno, int vector,
 		zone->max = ints->vectors[vector].max;
 	}
 
-	/* Codes and numerators are in the order of the values */
+	/* Codes, numerators and numbers are in the order of the values */
+	if (column->encoding == OMEN_ENC_NUMERIC && zone->has_range)
+	{
+		if (zone->min < -column->limit || zone->max > column->limit ||
+			zone->min > zone->max)
+			omen_chunk_damaged(column->attno, "A number is too large.");
+		zone->is_numeric = true;
+		zone->scale = column->scale;
+		zone->min *= column->factor;
+		zone->max *= column->factor;
+	}
 	if (column->encoding == OMEN_ENC_DICT && zone->has_range)
 	{
 		if (zone->min < 0 || zone->min >= column->ndict ||

@@ -31,7 +31,7 @@ typedef enum AggKind
 	AGG_COUNT_STAR, AGG_COUNT, AGG_COUNT_DISTINCT, AGG_SUM_INT, AGG_SUM_INT8, AGG_SUM_FLOAT8,
 	AGG_SUM_FLOAT4, AGG_STATS_FLOAT8, AGG_STATS_FLOAT4, AGG_SUM_NUMERIC,
 	AGG_EXTREME_INT, AGG_EXTREME_OID, AGG_EXTREME_FLOAT8, AGG_EXTREME_FLOAT4,
-	AGG_EXTREME_OTHER, AGG_BOOL
+	AGG_EXTREME_NUMERIC, AGG_EXTREME_OTHER, AGG_BOOL
 } AggKind;
 
 /* Rows for which values of any size are computed at a time */
@@ -81,7 +81,7 @@ static const AggEntry agg_entries[] = {
 	{F_MIN_FLOAT4, AGG_EXTREME_FLOAT4, MODE_MIN}, {F_MAX_FLOAT4, AGG_EXTREME_FLOAT4, MODE_MAX},
 	{F_MIN_TEXT, AGG_EXTREME_OTHER, MODE_MIN}, {F_MAX_TEXT, AGG_EXTREME_OTHER, MODE_MAX},
 	{F_MIN_BPCHAR, AGG_EXTREME_OTHER, MODE_MIN}, {F_MAX_BPCHAR, AGG_EXTREME_OTHER, MODE_MAX},
-	{F_MIN_NUMERIC, AGG_EXTREME_OTHER, MODE_MIN}, {F_MAX_NUMERIC, AGG_EXTREME_OTHER, MODE_MAX},
+	{F_MIN_NUMERIC, AGG_EXTREME_NUMERIC, MODE_MIN}, {F_MAX_NUMERIC, AGG_EXTREME_NUMERIC, MODE_MAX},
 	{F_MIN_INET, AGG_EXTREME_OTHER, MODE_MIN}, {F_MAX_INET, AGG_EXTREME_OTHER, MODE_MAX},
 	{F_MIN_INTERVAL, AGG_EXTREME_OTHER, MODE_MIN}, {F_MAX_INTERVAL, AGG_EXTREME_OTHER, MODE_MAX},
 	{F_BOOL_AND, AGG_BOOL, MODE_AND}, {F_EVERY, AGG_BOOL, MODE_AND},
@@ -412,6 +412,11 @@ omen_agg_create(OmenProgram *program, Aggref *aggref, MemoryContext states,
 			break;
 		case AGG_EXTREME_FLOAT4:
 			SET(omen_advance_extreme_float4, omen_final_extreme, Extreme);
+			break;
+		case AGG_EXTREME_NUMERIC:
+			SET(omen_advance_extreme_numeric, omen_final_extreme, Extreme);
+			fmgr_info(get_transition_function(aggref->aggfnoid),
+					  &agg->transfn);
 			break;
 		case AGG_EXTREME_OTHER:
 			SET(omen_advance_extreme_other, omen_final_extreme, Extreme);

@@ -116,6 +116,7 @@ extern void omen_advance_extreme_int(OMEN_ADVANCE_ARGS);
 extern void omen_advance_extreme_oid(OMEN_ADVANCE_ARGS);
 extern void omen_advance_extreme_float8(OMEN_ADVANCE_ARGS);
 extern void omen_advance_extreme_float4(OMEN_ADVANCE_ARGS);
+extern void omen_advance_extreme_numeric(OMEN_ADVANCE_ARGS);
 extern void omen_advance_extreme_other(OMEN_ADVANCE_ARGS);
 extern void omen_advance_bool(OMEN_ADVANCE_ARGS);
 extern Datum omen_final_extreme(OmenAgg *agg, char *state, bool *isnull);

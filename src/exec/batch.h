@@ -75,7 +75,8 @@ typedef struct OmenBatch
 
 /*
  * A condition that a whole segment or vector may turn out not to meet: the
- * column's value, in the order of its zone map, must be in low .. high.  Rows
+ * column's value, in the order of its zone map, must be in low .. high (or may be, a
+ * numeric, just outside).  Rows
  * that have null do not meet it.  A zone map of the other kind says nothing:
  * what the column's type was when the rows were encoded decides whether
  * it has images of floats, and of a domain over float8, for one, it has not.
@@ -87,6 +88,8 @@ typedef struct OmenZoneTest
 	bool		is_float;		/* low and high are images of floats */
 	bool		large_float;	/* NaN, whose image may be the smallest, does */
 	bool		nulls_pass;		/* rows that have null do meet it */
+	bool		is_numeric;		/* low and high are integers of 1 / 10^scale */
+	int			scale;
 	int64		low;
 	int64		high;
 } OmenZoneTest;
@@ -186,6 +189,31 @@ extern void omen_batch_dictionary_entries(OmenBatch *batch, int attno,
  */
 extern bool omen_batch_plain_values(OmenBatch *batch, int attno,
 									OmenPlainValues *values);
+
+/*
+ * A numeric column as integers of 1 / 10^scale, which is the display scale of all
+ * values.
+ */
+typedef struct OmenNumerics
+{
+	int			scale;
+	bool		any_null;		/* the flags are set */
+
+	/*
+	 * NULL, or numbers of rows, set for those that are left of the batch: where
+	 * one is negative, only rest, if not null, has the value.
+	 */
+	const int32 *rows;
+	const Datum *rest;
+} OmenNumerics;
+
+/*
+ * The column in that form, if the batch's segment has it so, for the rows that are
+ * left: into values, which has room for OMEN_BATCH_ROWS and OMEN_VECTOR_SLACK (0
+ * where it is null), and isnull.
+ */
+extern bool omen_batch_numerics(OmenBatch *batch, int attno, int64 *values,
+								bool *isnull, OmenNumerics *result);
 
 /* A column of the batch, for the rows that are left of it */
 static inline OmenVec *

@@ -8,6 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "exec/expr.h"
 #include "exec/source_state.h"
 
 #include "access/htup_details.h"
@@ -262,6 +263,48 @@ omen_batch_dictionary_entries(OmenBatch *batch, int attno, int start, int n,
 										 DatumGetPointer(values[i]));
 }
 
+/*
+ * omen_batch_numerics: see batch.h.
+ */
+bool
+omen_batch_numerics(OmenBatch *batch, int attno, int64 *values, bool *isnull,
+					OmenNumerics *result)
+{
+	OmenVector	vector;
+	bool		sparse;
+
+	result->rows = NULL;
+	result->rest = NULL;
+	if (batch->put_together)
+		return omen_rows_numerics(batch, attno, values, isnull, result);
+	if (batch->segment == NULL || batch->has_short_rows ||
+		attno > batch->natts ||
+		!omen_segment_numeric(batch->segment, attno, &result->scale))
+		return false;
+	sparse = batch->sel != NULL && batch->nsel * SPARSE_SHARE < batch->nrows;
+	omen_segment_numeric_vector(batch->segment, attno, batch->vector,
+								sparse ? batch->sel : NULL, batch->nsel,
+								values, &vector);
+	result->any_null = vector_flags(&vector, isnull);
+	return true;
+}
+
+/*
+ * Are all numerics of a zone map out of the interval of a condition?  The two have
+ * scales of their own.
+ */
+static bool
+numeric_zone_excludes(const OmenZoneTest *test, const OmenZone *zone)
+{
+	int128		zone_factor = omen_int_powers_of_ten[test->scale];
+	int128		test_factor = omen_int_powers_of_ten[zone->scale];
+
+	return (test->high != PG_INT64_MAX &&
+			zone->min * zone_factor > test->high * test_factor) ||
+		(test->low != PG_INT64_MIN &&
+		 zone->max * zone_factor < test->low * test_factor);
+}
+
 /* Can no row of the vector (-1: of the segment) meet the condition? */
 static bool
 zone_excludes(OmenSource *source, const OmenZoneTest *test, int vector)
@@ -278,11 +321,15 @@ zone_excludes(OmenSource *source, const OmenZoneTest *test, int vector)
 	omen_segment_zone(state->segment, test->attno, vector, &zone);
 	if (test->nulls_pass && zone.nnulls > 0)
 		return false;
-	return zone.nnulls == zone.nrows ||
-		(zone.has_range && zone.is_float == test->is_float &&
-		 (zone.max < test->low || zone.min > test->high) &&
-		 !(test->large_float &&
-		   zone.min < omen_float_image8(-get_float8_infinity())));
+	if (zone.nnulls == zone.nrows)
+		return true;
+	if (test->is_numeric || zone.is_numeric)
+		return zone.has_range && test->is_numeric && zone.is_numeric &&
+			numeric_zone_excludes(test, &zone);
+	return zone.has_range && zone.is_float == test->is_float &&
+		(zone.max < test->low || zone.min > test->high) &&
+		!(test->large_float &&
+		  zone.min < omen_float_image8(-get_float8_infinity()));
 }
 
 /* See source_state.h */

@@ -200,6 +200,9 @@ extern bool omen_scaled_column(OmenExpr *expr, OmenProgram *program,
 extern bool omen_scaled_constant(OmenExpr *expr, OmenProgram *program,
 								 OmenBatch *batch, const uint16 *sel, int nsel,
 								 OmenScaled *result);
+/* omen_kernel_zone() of numerics */
+extern bool omen_scaled_zone(OmenExpr *expr, OmenProgram *program,
+							 OmenZoneTest *test);
 extern Datum omen_scaled_to_numeric(int128 value, int scale);
 extern bool omen_numeric_to_scaled(Datum numeric, int64 *value, int *scale);
 #define OMEN_SCALED_MAX_POWER 18

@@ -91,6 +91,71 @@ omen_advance_extreme_other(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Of integers of 1 / 10^scale one stands for the vector, since they all have the same
+ * display scale: by the zone map if that will do, which is exact.
+ */
+void
+omen_advance_extreme_numeric(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
+							 const uint16 *sel, int nsel, char **groups, char *single)
+{
+	Extreme    *state;
+	MemoryContext old;
+	OmenScaled	scaled;
+	OmenZone	zone;
+	Datum		value;
+	int64		low = PG_INT64_MAX;
+	int64		high = PG_INT64_MIN;
+	bool		any = false;
+
+	if (groups == NULL && omen_agg_zone(agg, batch, sel, nsel, &zone) &&
+		zone.has_range && zone.is_numeric)
+	{
+		any = true;
+		low = zone.min;
+		high = zone.max;
+		scaled.scale = zone.scale;
+	}
+	else if (groups == NULL && agg->arg->scaled != NULL &&
+			 agg->arg->scaled(agg->arg, program, batch, sel, nsel, &scaled))
+	{
+		for (int k = 0; k < nsel; k++)
+		{
+			int			i = sel ? sel[k] : k;
+
+			if (scaled.isnull && scaled.isnull[i])
+				continue;
+			low = Min(low, scaled.values[i]);
+			high = Max(high, scaled.values[i]);
+			any = true;
+		}
+		if (!any)
+			return;
+	}
+	if (!any)
+	{
+		omen_advance_extreme_other(agg, program, batch, sel, nsel, groups, single);
+		return;
+	}
+
+	state = (Extreme *) (single + agg->offset);
+	old = MemoryContextSwitchTo(program->row_econtext->ecxt_per_tuple_memory);
+	value = omen_scaled_to_numeric(agg->mode == MODE_MIN ? low : high, scaled.scale);
+	if (state->any)
+		value = FunctionCall2Coll(&agg->transfn, agg->collation, state->value,
+								  value);
+	if (!state->any || value != state->value)
+	{
+		MemoryContextSwitchTo(agg->mcxt);
+		if (state->any)
+			pfree(DatumGetPointer(state->value));
+		state->value = datumCopy(value, false, -1);
+		state->any = true;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(program->row_econtext->ecxt_per_tuple_memory);
+}
+
 void
 omen_advance_bool(OmenAgg *agg, OmenProgram *program, OmenBatch *batch,
 				  const uint16 *sel, int nsel, char **groups, char *single)

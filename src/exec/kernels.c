@@ -500,6 +500,8 @@ omen_kernel_zone(OmenExpr *expr, OmenProgram *program, OmenZoneTest *test)
 	int64		value;
 	bool		is_float = expr->eval == eval_float8;
 
+	if (omen_scaled_zone(expr, program, test))
+		return true;
 	if (column == NULL || (expr->eval != eval_int && !is_float))
 		return false;
 	constant = expr->args[1];

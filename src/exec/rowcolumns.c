@@ -68,11 +68,31 @@ copy_integer(OmenSourceState *state, Form_pg_attribute att, const int64 *value)
 	return PointerGetDatum(copy);
 }
 
-/* The value of row i of a decoded vector */
+/* The same of a numeric that was built, of row "at" of the batch */
+static inline Datum
+copy_numeric(OmenSourceState *state, Form_pg_attribute att, const char *value,
+			 int at)
+{
+	char	   *copy;
+
+	if (value == NULL)
+		return (Datum) 0;
+	if (unlikely(state->built[att->attnum - 1] == NULL))
+		state->built[att->attnum - 1] =
+			MemoryContextAlloc(state->mcxt, OMEN_BATCH_ROWS *
+							   OMEN_NUMERIC_SIZE);
+	copy = state->built[att->attnum - 1] + at * OMEN_NUMERIC_SIZE;
+	memcpy(copy, value, OMEN_NUMERIC_SIZE);
+	return PointerGetDatum(copy);
+}
+
+/* The value of row i of a decoded vector, which is row "at" of the batch */
 static inline Datum
 get_value(OmenSourceState *state, Form_pg_attribute att,
-		  const OmenVector *vector, int i)
+		  const OmenVector *vector, int i, int at)
 {
+	if (vector->built)
+		return copy_numeric(state, att, vector->pointers[i], at);
 	if (vector->pointers)
 		return omen_get_aligned(state, att, vector->pointers[i]);
 	if (att->attbyval)
@@ -202,7 +222,8 @@ copy_runs(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec,
 				vector = row / OMEN_VECTOR_MAX_ROWS;
 				from = decode_rows(state, attno, vector, NULL, 0);
 				datums = NULL;
-				if (from->pointers && state->misaligned[attno - 1] == 0)
+				if (from->pointers && !from->built &&
+					state->misaligned[attno - 1] == 0)
 					datums = from->pointers;
 				else if (from->ints && att->attbyval)
 					datums = from->ints;
@@ -214,7 +235,8 @@ copy_runs(OmenSource *source, OmenBatch *batch, int attno, OmenVec *vec,
 							n, over);
 			else
 				for (int i = 0; i < n; i++)
-					vec->values[at + i] = get_value(state, att, from, start + i);
+					vec->values[at + i] = get_value(state, att, from, start + i,
+													at + i);
 			if (unlikely(*flags))
 			{
 				if (from->nnulls == 0)
@@ -269,7 +291,7 @@ gather_rows(OmenSource *source, OmenBatch *batch, int attno, const uint16 *sel,
 			break;
 		from = decode_rows(state, attno, vector, at, count);
 		for (int c = 0; c < count; c++)
-			vec->values[to[c]] = get_value(state, att, from, at[c]);
+			vec->values[to[c]] = get_value(state, att, from, at[c], to[c]);
 		if (from->nnulls > 0)
 			want_flags(batch, vec, flags);
 		if (*flags)
@@ -604,4 +626,88 @@ omen_rows_entries(OmenBatch *batch, int attno, int start, int n, Datum *values)
 	for (int i = known; i < n; i++)
 		values[i] = state->arrays[attno - 1].values[
 			state->tuple_rows[start + i - ndict]];
+}
+
+/* ------------------------------------------------------------------------
+ * Numerics
+ * ------------------------------------------------------------------------
+ */
+
+/* See omen_batch_numerics() */
+bool
+omen_rows_numerics(OmenBatch *batch, int attno, int64 *values, bool *isnull,
+				   OmenNumerics *result)
+{
+	OmenSource *source = batch->source;
+	OmenSourceState *state = source->state;
+	OmenVec    *vec;
+	int			decoded = -1;
+	OmenVector	from;
+
+	/* few rows are not worth a vector */
+	if (state->nsegment == 0 || state->nsegment < state->ntuples ||
+		attno > state->natts ||
+		(state->has_missing && state->min_natts < attno) ||
+		!omen_segment_numeric(state->segment, attno, &result->scale))
+		return false;
+
+	if (state->numbers == NULL)
+		state->numbers = MemoryContextAlloc(state->mcxt, sizeof(int64) *
+											(OMEN_BATCH_ROWS + OMEN_VECTOR_SLACK));
+	result->any_null = false;
+	for (int r = 0; r < state->nruns; r++)
+	{
+		uint32		row = state->runs[r].row;
+		int			at = state->runs[r].at;
+		int			left = state->runs[r].n;
+
+		while (left > 0)
+		{
+			int			vector = row / OMEN_VECTOR_MAX_ROWS;
+			int			start = row % OMEN_VECTOR_MAX_ROWS;
+			int			part = Min(left, OMEN_VECTOR_MAX_ROWS - start);
+
+			if (vector != decoded)
+				omen_segment_numeric_vector(state->segment, attno, vector, NULL, 0,
+											state->numbers, &from);
+			decoded = vector;
+			copy_datums((Datum *) values + at, state->numbers + start, part,
+						true);
+			if (from.nnulls > 0 && !result->any_null)
+			{
+				memset(isnull, false, batch->nrows);
+				result->any_null = true;
+			}
+			if (unlikely(result->any_null))
+				for (int i = 0; i < part; i++)
+					isnull[at + i] = from.nnulls > 0 &&
+						is_missing(&from, start + i);
+			row += part;
+			at += part;
+			left -= part;
+		}
+	}
+	if (state->ntuples == 0)
+		return true;
+
+	vec = omen_source_array(source, attno);
+	load_tuples(source, batch, attno, vec);
+	if (!state->simple && !result->any_null)
+	{
+		memset(isnull, false, batch->nrows);
+		result->any_null = true;
+	}
+	if (!state->simple)
+		for (int k = 0; k < state->ntuples; k++)
+		{
+			int			i = state->tuple_rows[k];
+
+			/* (garbage where it is not one of the rows that are left) */
+			isnull[i] = vec->isnull[i];
+		}
+	omen_rows_number(source, batch->sel,
+					 batch->sel ? batch->nsel : (int) batch->nrows);
+	result->rows = state->row_numbers;
+	result->rest = vec->values;
+	return true;
 }

@@ -220,6 +220,8 @@ omen_rows_init(OmenSource *source)
 										   OMEN_BATCH_ROWS);
 	state->decoded = MemoryContextAllocZero(state->mcxt, sizeof(OmenVector) *
 											(source->max_attno + 1));
+	state->built = MemoryContextAllocZero(state->mcxt, sizeof(char *) *
+										  (source->max_attno + 1));
 	state->decoded_vectors = MemoryContextAlloc(state->mcxt, sizeof(int) *
 												(source->max_attno + 1));
 }

@@ -344,6 +344,46 @@ scale_by_dictionary(OmenScaledColumn *column, AttrNumber attno,
 	return true;
 }
 
+/*
+ * The batch's rows where the segment has integers.  Returns false if it has none;
+ * sets column->fits if values fit, those of rows that it does not have included.
+ */
+static bool
+scale_by_numbers(OmenScaledColumn *column, AttrNumber attno,
+				 OmenProgram *program, OmenBatch *batch)
+{
+	const uint16 *left = batch->sel;
+	int			nleft = left ? batch->nsel : (int) batch->nrows;
+	OmenNumerics numerics;
+
+	if (column->flags == NULL)
+		column->flags = MemoryContextAlloc(program->mcxt, OMEN_BATCH_ROWS);
+	if (!omen_batch_numerics(batch, attno, column->values, column->flags,
+							 &numerics))
+		return false;
+	column->isnull = numerics.any_null ? column->flags : NULL;
+	column->scale = numerics.scale;
+	for (int k = 0; numerics.rows != NULL && k < nleft; k++)
+	{
+		int			i = left ? left[k] : k;
+		int			scale;
+
+		if (numerics.rows[i] >= 0)
+			continue;
+		column->values[i] = 0;
+		if (column->isnull && column->isnull[i])
+			continue;
+		if (!to_scaled_fast(numerics.rest[i], &column->values[i], &scale) &&
+			!omen_numeric_to_scaled(numerics.rest[i], &column->values[i],
+									&scale))
+			return true;
+		if (scale != column->scale)
+			return true;
+	}
+	column->fits = true;
+	return true;
+}
+
 /* See expr.h */
 bool
 omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
@@ -368,8 +408,10 @@ omen_scaled_column(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 		column->fits = false;
 		if (column->values == NULL)
 			column->values = MemoryContextAlloc(program->mcxt, sizeof(int64) *
-												OMEN_BATCH_ROWS);
-		if (scale_by_dictionary(column, expr->attno, program, batch))
+												(OMEN_BATCH_ROWS +
+												 OMEN_VECTOR_SLACK));
+		if (scale_by_numbers(column, expr->attno, program, batch) ||
+			scale_by_dictionary(column, expr->attno, program, batch))
 			goto done;
 		vec = omen_batch_column(batch, expr->attno);
 		for (int k = 0; k < n; k++)
@@ -663,6 +705,141 @@ eval_compare(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
 	return vec;
 }
 
+/*
+ * A comparison of an expression with a constant: sets *other to the expression and
+ * *constant, and returns the comparison as if the constant stood behind it.  -1 if it
+ * is none.
+ */
+static int
+find_constant(OmenExpr *expr, OmenExpr **other, OmenExpr **constant)
+{
+	static const int turned[] = {
+		[SCALED_EQ] = SCALED_EQ, [SCALED_NE] = SCALED_NE,
+		[SCALED_LT] = SCALED_GT, [SCALED_LE] = SCALED_GE,
+		[SCALED_GT] = SCALED_LT, [SCALED_GE] = SCALED_LE
+	};
+
+	*other = expr->args[0];
+	*constant = expr->args[1];
+	if ((*constant)->is_constant)
+		return expr->op;
+	*other = expr->args[1];
+	*constant = expr->args[0];
+	return (*constant)->is_constant ? turned[expr->op] : -1;
+}
+
+/* Rows of which the value compares so with constant */
+static pg_attribute_always_inline int
+select_rows(const OmenScaled *scaled, const uint16 *sel, int nsel, int64 constant,
+			const ScaledOp op, uint16 *out)
+{
+	const int64 *values = scaled->values;
+	const bool *isnull = scaled->isnull;
+	int			n = 0;
+
+	for (int k = 0; k < nsel; k++)
+	{
+		int			i = sel ? sel[k] : k;
+		int64		value = values[i];
+		bool		hit;
+
+		hit = op == SCALED_EQ ? value == constant :
+			op == SCALED_NE ? value != constant :
+			op == SCALED_LT ? value < constant :
+			op == SCALED_LE ? value <= constant :
+			op == SCALED_GT ? value > constant : value >= constant;
+		out[n] = i;
+		n += hit & !(isnull && isnull[i]);
+	}
+	return n;
+}
+
+/*
+ * Rows that meet a comparison with a constant of no finer scale; what else there is
+ * goes by way of the values.
+ */
+static int
+select_compare(OmenExpr *expr, OmenProgram *program, OmenBatch *batch,
+			   const uint16 *sel, int nsel, uint16 *out)
+{
+	OmenExpr   *other;
+	OmenExpr   *constant;
+	OmenScaled	scaled;
+	int64		value;
+	bool		isnull;
+	int			op = find_constant(expr, &other, &constant);
+
+	if (op < 0 || other->scaled == NULL)
+		goto slow;
+	(void) omen_expr_constant(constant, program, &isnull);
+	if (isnull || constant->const_scale < 0 ||
+		!other->scaled(other, program, batch, sel, nsel, &scaled) ||
+		scaled.scale < constant->const_scale ||
+		scaled.scale - constant->const_scale > OMEN_SCALED_MAX_POWER ||
+		pg_mul_s64_overflow(constant->const_scaled,
+							omen_int_powers_of_ten[scaled.scale -
+												   constant->const_scale],
+							&value))
+		goto slow;
+	switch ((ScaledOp) op)
+	{
+		case SCALED_EQ:
+			return select_rows(&scaled, sel, nsel, value, SCALED_EQ, out);
+		case SCALED_NE:
+			return select_rows(&scaled, sel, nsel, value, SCALED_NE, out);
+		case SCALED_LT:
+			return select_rows(&scaled, sel, nsel, value, SCALED_LT, out);
+		case SCALED_LE:
+			return select_rows(&scaled, sel, nsel, value, SCALED_LE, out);
+		case SCALED_GT:
+			return select_rows(&scaled, sel, nsel, value, SCALED_GT, out);
+		default:
+			return select_rows(&scaled, sel, nsel, value, SCALED_GE, out);
+	}
+
+slow:
+	return omen_select_true(omen_expr_eval(expr, program, batch, sel, nsel), sel,
+							nsel, out);
+}
+
+/*
+ * See expr.h.  A constant that is no integer of 64 bits says nothing, and intervals
+ * that do not have their ends are taken for ones that do.
+ */
+bool
+omen_scaled_zone(OmenExpr *expr, OmenProgram *program, OmenZoneTest *test)
+{
+	OmenExpr   *column;
+	OmenExpr   *constant;
+	bool		isnull;
+	int			op;
+
+	if (expr->eval != eval_compare)
+		return false;
+	op = find_constant(expr, &column, &constant);
+	if (op < 0 || op == SCALED_NE || column->attno <= 0 ||
+		column->type != NUMERICOID)
+		return false;
+	(void) omen_expr_constant(constant, program, &isnull);
+	if (!isnull && constant->const_scale < 0)
+		return false;
+
+	memset(test, 0, sizeof(*test));
+	test->attno = column->attno;
+	test->is_numeric = true;
+	test->empty = isnull;
+	test->low = PG_INT64_MIN;
+	test->high = PG_INT64_MAX;
+	if (isnull)
+		return true;
+	test->scale = constant->const_scale;
+	if (op != SCALED_LT && op != SCALED_LE)
+		test->low = constant->const_scaled;
+	if (op != SCALED_GT && op != SCALED_GE)
+		test->high = constant->const_scaled;
+	return true;
+}
+
 /* See expr.h */
 bool
 omen_scaled_find(OmenExpr *expr, Oid funcid)
@@ -697,6 +874,7 @@ omen_scaled_find(OmenExpr *expr, Oid funcid)
 			expr->op = i;
 			expr->slow = expr->eval;
 			expr->eval = eval_compare;
+			expr->select = select_compare;
 			return true;
 		}
 	return false;

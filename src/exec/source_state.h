@@ -90,7 +90,10 @@ typedef struct OmenSourceState
 	int			zone_vector;
 	bool		zone_excludes;
 
-	/* codes of such a batch */
+	char	  **built;			/* numerics that its values point to, the same */
+
+	/* codes of such a batch; integers of a vector of numerics */
+	int64	   *numbers;
 	int64	   *codes;
 	bool	   *codes_null;
 	uint8	   *codes_present;
@@ -171,6 +174,8 @@ extern int	omen_count_page(OmenSource *source, BlockNumber blk);
 extern void omen_rows_load(OmenBatch *batch, int attno);
 extern int	omen_rows_dictionary(OmenBatch *batch, int attno);
 extern int	omen_rows_codes(OmenBatch *batch, int attno, OmenVector *codes);
+extern bool omen_rows_numerics(OmenBatch *batch, int attno, int64 *values,
+							   bool *isnull, OmenNumerics *result);
 extern void omen_rows_entries(OmenBatch *batch, int attno, int start, int n,
 							  Datum *values);
 

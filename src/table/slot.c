@@ -172,6 +172,9 @@ value_datum(OmenSlot *oslot, Form_pg_attribute att, const OmenValue *value)
 	{
 		uintptr_t	place = (uintptr_t) value->pointer;
 
+		if (value->pointer == value->built)
+			return copy_value(oslot, value->built, value->length);
+
 		/* in the chunk values follow each other without padding */
 		if ((att->attlen == -1 && VARATT_IS_1B(value->pointer)) ||
 			place == att_align_nominal(place, att->attalign))

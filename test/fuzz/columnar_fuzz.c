@@ -20,6 +20,7 @@
 
 #include "columnar/columnar.h"
 #include "columnar/ints.h"
+#include "columnar/numerics.h"
 
 #include "access/tupmacs.h"
 #include "catalog/pg_type_d.h"
@@ -117,6 +118,8 @@ make_relation(FuzzTable *rel)
 		att->attalign = aligns[rnd_below(4)];
 		if (att->attlen == -1)	/* as TypeCreate wants it */
 			att->attalign = one_in(3) ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+		if (att->attlen == -1 && one_in(2))
+			att->atttypid = NUMERICOID;
 		if ((att->attlen == 4 || att->attlen == 8) && one_in(2))
 			att->atttypid = att->attlen == 4 ? FLOAT4OID : FLOAT8OID;
 		att->attbyval = att->attlen > 0 && att->attlen <= 8;
@@ -179,6 +182,144 @@ make_int(FuzzTable *rel, int att)
 	}
 }
 
+/*
+ * A numeric at p, digit by digit as numeric.c writes it: ndigits digits to the base
+ * 10,000, the first one worth 10000^weight.  Returns its length.
+ */
+static int
+put_numeric(char *p, bool negative, int scale, int weight, const uint16 *digits,
+			int ndigits)
+{
+	uint16		header = 0x8000 | (negative ? 0x2000 : 0) | scale << 7 |
+		(weight < 0 ? 0x40 : 0) | (weight & 0x3F);
+	int			len = 3 + 2 * ndigits;
+
+	SET_VARSIZE_1B(p, len);
+	memcpy(p + 1, &header, 2);
+	memcpy(p + 3, digits, 2 * ndigits);
+	return len;
+}
+
+/*
+ * A numeric with that many decimal places, made of its decimal digits: independent of
+ * how the encoding makes it of an integer.
+ */
+static int
+put_decimal(char *p, int64 value, int scale)
+{
+	char		text[96];
+	char		decimals[24];
+	uint16		digits[24];
+	int			ndigits = 0;
+	int			first = 0;
+	int			weight;
+	int			len;
+	int			whole;
+
+	snprintf(decimals, sizeof(decimals), "%020llu",
+			 (unsigned long long) (value < 0 ? -value : value));
+	/* 20 digits before and scale behind the point, both to multiples of four */
+	len = 20 - scale > 0 ? 20 - scale : 0;
+	whole = (len + 3) / 4 * 4;
+	memset(text, '0', sizeof(text));
+	memcpy(text + whole - len, decimals, 20);
+	for (int i = 0; i < whole + (scale + 3) / 4 * 4; i += 4)
+		digits[ndigits++] = (text[i] - '0') * 1000 + (text[i + 1] - '0') * 100 +
+			(text[i + 2] - '0') * 10 + text[i + 3] - '0';
+	weight = whole / 4 - 1;
+	while (first < ndigits && digits[first] == 0)
+	{
+		first++;
+		weight--;
+	}
+	while (ndigits > first && digits[ndigits - 1] == 0)
+		ndigits--;
+	if (ndigits == first)
+		weight = 0;
+	return put_numeric(p, value < 0, scale, weight, digits + first,
+					   ndigits - first);
+}
+
+/* Make a numeric at p, of a kind that may be an integer, or just not; its length */
+static int
+make_numeric(FuzzTable *rel, int att, char *p)
+{
+	uint64		seed = (uint64) att * 7919 + rel->max_var + rel->pattern[att];
+	int			scale = (int) (seed % 5 == 0 ? seed % 19 : seed % 3);
+	uint16		digits[8];
+	int			len;
+
+	/* mostly, of a column none at all */
+	if (seed % 4 == 0 && one_in(500))
+	{
+		switch (rnd_below(8))
+		{
+			case 0:				/* NaN, infinities */
+				SET_VARSIZE_1B(p, 3);
+				p[1] = 0;
+				p[2] = (char) (rnd_below(3) == 0 ? 0xC0 : one_in(2) ? 0xD0 : 0xF0);
+				return 3;
+			case 1:				/* another scale */
+				return put_decimal(p, rnd_below(1000), rnd_below(19));
+			case 2:				/* digits of zero */
+				digits[0] = one_in(2) ? 0 : rnd_below(10000);
+				digits[1] = rnd_below(10000);
+				digits[2] = one_in(2) ? 0 : rnd_below(10000);
+				return put_numeric(p, one_in(2), scale, rnd_below(4) - 1, digits,
+								   rnd_below(4));
+			case 3:				/* zero of a sign or a weight */
+				return put_numeric(p, one_in(2), scale, rnd_below(3), digits, 0);
+			case 4:				/* no digit to the base 10,000 */
+				digits[0] = (uint16) rnd();
+				return put_numeric(p, false, scale, 0, digits, 1);
+			case 5:				/* many of them */
+				for (int i = 0; i < 8; i++)
+					digits[i] = 1 + rnd_below(9999);
+				return put_numeric(p, one_in(2), scale, rnd_below(64) - 32,
+								   digits, 4 + rnd_below(5));
+			case 6:				/* any, any length */
+				len = 1 + rnd_below(20);
+				SET_VARSIZE_1B(p, len);
+				for (int i = 1; i < len; i++)
+					p[i] = (char) rnd();
+				return len;
+			default:			/* a long header, or a long length */
+				SET_VARSIZE_1B(p, 7);
+				memset(p + 1, 0, 6);
+				p[1] = 2;
+				p[5] = 1;
+				if (one_in(2))
+					return 7;
+				memmove(p + 4, p + 1, 6);
+				SET_VARSIZE_4B(p, 10);
+				return 10;
+		}
+	}
+	switch (rel->pattern[att])
+	{
+		case PAT_CONSTANT:
+			return put_decimal(p, 4200, scale);
+		case PAT_SEQUENCE:
+			return put_decimal(p, 1000 + (int64) rel->row * (att + 1), scale);
+		case PAT_FEW:
+			return put_decimal(p, (int64) rnd_below(7) * 12345678901, scale);
+		case PAT_SMALL:			/* whole amounts */
+			return put_decimal(p, (int64) rnd_below(100) * 100, scale);
+		case PAT_EXTREME:
+			return put_decimal(p, (one_in(2) ? 1 : -1) *
+							   (OMEN_NUMERIC_LIMIT - rnd_below(3) +
+								(one_in(10000) ? 3 : 0)), scale);
+		case PAT_OUTLIERS:
+			return put_decimal(p, one_in(100) ? (int64) (rnd() % 1000000000000) :
+							   rnd_below(10), scale);
+		case PAT_DECIMAL:
+			return put_decimal(p, rnd_below(2000000) - 1000000 * (att % 2), scale);
+		default:
+			return put_decimal(p, ((int64) rnd() % OMEN_NUMERIC_LIMIT) >>
+							   rnd_below(56), scale);
+	}
+}
+
 /* Make a varlena at p; returns its length */
 static int
 make_varlena(FuzzTable *rel, int att, char *p)
@@ -187,6 +328,8 @@ make_varlena(FuzzTable *rel, int att, char *p)
 	int			len;
 	int			i;
 
+	if (TupleDescAttr(rel->tupdesc, att)->atttypid == NUMERICOID)
+		return make_numeric(rel, att, p);
 	if (rel->pattern[att] == PAT_CONSTANT || rel->pattern[att] == PAT_FEW)
 	{
 		len = 5 + (rel->pattern[att] == PAT_FEW ? rnd_below(4) : 0);
@@ -602,6 +745,121 @@ walk_tuple(TupleDesc tupdesc, const char *p, uint32 len, const char **values)
 	return pos == len;
 }
 
+static int	numeric_columns = 0;
+static int	numeric_dictionaries = 0;
+
+/* Is the value of row i of the vector there? */
+static bool
+is_present(const OmenVector *vector, int i)
+{
+	return vector->nnulls < vector->nrows &&
+		(!vector->present || ((vector->present[i >> 3] >> (i & 7)) & 1));
+}
+
+/*
+ * Other ways to the values of a vector of variable width: single rows, codes,
+ * integers.  values: what it must have, by row and attribute.
+ */
+static void
+check_other_ways(OmenSegmentReader *reader, FuzzTable *rel, int att, int v,
+				 const char ***values)
+{
+	static int64 numbers[OMEN_VECTOR_MAX_ROWS + OMEN_VECTOR_SLACK];
+	OmenVector	vector;
+	OmenZone	zone;
+	OmenZone	whole;
+	uint16		rows[64];
+	int64		single[64];
+	int			nrows = (int) Min(omen_segment_rows(reader) - v * OMEN_VECTOR_MAX_ROWS,
+								  OMEN_VECTOR_MAX_ROWS);
+	int			n = rnd_below(Min(nrows, 64) + 1);
+	int			ndict = omen_segment_dictionary(reader, att + 1);
+	int			scale;
+	bool		good = true;
+
+	for (int k = 0; k < n; k++)
+		rows[k] = rnd_below(nrows);
+	omen_segment_vector_rows(reader, att + 1, v, rows, n, &vector);
+	for (int k = 0; k < n; k++)
+	{
+		const char *value = values[rows[k]][att];
+
+		good &= is_present(&vector, rows[k]) == (value != NULL);
+		good &= value == NULL ? vector.pointers[rows[k]] == NULL :
+			memcmp(value, vector.pointers[rows[k]], VARSIZE_ANY(value)) == 0;
+	}
+	CHECK(good);
+
+	if (ndict > 0)
+	{
+		const char **entries = malloc(sizeof(char *) * ndict);
+		int			first = rnd_below(ndict);
+
+		omen_segment_dictionary_entries(reader, att + 1, first, ndict - first,
+										entries + first);
+		omen_segment_dictionary_entries(reader, att + 1, 0, first, entries);
+		omen_segment_codes(reader, att + 1, v, &vector);
+		for (int i = 0; i < nrows; i++)
+		{
+			const char *value = values[i][att];
+
+			if (vector.ints[i] < 0 || vector.ints[i] >= ndict)
+				good = false;
+			else if (value != NULL)
+				good &= memcmp(value, entries[vector.ints[i]],
+							   VARSIZE_ANY(value)) == 0;
+			good &= is_present(&vector, i) == (value != NULL);
+		}
+		free(entries);
+		CHECK(good);
+	}
+
+	omen_segment_zone(reader, att + 1, v, &zone);
+	omen_segment_zone(reader, att + 1, -1, &whole);
+	if (!omen_segment_numeric(reader, att + 1, &scale))
+	{
+		CHECK(!zone.is_numeric && !zone.has_range && !whole.has_range);
+		return;
+	}
+	CHECK(TupleDescAttr(rel->tupdesc, att)->atttypid == NUMERICOID);
+	for (int k = 0; k < n; k++)
+		numbers[rows[k]] = -1;
+	omen_segment_numeric_vector(reader, att + 1, v, rows, n, numbers, &vector);
+	for (int k = 0; k < n; k++)
+		single[k] = numbers[rows[k]];
+	omen_segment_numeric_vector(reader, att + 1, v, NULL, 0, numbers, &vector);
+	for (int k = 0; k < n; k++)
+		good &= single[k] == numbers[rows[k]];
+	if (v == 0)
+	{
+		numeric_columns++;
+		numeric_dictionaries += ndict > 0;
+	}
+	n = 0;
+	for (int i = 0; i < nrows; i++)
+	{
+		const char *value = values[i][att];
+		char		expected[64];
+
+		good &= is_present(&vector, i) == (value != NULL);
+		if (value == NULL)
+		{
+			good &= numbers[i] == 0;
+			continue;
+		}
+		good &= put_decimal(expected, numbers[i], scale) == VARSIZE_ANY(value) &&
+			memcmp(value, expected, VARSIZE_ANY(value)) == 0;
+		good &= zone.min <= numbers[i] && numbers[i] <= zone.max;
+		n += zone.min == numbers[i];
+		n += zone.max == numbers[i];
+	}
+	if (vector.nnulls < nrows)
+		good &= n > 0 && zone.has_range && zone.is_numeric &&
+			zone.scale == scale && !zone.is_float && whole.is_numeric &&
+			whole.min <= zone.min && whole.max >= zone.max;
+	CHECK(good);
+}
+
 /* Everything must come back */
 static void
 check_segment(FuzzTable *rel, Segment *segment)
@@ -802,6 +1060,9 @@ check_segment(FuzzTable *rel, Segment *segment)
 			CHECK(good);
 			CHECK(vector.nnulls == vector_nulls);
 			CHECK(zone.nnulls == vector_nulls && zone.nrows == vector.nrows);
+			if (attlen == -1)
+				check_other_ways(reader, rel, att, first / OMEN_VECTOR_MAX_ROWS,
+								 (const char ***) all + first);
 			if (vector.ints && vector_nulls < vector.nrows)
 				CHECK(zone.has_range && zone.min == min && zone.max == max);
 			nulls += vector_nulls;
@@ -901,6 +1162,43 @@ mutate(char **chunk, Size *length)
 	}
 	*chunk = copy;
 	*length = len;
+}
+
+/* The other ways to read a vector of a damaged chunk */
+static uint64
+walk_other_ways(OmenSegmentReader *reader, int att, int v, uint32 nrows)
+{
+	static int64 numbers[OMEN_VECTOR_MAX_ROWS + OMEN_VECTOR_SLACK];
+	int			n = (int) Min(nrows - v * OMEN_VECTOR_MAX_ROWS, OMEN_VECTOR_MAX_ROWS);
+	uint16		row = rnd_below(n);
+	uint64		sum = 0;
+	OmenVector	vector;
+	int			scale;
+	int			ndict;
+
+	omen_segment_vector_rows(reader, att, v, &row, 1, &vector);
+	if (vector.pointers && vector.pointers[row] &&
+		omen_segment_attlen(reader, att - 1) == -1)
+		for (uint32 b = 0; b < VARSIZE_ANY(vector.pointers[row]); b++)
+			sum += (uint8) vector.pointers[row][b];
+	if (omen_segment_numeric(reader, att, &scale))
+	{
+		omen_segment_numeric_vector(reader, att, v, &row, 1, numbers, &vector);
+		omen_segment_numeric_vector(reader, att, v, NULL, 0, numbers, &vector);
+		for (int i = 0; i < vector.nrows; i++)
+			sum += numbers[i];
+	}
+	ndict = omen_segment_dictionary(reader, att);
+	if (ndict > 0)
+	{
+		const char *entry;
+
+		omen_segment_codes(reader, att, v, &vector);
+		omen_segment_dictionary_entries(reader, att, (int) vector.ints[row], 1,
+										&entry);
+		sum += entry[0];
+	}
+	return sum;
 }
 
 static int	mutations_refused = 0;
@@ -1050,6 +1348,7 @@ check_mutation(FuzzTable *rel, Segment *segment)
 					else if (vector.pointers[i])
 						sum += vector.pointers[i][0];
 				}
+				sum += walk_other_ways(reader, att, v, nrows);
 			}
 			if (sum == 1)
 				mutations_survived += 0;	/* keep the loop */
@@ -1102,6 +1401,9 @@ fuzz(int iterations)
 	}
 	printf("# %d mutations refused, %d read within bounds\n",
 		   mutations_refused, mutations_survived);
+	printf("# %d columns of numerics as integers, %d of a small range\n",
+		   numeric_columns, numeric_dictionaries);
+	CHECK(numeric_columns > 0 || iterations < 100);
 }
 
 /* ---- benchmark ---- */
