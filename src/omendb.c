@@ -270,6 +270,7 @@ _PG_init(void)
 	omen_table_install_hooks();
 	omen_exchange_install_hooks();
 	omen_guard_install_hooks();
+	omen_cold_install_hooks();
 	omen_syscolumns_install_hooks();
 	alex_install_hooks();
 	omen_exec_install_hooks();

@@ -26,6 +26,12 @@
 /* Up to this size tuples of a page are assembled side by side */
 #define BLOCK_TUPLES_SIZE (64 * 1024)
 
+#if defined(__GNUC__)
+#define omen_prefetch(p)	__builtin_prefetch(p)
+#else
+#define omen_prefetch(p)	((void) (p))
+#endif
+
 /* The tuple header fields of one row */
 typedef struct RowHeader
 {
@@ -86,6 +92,17 @@ put_header(OmenSegmentReader *reader, const RowHeader *header, char *base)
 	tuple->t_infomask = header->infomask;
 	tuple->t_hoff = hoff;
 	return hoff;
+}
+
+/*
+ * A block's integers are decoded from a multiple of eight on, since unpacking by
+ * eights begins there: so many rows of the block before are in front of its own.
+ * (A vector begins at such a multiple, too.)
+ */
+static inline uint32
+rows_in_front(const OmenBlockDesc *desc)
+{
+	return desc->first_row % 8;
 }
 
 /*
@@ -229,13 +246,12 @@ prepare_block_ints(OmenSegmentReader *reader, const OmenInts *ints,
 	if (*values == NULL)
 	{
 		/* One more for the end of the last variable-width value */
-		*values = MemoryContextAlloc(reader->scratch, sizeof(uint64) *
-									 (reader->max_block_rows + 1));
+		uint32		room = reader->max_block_rows + 1 + 7;
+
+		*values = MemoryContextAlloc(reader->scratch, sizeof(uint64) * room);
 		if (ints->vectors == NULL)
 		{
-			int			i;
-
-			for (i = 0; i <= reader->max_block_rows; i++)
+			for (uint32 i = 0; i < room; i++)
 				(*values)[i] = ints->base;
 		}
 	}
@@ -243,31 +259,89 @@ prepare_block_ints(OmenSegmentReader *reader, const OmenInts *ints,
 }
 
 /*
- * Decode the tuple header fields of a block's rows, and those columns that any
- * of them stores.
+ * Are n values from start on, at least one, all the same, as far as can be seen
+ * without decoding them?
  */
-static void
-decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
+static bool
+ints_are_constant(const OmenInts *ints, uint32 start, uint32 n, uint64 *value)
+{
+	const OmenIntsVector *vector;
+
+	*value = ints->base;
+	if (ints->vectors == NULL)
+		return true;
+	vector = &ints->vectors[start >> OMEN_VECTOR_SHIFT];
+	*value = vector->base;
+	for (uint32 v = start >> OMEN_VECTOR_SHIFT;
+		 v <= (start + n - 1) >> OMEN_VECTOR_SHIFT; v++, vector++)
+	{
+		if (vector->bits != 0 || vector->slope != 0 || vector->base != *value)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Do all rows of a block have the same tuple header, but for t_ctid, which is as far
+ * from each one's own place?  Most blocks are like that.
+ */
+static bool
+headers_are_constant(OmenSegmentReader *reader, const OmenBlockDesc *desc,
+					 RowHeader *header)
 {
 	const OmenInts *fields = omen_reader_fields(reader);
-	uint32		nrows = desc->nrows;
+	uint64		values[OMEN_SYS_NFIELDS];
+
+	if (desc->nrows == 0)
+		return false;
+	for (int i = 0; i < OMEN_SYS_NFIELDS; i++)
+		if (!ints_are_constant(&fields[i], desc->first_row, desc->nrows,
+							   &values[i]))
+			return false;
+	header->xmin = values[OMEN_SYS_XMIN];
+	header->xmax = values[OMEN_SYS_XMAX];
+	header->field3 = values[OMEN_SYS_FIELD3];
+	header->ctid_block = values[OMEN_SYS_CTID_BLOCK];
+	header->ctid_offset = values[OMEN_SYS_CTID_OFFSET];
+	header->infomask = values[OMEN_SYS_INFOMASK];
+	header->infomask2 = values[OMEN_SYS_INFOMASK2];
+	return true;
+}
+
+/*
+ * Decode the tuple header fields of a block's rows, unless they are all like
+ * header, and those columns that any of them stores.
+ */
+static void
+decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc,
+			 const RowHeader *header)
+{
+	const OmenInts *fields = omen_reader_fields(reader);
+	uint32		front = rows_in_front(desc);
+	uint32		start = desc->first_row - front;
+	uint32		nrows = desc->nrows > 0 ? front + desc->nrows : 0;
 	int			natts = 0;
 	int64		first;
 	uint32		row;
 	int			i;
 
-	for (i = 0; i < OMEN_SYS_NFIELDS; i++)
-		if (prepare_block_ints(reader, &fields[i],
-							   &reader->block_fields[i]))
-			omen_ints_decode(&fields[i], desc->first_row, nrows,
-							 reader->block_fields[i]);
-	for (row = 0; row < nrows; row++)
+	if (header != NULL)
+		natts = header->infomask2 & HEAP_NATTS_MASK;
+	else
 	{
-		int			row_natts;
+		for (i = 0; i < OMEN_SYS_NFIELDS; i++)
+			if (prepare_block_ints(reader, &fields[i],
+								   &reader->block_fields[i]))
+				omen_ints_decode(&fields[i], start, nrows,
+								 reader->block_fields[i]);
+		for (row = front; row < nrows; row++)
+		{
+			int			row_natts;
 
-		row_natts = reader->block_fields[OMEN_SYS_INFOMASK2][row] &
-			HEAP_NATTS_MASK;
-		natts = Max(natts, row_natts);
+			row_natts = reader->block_fields[OMEN_SYS_INFOMASK2][row] &
+				HEAP_NATTS_MASK;
+			natts = Max(natts, row_natts);
+		}
 	}
 
 	for (i = 0; i < Min(natts, reader->natts); i++)
@@ -283,19 +357,21 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc)
 		if (prepare_block_ints(reader, &column->ints, &column->block_ints) ||
 			column->encoding == OMEN_ENC_DICT ||
 			column->encoding == OMEN_ENC_DECIMAL || column->image_mask)
-			omen_column_decode_ints(reader, column, desc->first_row,
+			omen_column_decode_ints(reader, column, start,
 									nrows +
 									(column->encoding == OMEN_ENC_VAR ? 1 : 0),
 									column->block_ints);
 	}
 }
 
-/* The tuple header fields of a decoded row */
+/* The tuple header fields of a decoded row, the index-th of its block */
 static inline void
 get_block_header(OmenSegmentReader *reader, int block, OffsetNumber offnum,
 				 uint32 index, RowHeader *header)
 {
 	uint64	  **fields = reader->block_fields;
+
+	index += rows_in_front(&reader->blocks[block]);
 
 	header->xmin = fields[OMEN_SYS_XMIN][index];
 	header->xmax = fields[OMEN_SYS_XMAX][index];
@@ -347,16 +423,88 @@ put_unaligned(char *base, uint32 pos, uint32 limit, const char *value,
 	return pos + length;
 }
 
+/* Two neighbours of an array, of which there are more than index + 1 */
+static inline void
+get_neighbours(const OmenInts *ints, uint32 index, uint64 *first, uint64 *second)
+{
+	const OmenIntsVector *vector;
+	uint32		i = index & (OMEN_VECTOR_ROWS - 1);
+	uint32		bit;
+	uint64		mask;
+	const char *p;
+
+	if (unlikely(ints->vectors == NULL || i == OMEN_VECTOR_ROWS - 1))
+	{
+		*first = omen_ints_get(ints, index);
+		*second = omen_ints_get(ints, index + 1);
+		return;
+	}
+	vector = &ints->vectors[index >> OMEN_VECTOR_SHIFT];
+	*first = vector->base + vector->slope * i;
+	*second = *first + vector->slope;
+	p = (const char *) ints->header + vector->offset;
+	if (unlikely(vector->bits == 64))
+	{
+		*first += omen_load64(p + (Size) i * 8);
+		*second += omen_load64(p + (Size) (i + 1) * 8);
+	}
+	else if (vector->bits != 0)
+	{
+		mask = (UINT64CONST(1) << vector->bits) - 1;
+		bit = i * vector->bits;
+		*first += (omen_load64(p + (bit >> 3)) >> (bit & 7)) & mask;
+		bit += vector->bits;
+		*second += (omen_load64(p + (bit >> 3)) >> (bit & 7)) & mask;
+	}
+}
+
+/* Where an entry of a dictionary begins and ends; not checked */
+typedef struct EntryPlace
+{
+	uint64		start;
+	uint64		end;
+} EntryPlace;
+
+/*
+ * Find the entries of a block's rows in a dictionary that is not decoded.  They
+ * lie anywhere in memory that was not used lately: nobody waits for one after the
+ * other.  A code that is none gets an impossible place.
+ */
+static void
+find_entries(const OmenColumn *column, const uint64 *codes, uint32 nrows,
+			 EntryPlace *places)
+{
+
+	for (uint32 r = 0; r < nrows; r++)
+	{
+		if (likely(codes[r] < column->ndict))
+			get_neighbours(&column->dict, codes[r], &places[r].start,
+						   &places[r].end);
+		else
+			places[r].start = places[r].end = PG_UINT64_MAX;
+		if (likely(places[r].start < column->datalen))
+			omen_prefetch(column->data + places[r].start);
+	}
+}
+
+/* How the values of a varlena attribute are found */
+typedef enum VarlenaForm
+{
+	VARLENA_OFFSETS,			/* block_ints are where they begin */
+	VARLENA_CODES,				/* of a dictionary that is decoded */
+	VARLENA_PLACES				/* see find_entries() */
+} VarlenaForm;
+
 /*
  * Add the values of a varlena attribute to all tuples of the block; see
- * put_column().  has_dictionary: they are codes
+ * put_column().  numbers: of its rows
  */
 static pg_attribute_always_inline void
 put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
-			 const bool all_present, const bool has_dictionary, char *tuples,
+			 const bool all_present, const VarlenaForm form,
+			 const uint64 *numbers, const EntryPlace *places, char *tuples,
 			 uint32 stride, uint32 *ends)
 {
-	const uint64 *numbers = column->block_ints;
 	const uint64 *starts = column->dict_ints;
 	uint32		limit = stride - SHORT_VALUE;
 	char	   *base = tuples;
@@ -370,13 +518,16 @@ put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 		if (!all_present && !take_value(column, i, first_row + r, base))
 			continue;
 		number = numbers[r];
-		if (!has_dictionary)
+		if (form == VARLENA_OFFSETS)
 			value = omen_column_bytes(column, number, numbers[r + 1], &length);
-		else if (likely(number < column->ndict))
+		else if (unlikely(number >= column->ndict))
+			value = omen_column_entry(column, number, &length);
+		else if (form == VARLENA_CODES)
 			value = omen_column_bytes(column, starts[number],
 									  starts[number + 1], &length);
 		else
-			value = omen_column_entry(column, number, &length);
+			value = omen_column_bytes(column, places[r].start, places[r].end,
+									  &length);
 		if (likely(VARATT_IS_1B(value)))
 			ends[r] = put_unaligned(base, ends[r], limit, value, length,
 									column->datalen -
@@ -392,8 +543,8 @@ put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
  */
 static pg_attribute_always_inline void
 put_numerics(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
-			 const bool all_present, char *tuples, uint32 stride,
-			 uint32 *ends)
+			 const bool all_present, const uint64 *numbers, char *tuples,
+			 uint32 stride, uint32 *ends)
 {
 	uint32		limit = stride - SHORT_VALUE;
 	const char *entries = column->entries;
@@ -405,7 +556,7 @@ put_numerics(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 	StaticAssertStmt(OMEN_NUMERIC_SIZE <= SHORT_VALUE, "room for a numeric");
 	for (uint32 r = 0; r < nrows; r++, base += stride)
 	{
-		uint64		number = column->block_ints[r];
+		uint64		number = numbers[r];
 		const char *value = built;
 		uint32		length;
 
@@ -427,39 +578,52 @@ put_numerics(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 }
 
 /*
- * Add the values of attribute i to all tuples of the block, which lie stride
+ * Add the values of attribute i to all tuples of a block, which lie stride
  * bytes apart at tuples and are filled up to ends[].
  *
  * all_present: every row stores a value.
  */
 static pg_attribute_always_inline void
-put_column(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
+put_column(const OmenColumn *column, int i, const OmenBlockDesc *desc,
 		   const bool all_present, char *tuples, uint32 stride, uint32 *ends)
 {
+	uint32		first_row = desc->first_row;
+	uint32		nrows = desc->nrows;
 	const uint64 *numbers = column->block_ints;
 	uint32		limit = stride - SHORT_VALUE;
 	uint32		align = column->attalign;
 	char	   *base = tuples;
 	uint32		r;
 
+	if (numbers != NULL)
+		numbers += rows_in_front(desc);
 	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_VAR)
 	{
-		put_varlenas(column, i, first_row, nrows, all_present, false, tuples,
-					 stride, ends);
+		put_varlenas(column, i, first_row, nrows, all_present,
+					 VARLENA_OFFSETS, numbers, NULL, tuples, stride, ends);
 		return;
 	}
 	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_DICT &&
 		column->dict_ints)
 	{
-		put_varlenas(column, i, first_row, nrows, all_present, true, tuples,
-					 stride, ends);
+		put_varlenas(column, i, first_row, nrows, all_present, VARLENA_CODES,
+					 numbers, NULL, tuples, stride, ends);
+		return;
+	}
+	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_DICT)
+	{
+		EntryPlace	places[OMEN_BLOCK_MAX_LINES];
+
+		find_entries(column, numbers, nrows, places);
+		put_varlenas(column, i, first_row, nrows, all_present, VARLENA_PLACES,
+					 numbers, places, tuples, stride, ends);
 		return;
 	}
 
 	if (column->encoding == OMEN_ENC_NUMERIC)
 	{
-		put_numerics(column, i, first_row, nrows, all_present, tuples, stride,
-					 ends);
+		put_numerics(column, i, first_row, nrows, all_present, numbers,
+					 tuples, stride, ends);
 		return;
 	}
 
@@ -509,12 +673,39 @@ put_column(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 }
 
 /*
+ * Lay out the headers of a block's rows, at least one, that are all like this one.
+ * ends[] gets their lengths.
+ */
+static void
+put_headers(OmenSegmentReader *reader, int block, RowHeader header,
+			uint32 stride, const OffsetNumber *offsets, uint32 *ends)
+{
+	uint32		nrows = reader->blocks[block].nrows;
+	char	   *first = block_tuples.bytes;
+	char	   *base = first;
+	OffsetNumber shift = header.ctid_offset;
+	uint32		hoff;
+
+	header.ctid_block += block;
+	hoff = put_header(reader, &header, first);
+	for (uint32 r = 0; r < nrows; r++, base += stride)
+	{
+		if (r > 0)
+			memcpy(base, first, hoff);
+		((HeapTupleHeader) base)->t_ctid.ip_posid = shift + offsets[r];
+		ends[r] = hoff;
+	}
+}
+
+/*
  * Assemble all tuples of a block column by column, stride bytes apart in
  * block_tuples; ends[] gets their lengths.  offsets: line pointer of each row.
+ * same: the header of all of them, or NULL.
  */
 static void
 assemble_block(OmenSegmentReader *reader, int block, uint32 stride,
-			   const OffsetNumber *offsets, uint32 *ends)
+			   const OffsetNumber *offsets, const RowHeader *same,
+			   uint32 *ends)
 {
 	const OmenBlockDesc *desc = &reader->blocks[block];
 	uint32		nrows = desc->nrows;
@@ -525,7 +716,13 @@ assemble_block(OmenSegmentReader *reader, int block, uint32 stride,
 	uint32		r;
 	int			i;
 
-	for (r = 0; r < nrows; r++)
+	if (same != NULL)
+	{
+		put_headers(reader, block, *same, stride, offsets, ends);
+		max_natts = min_natts = same->infomask2 & HEAP_NATTS_MASK;
+		hasnull = (same->infomask & HEAP_HASNULL) != 0;
+	}
+	for (r = 0; r < nrows && same == NULL; r++)
 	{
 		RowHeader	header;
 		int			natts;
@@ -543,11 +740,9 @@ assemble_block(OmenSegmentReader *reader, int block, uint32 stride,
 		const OmenColumn *column = &reader->columns[i];
 
 		if (!hasnull && i < min_natts && !column->all_null)
-			put_column(column, i, desc->first_row, nrows, true, tuples, stride,
-					   ends);
+			put_column(column, i, desc, true, tuples, stride, ends);
 		else
-			put_column(column, i, desc->first_row, nrows, false, tuples,
-					   stride, ends);
+			put_column(column, i, desc, false, tuples, stride, ends);
 	}
 }
 
@@ -617,7 +812,9 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 	uint32		upper = BLCKSZ;
 	uint32		nrows;
 	uint32		r;
+	RowHeader	header;
 	bool		by_column;
+	bool		same;
 
 	if (!omen_segment_has_block(reader, block))
 		elog(ERROR, "block %d is not in the segment", block);
@@ -626,7 +823,6 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 	PageInit(page, BLCKSZ, 0);
 	PageSetAllVisible(page);
 	put_line_pointers(reader, block, page, offsets);
-	decode_block(reader, desc);
 	nrows = desc->nrows;
 	lower = SizeOfPageHeaderData + desc->nlines * sizeof(ItemIdData);
 
@@ -635,10 +831,11 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 						  SizeofHeapTupleHeader + BITMAPLEN(reader->natts))) +
 		SHORT_VALUE;
 	by_column = nrows * stride <= BLOCK_TUPLES_SIZE;
+	same = by_column && headers_are_constant(reader, desc, &header);
+	decode_block(reader, desc, same ? &header : NULL);
 	if (by_column)
-	{
-		assemble_block(reader, block, stride, offsets, ends);
-	}
+		assemble_block(reader, block, stride, offsets,
+					   same ? &header : NULL, ends);
 
 	for (r = 0; r < nrows; r++)
 	{
@@ -653,11 +850,9 @@ omen_segment_rebuild_page(OmenSegmentReader *reader, int block,
 		}
 		else
 		{
-			RowHeader	header;
-
 			get_block_header(reader, block, offsets[r], r, &header);
-			length = assemble_tuple(reader, &header, desc->first_row + r, r,
-									true, &buffer);
+			length = assemble_tuple(reader, &header, desc->first_row + r,
+									rows_in_front(desc) + r, true, &buffer);
 			tuple = buffer.bytes;
 		}
 
@@ -776,12 +971,6 @@ omen_segment_value(OmenSegmentReader *reader, uint32 row, int index,
 }
 
 #define PREFETCHED_COLUMNS	4
-
-#if defined(__GNUC__)
-#define omen_prefetch(p)	__builtin_prefetch(p)
-#else
-#define omen_prefetch(p)	((void) (p))
-#endif
 
 /*
  * omen_segment_row_datums: see columnar.h.

@@ -12,12 +12,8 @@
  * the top transaction: their pins, and a registration of the row group, are its
  * resource owner's.  In a transaction that has thawed pages some of them stay open
  * without readers, to its end: a trigger's queries (foreign keys) come and go row by
- * row.
- *
- * Which columns a reader will want of a segment it does not say; but it hardly wants
- * others than of the segment before.  So a shared segment that is opened has those
- * chunks loaded in one go that the one of the relation opened before it was asked
- * for, instead of each being waited for in turn (see Habit).
+ * row.  What they will probably want is loaded before they wait for it
+ * (coldahead.c).
  *
  * A query can have very many readers (one for each partition of a Merge Append),
  * most of which do nothing for long.  So all open segments of a process are in
@@ -33,8 +29,10 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "table/coldahead.h"
 #include "utils/memutils.h"
 
 /*
@@ -103,25 +101,9 @@ static int	nfetching = 0;
 /* Our transaction thaws pages: they stay open without readers, in this share */
 #define KEPT_SHARE			4
 static bool keep_shared = false;
-
-/*
- * The columns that a relation's shared segment opened last was asked for, in that
- * order.  A relation takes over the place of another: what is not known is loaded
- * when it is asked for.
- */
-#define HABITS			64
-#define HABIT_COLUMNS	32
-
-typedef struct Habit
-{
-	Oid			relid;
-	OmenRowGroupId id;			/* of that segment */
-	int			segment;
-	int			ncolumns;
-	int16		columns[HABIT_COLUMNS];
-} Habit;
-
-static Habit habits[HABITS];
+/* And is not idle while triggers of a query fire, so that they keep all */
+static bool triggers_fire = false;
+static ExecutorFinish_hook_type prev_executor_finish = NULL;
 
 /*
  * The budget was found to be kept, and nothing has been opened since: so many pins
@@ -263,6 +245,8 @@ end_of_transaction(XactEvent event, void *arg)
 		default:
 			close_shared(true);
 			keep_shared = false;
+			triggers_fire = false;
+			omen_ahead_forget();
 	}
 }
 
@@ -284,11 +268,48 @@ forget_reader(void *arg)
 	omen_cold_reader_reset(reader);
 	if (!reader->for_scan && --nfetching == 0)
 	{
-		if (keep_shared)
-			trim_kept();
-		else
+		if (!keep_shared)
 			close_shared(false);
+		else if (!triggers_fire)
+			trim_kept();
 	}
+}
+
+/*
+ * A query's triggers fire: theirs (foreign keys') come and go row by row, and would
+ * open again what was closed after the row before.
+ */
+static void
+finish_executor(QueryDesc *query)
+{
+	ExecutorFinish_hook_type finish = prev_executor_finish ?
+		prev_executor_finish : standard_ExecutorFinish;
+
+	if (triggers_fire || query->operation == CMD_SELECT)
+	{
+		finish(query);
+		return;
+	}
+	triggers_fire = true;
+	PG_TRY();
+	{
+		finish(query);
+	}
+	PG_FINALLY();
+	{
+		triggers_fire = false;
+	}
+	PG_END_TRY();
+	if (keep_shared && nfetching == 0)
+		trim_kept();
+}
+
+/* See table.h */
+void
+omen_cold_install_hooks(void)
+{
+	prev_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_executor;
 }
 
 /* See table.h */
@@ -516,39 +537,6 @@ add_usage(OmenCacheUsage *total, const OmenCacheUsage *before)
 	total->load_bytes += omen_cache_usage.load_bytes - before->load_bytes;
 }
 
-/*
- * A shared segment was opened: have loaded what the one before was asked for,
- * unless the cache had the first chunk, and probably has the others.
- */
-static void
-follow_habit(const OpenSegment *seg, bool missed)
-{
-	Habit	   *habit = &habits[seg->relid % HABITS];
-
-	if (missed && habit->relid == seg->relid)
-	{
-		for (int i = 0; i < habit->ncolumns; i++)
-			omen_cache_prefetch(&seg->id, &seg->owner, habit->columns[i],
-								seg->segment, false);
-	}
-	habit->relid = seg->relid;
-	habit->id = seg->id;
-	habit->segment = seg->segment;
-	habit->ncolumns = 0;
-}
-
-static void
-note_habit(const OpenSegment *seg, int attno)
-{
-	Habit	   *habit = &habits[seg->relid % HABITS];
-
-	if (attno != OMEN_SYSTEM_ATTNO &&
-		habit->relid == seg->relid && habit->segment == seg->segment &&
-		OmenRowGroupIdEquals(&habit->id, &seg->id) &&
-		habit->ncolumns < HABIT_COLUMNS)
-		habit->columns[habit->ncolumns++] = attno;
-}
-
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
 static const char *
 fetch_chunk(void *arg, int attno, Size *len)
@@ -600,7 +588,7 @@ fetch_chunk(void *arg, int attno, Size *len)
 	if (!found)
 		omen_store_missing(&seg->id, &seg->owner);
 	if (seg->shared)
-		note_habit(seg, attno);
+		omen_ahead_note(seg->relid, &seg->id, seg->segment, attno);
 	seg->nchunks++;
 	nopen_chunks++;
 	pins_until_look = 0;
@@ -624,19 +612,6 @@ fetch_chunk(void *arg, int attno, Size *len)
 	return data;
 }
 
-/* Does a segment hold a block that is cold in the copy? */
-static bool
-segment_has_cold(const OmenGroupCopy *copy, int segment)
-{
-	int			first = segment * OmenSegmentBlocks();
-	int			end = Min(first + OmenSegmentBlocks(), omen_row_group_blocks);
-
-	for (int off = first; off < end; off++)
-		if (OmenBitmapIsSet(copy->cold, off))
-			return true;
-	return false;
-}
-
 static OpenSegment *
 open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 			 BlockNumber blk, int segno)
@@ -658,7 +633,7 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 	dlist_init(&seg->pins);
 	if (reader->for_scan)
 	{
-		seg->prefetch = segment_has_cold(copy, segno + 1);
+		seg->prefetch = omen_segment_is_cold(copy->cold, segno + 1);
 		seg->reader = reader;
 		reader->open = seg;
 	}
@@ -697,7 +672,8 @@ open_segment(OmenColdReader *reader, const OmenGroupCopy *copy,
 		if (seg->shared)
 		{
 			omen_segment_reader_sparse(seg->columns, page_mcxt);
-			follow_habit(seg, omen_cache_usage.misses > misses);
+			omen_ahead_open(seg->relid, &seg->id, &seg->owner, segno,
+							omen_cache_usage.misses > misses, copy->cold);
 		}
 	}
 	PG_CATCH();

@@ -478,6 +478,19 @@ omen_is_witness(int off)
 	return next_witness(off) == off;
 }
 
+/* See reclaim.h */
+bool
+omen_has_witness(const uint8 *cold, int header_offset)
+{
+	for (int off = next_witness(0); off < omen_row_group_blocks;
+		 off = next_witness(off + 1))
+	{
+		if (off != header_offset && OmenBitmapIsSet(cold, off))
+			return true;
+	}
+	return false;
+}
+
 /* Is the page of a block a sound marker? */
 static bool
 is_marker(Relation rel, BlockNumber blk)
@@ -508,7 +521,8 @@ omen_page_init_marker(Page page, BlockNumber blk, const OmenRowGroupId *id,
 
 /*
  * Write the marker of a cold block.  False if it is not cold (any more), or
- * what was read of it may not be what it holds now.
+ * what was read of it may not be what it holds now.  One that is in the buffer may
+ * have been punched in the file.
  */
 static bool
 write_marker(Relation rel, const OmenGroupCopy *copy, BlockNumber blk,
@@ -517,6 +531,7 @@ write_marker(Relation rel, const OmenGroupCopy *copy, BlockNumber blk,
 	Buffer		header_buf = ReadBuffer(rel, copy->header_block);
 	Buffer		buf = ReadBuffer(rel, blk);
 	Page		header_page = BufferGetPage(header_buf);
+	Page		page = BufferGetPage(buf);
 	OmenGroupHeader header = OmenPageGetGroupHeader(header_page);
 	bool		done;
 
@@ -533,14 +548,15 @@ write_marker(Relation rel, const OmenGroupCopy *copy, BlockNumber blk,
 	done = omen_page_is_header(header_page) &&
 		OmenRowGroupIdEquals(&header->id, &copy->id) &&
 		OmenBitmapIsSet(header->cold, OmenGroupOffset(blk)) &&
-		(omen_page_is_zero(BufferGetPage(buf)) ||
-		 omen_page_is_given(BufferGetPage(buf)));
-	if (done)
+		(omen_page_is_zero(page) || omen_page_is_given(page) ||
+		 omen_page_is_marker(page));
+	if (done && omen_page_is_marker(page))
+		omen_write_marker(rel, buf);
+	else if (done)
 	{
 		omen_allocate_block(rel, blk);
 		START_CRIT_SECTION();
-		omen_page_init_marker(BufferGetPage(buf), blk, &copy->id,
-							  copy->header_block,
+		omen_page_init_marker(page, blk, &copy->id, copy->header_block,
 							  OmenPageGetColdPage(header_page)->rows_crc,
 							  image);
 		MarkBufferDirty(buf);
@@ -553,19 +569,26 @@ write_marker(Relation rel, const OmenGroupCopy *copy, BlockNumber blk,
 	return done;
 }
 
-/* See reclaim.h */
+/*
+ * See reclaim.h.  Witnesses are the markers that are never punched; when all of
+ * them have been thawed, it is that of the last cold block, which is written when
+ * it becomes that.
+ */
 void
 omen_keep_witness(Relation rel, const OmenGroupCopy *last_copy,
-				  OmenColdReader *reader)
+				  OmenColdReader *reader, BlockNumber gone)
 {
 	BlockNumber first = last_copy->first_block;
 	OmenGroupCopy copy;
 	PGAlignedBlock image;
 	bool		found = false;
+	bool		is_last = true;
+	bool		was_witness = !BlockNumberIsValid(gone) ||
+	omen_is_witness(OmenGroupOffset(gone));
 
 	/*
-	 * Hardly ever anything else than a look at one page.  Of a copy that is not
-	 * of now one can believe that the block is there, and the page says the rest.
+	 * Of a copy that is not of now one can believe that the block is there, and the
+	 * page says the rest.
 	 */
 	for (int off = 0; off < omen_row_group_blocks; off++)
 	{
@@ -579,25 +602,24 @@ omen_keep_witness(Relation rel, const OmenGroupCopy *last_copy,
 
 	omen_group_copy_init(&copy);
 	omen_group_copy_load(&copy, rel, first, NULL);
-	for (int pass = 0; pass < 2 && copy.sealed && !found; pass++)
-	{
-		for (int off = 0; off < omen_row_group_blocks && !found; off++)
-		{
-			if (OmenBitmapIsSet(copy.cold, off) &&
-				first + off != copy.header_block &&
-				omen_is_witness(off) == (pass == 0))
-				found = is_marker(rel, first + off);
-		}
-	}
 	for (int off = omen_row_group_blocks - 1;
 		 off >= 0 && copy.sealed && !found; off--)
 	{
+		BlockNumber blk = first + off;
+
 		CHECK_FOR_INTERRUPTS();
-		if (!OmenBitmapIsSet(copy.cold, off) ||
-			first + off == copy.header_block)
+		if (!OmenBitmapIsSet(copy.cold, off) || blk == copy.header_block)
 			continue;
-		omen_cold_reader_page(reader, &copy, first + off, (Page) image.data);
-		found = write_marker(rel, &copy, first + off, (Page) image.data);
+
+		/*
+		 * It was the last one before, too, and whoever thawed the last witness,
+		 * or a block behind it, wrote its marker, or is about to.
+		 */
+		if (is_last && !was_witness && gone < blk && is_marker(rel, blk))
+			break;
+		is_last = false;
+		omen_cold_reader_page(reader, &copy, blk, (Page) image.data);
+		found = write_marker(rel, &copy, blk, (Page) image.data);
 	}
 	omen_group_copy_release(&copy);
 }

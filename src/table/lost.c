@@ -91,7 +91,11 @@ omen_page_is_unsettled(Page page)
 	return rows;
 }
 
-/* May all rows of a hot page be of transactions that have failed or not ended? */
+/*
+ * May all rows of a hot page be of transactions that have failed or not ended?
+ * One of our own has passed omen_check_landing(), or its subtransaction would have
+ * failed by now: that comes right after the row was put there.
+ */
 static bool
 first_row_is_unsettled(Page page)
 {
@@ -102,7 +106,12 @@ first_row_is_unsettled(Page page)
 		ItemId		lp = PageGetItemId(page, off);
 
 		if (ItemIdIsNormal(lp))
-			return !row_is_settled((HeapTupleHeader) PageGetItem(page, lp));
+		{
+			HeapTupleHeader tuple = (HeapTupleHeader) PageGetItem(page, lp);
+
+			return !row_is_settled(tuple) &&
+				!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple));
+		}
 	}
 	return false;
 }

@@ -25,7 +25,8 @@
  *	 a thaw makes a run shorter, VACUUM logs pages that stand for the markers
  *	 (given.c) before it looks, and who thaws meanwhile does (omen_stand_beside()).
  * - Some markers are left, or nothing would tell that a header page is lost.
- * - A marker is written back before its page is thawed.
+ * - A marker is written back before its page is thawed (omen_write_marker()): the
+ *	 file may have a hole, whatever the buffer has.
  *
  * Pages that stand for markers, and markers that are left, are in given.c; what a
  * standby does is in reclaimredo.c.
@@ -48,6 +49,7 @@
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "table/damage.h"
+#include "utils/wait_event.h"
 
 #define HALF_PAGE (BLCKSZ / 2)
 
@@ -181,7 +183,6 @@ omen_reclaim_half(Relation rel, BlockNumber first, int nblocks)
  * ------------------------------------------------------------------------
  */
 
-#ifdef FALLOC_FL_PUNCH_HOLE
 /* The path of a segment's file */
 static char *
 segment_path(Relation rel, BlockNumber segment)
@@ -191,6 +192,7 @@ segment_path(Relation rel, BlockNumber segment)
 	return segment == 0 ? path : psprintf("%s.%u", path, segment);
 }
 
+#ifdef FALLOC_FL_PUNCH_HOLE
 typedef struct Punch
 {
 	Relation	rel;
@@ -492,7 +494,7 @@ reclaim_group(Punch *punch, BlockNumber first)
 
 		/* the markers that were to be left may have been thawed meanwhile */
 		reader = omen_cold_reader_create(rel, false, CurrentMemoryContext);
-		omen_keep_witness(rel, &copy, reader);
+		omen_keep_witness(rel, &copy, reader, InvalidBlockNumber);
 		omen_cold_reader_close(reader);
 	}
 	if (ok)
@@ -562,11 +564,15 @@ omen_reclaim_full(Relation rel)
 #endif
 }
 
-#ifdef FALLOC_FL_PUNCH_HOLE
+/* ------------------------------------------------------------------------
+ * Taking space again
+ * ------------------------------------------------------------------------
+ */
+
 /*
- * The file that blocks were allocated in the last time.  Who thaws a page thaws
- * others, and opening the file takes half as long as the rest.  It is kept to the
- * end of the transaction, whose lock on the table keeps the file what it is.
+ * The file that space was taken in the last time.  Who thaws a page thaws others,
+ * and opening the file takes half as long as the rest.  It is kept to the end of
+ * the transaction, whose lock on the table keeps the file what it is.
  */
 static struct
 {
@@ -601,14 +607,26 @@ allocating_subxact_callback(SubXactEvent event, SubTransactionId id,
 		close_allocating();
 }
 
-/* The descriptor of the file that has a block; good until another is opened */
-static int
+static pg_noinline void
+report_open(Relation rel, BlockNumber segment)
+{
+	int			save_errno = errno;
+
+	close_allocating();
+	errno = save_errno;
+	ereport(ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not open file \"%s\": %m",
+					segment_path(rel, segment))));
+}
+
+/* The file that has a block; good until another is opened */
+static File
 open_allocating(Relation rel, BlockNumber blk)
 {
 	static bool registered = false;
 	static bool sub_registered = false;
 	BlockNumber segment = blk / RELSEG_SIZE;
-	int			fd = -1;
 
 	if (!registered)
 		RegisterXactCallback(allocating_xact_callback, NULL);
@@ -624,30 +642,24 @@ open_allocating(Relation rel, BlockNumber blk)
 		close_allocating();
 		allocating.file = PathNameOpenFile(path, O_RDWR | PG_BINARY);
 		if (allocating.file < 0)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not open file \"%s\": %m", path)));
+			report_open(rel, segment);
 		pfree(path);
 		allocating.locator = rel->rd_locator;
 		allocating.segment = segment;
 	}
-	/* the server may have closed it, to have descriptors; this opens it */
-	if (FileSize(allocating.file) >= 0)
-		fd = FileGetRawDesc(allocating.file);
-	if (fd < 0)
-	{
-		int			save_errno = errno;
-
-		close_allocating();
-		errno = save_errno;
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\": %m",
-						segment_path(rel, segment))));
-	}
-	return fd;
+	return allocating.file;
 }
-#endif
+
+static pg_noinline void
+report_no_space(Relation rel, BlockNumber blk)
+{
+	ereport(ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not allocate space for block %u of file \"%s\": %m",
+					blk, segment_path(rel, blk / RELSEG_SIZE)),
+			 errdetail("The block is sealed; to change it, it needs the space that sealing has given back."),
+			 errhint("Check free disk space.")));
+}
 
 /*
  * See reclaim.h.  Called under the page's lock, or it could be punched again
@@ -661,20 +673,53 @@ void
 omen_allocate_block(Relation rel, BlockNumber blk)
 {
 #ifdef FALLOC_FL_PUNCH_HOLE
-	int			fd = open_allocating(rel, blk);
+	File		file = open_allocating(rel, blk);
+	int			fd = -1;
 	int			rc;
 
+	/* the server may have closed it, to have descriptors; this opens it */
+	if (FileSize(file) >= 0)
+		fd = FileGetRawDesc(file);
+	if (fd < 0)
+		report_open(rel, blk / RELSEG_SIZE);
 	do
 	{
 		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE,
 					   (off_t) (blk % RELSEG_SIZE) * BLCKSZ, BLCKSZ);
 	} while (rc != 0 && errno == EINTR);
 	if (rc != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not allocate space for block %u of file \"%s\": %m",
-						blk, segment_path(rel, blk / RELSEG_SIZE)),
-				 errdetail("The block is sealed; to change it, it needs the space that sealing has given back."),
-				 errhint("Check free disk space.")));
+		report_no_space(rel, blk);
 #endif
+}
+
+/*
+ * See reclaim.h.  As for any write-back of a page, WAL goes first.
+ *
+ * The buffer does not get dirty by this, nor clean, and the write is not through
+ * it: if there is no room, every checkpoint would fail after a dirty one.  That a
+ * block which has been written once can be written again is what PostgreSQL, too,
+ * relies upon when it extends a file with zeros.  Nor is a sync asked for: what
+ * this is for is a header page on disk that says "hot", and the sync which makes
+ * that one durable is of the same file, and later.
+ */
+void
+omen_write_marker(Relation rel, Buffer buf)
+{
+	BlockNumber blk = BufferGetBlockNumber(buf);
+	Page		page = BufferGetPage(buf);
+	File		file = open_allocating(rel, blk);
+	int			written;
+
+	Assert(omen_page_is_cold(page));
+	XLogFlush(PageGetLSN(page));
+	PageSetChecksumInplace(page, blk);
+	errno = 0;
+	written = FileWrite(file, (char *) page, BLCKSZ,
+						(off_t) (blk % RELSEG_SIZE) * BLCKSZ,
+						WAIT_EVENT_DATA_FILE_WRITE);
+	if (written == BLCKSZ)
+		return;
+	if (written >= 0 || errno == 0)
+		errno = ENOSPC;
+	report_no_space(rel, blk);
 }

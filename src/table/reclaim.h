@@ -34,6 +34,12 @@ extern void omen_reclaim_full(Relation rel);
  * it; ERROR (disk full, usually) if not.  Its exclusive lock is held.
  */
 extern void omen_allocate_block(Relation rel, BlockNumber blk);
+/*
+ * The same for one of a row group whose blocks were given back: write the marker
+ * that is on the page of buf, exclusively locked, into the file.  ERROR (disk full,
+ * usually) if that fails; the buffer is as it was.
+ */
+extern void omen_write_marker(Relation rel, Buffer buf);
 
 /*
  * The pinned, unlocked buffer's block is cold, and may read as zeros: put a page
@@ -68,6 +74,8 @@ extern bool omen_note_no_images(void);
 extern void omen_note_given(void);
 /* Is the marker of a block left, of which there are some in each row group? */
 extern bool omen_is_witness(int off);
+/* Is any of those blocks cold, other than the header page? */
+extern bool omen_has_witness(const uint8 *cold, int header_offset);
 
 /* Does VACUUM run on any of our tables?  To be asked under the header's lock */
 extern bool omen_vacuum_runs(void);
@@ -96,10 +104,11 @@ extern void omen_page_init_marker(Page page, BlockNumber blk,
 /*
  * A marker of a row group whose blocks were given back has gone: see that there
  * is another one, if anything is cold.  No content lock is held.  last_copy: of the
- * row group, not necessarily as it is now.
+ * row group, not necessarily as it is now.  gone: its block, or
+ * InvalidBlockNumber if that may be any.
  */
 extern void omen_keep_witness(Relation rel, const OmenGroupCopy *last_copy,
-							  OmenColdReader *reader);
+							  OmenColdReader *reader, BlockNumber gone);
 
 /*
  * Log the blocks that are about to be given back, and flush that: pg_rewind has to

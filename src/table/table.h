@@ -151,6 +151,13 @@ omen_page_is_header(Page page)
 		OmenPageGetColdPage(page)->kind == OMEN_PAGE_HEADER;
 }
 
+static inline bool
+omen_page_is_marker(Page page)
+{
+	return omen_page_is_cold(page) &&
+		OmenPageGetColdPage(page)->kind == OMEN_PAGE_MARKER;
+}
+
 /* Does it keep the place of a cold page that is lost? */
 static inline bool
 omen_page_is_lost(Page page)
@@ -326,6 +333,7 @@ extern void omen_cold_reader_close(OmenColdReader *reader);
  * opened stays open until it ends.
  */
 extern void omen_cold_segments_keep(void);
+extern void omen_cold_install_hooks(void);
 /* Drop pins but keep the reader */
 extern void omen_cold_reader_reset(OmenColdReader *reader);
 /*

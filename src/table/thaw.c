@@ -93,7 +93,7 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 	Page		page = BufferGetPage(buffer);
 	OmenGroupHeader header;
 	uint16		nrows;
-	bool		witness = false;
+	bool		check_witness = false;
 
 	header_buf = ReadBuffer(rel, copy->header_block);
 	if (copy->header_block < blk)
@@ -137,25 +137,26 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 		}
 	}
 
-	if ((header->flags & OMEN_GROUP_GIVEN) != 0 &&
-		(omen_page_is_zero(page) || omen_page_is_given(page)))
+	if ((header->flags & OMEN_GROUP_GIVEN) == 0)
+	{
+		if (omen_page_is_cold(page))
+			omen_allocate_block(rel, blk);
+	}
+	else if (omen_page_is_zero(page) || omen_page_is_cold(page))
 	{
 		/*
 		 * Should the end of WAL be lost after this, a header page on disk may say
 		 * that the block is hot, and the heap page not be there: then the marker
-		 * must be, or nobody would know what it held.
+		 * must be, or nobody would know what it held.  Punching leaves markers in
+		 * buffers, so that the buffer says nothing about the file.  If anything
+		 * fails up to the record below, the marker stays in the file, where it
+		 * says the same as zeros, and is given back some day.
 		 */
-		omen_allocate_block(rel, blk);
-		omen_page_init_marker(page, blk, &copy->id, copy->header_block,
-							  OmenPageGetColdPage(header_page)->rows_crc,
-							  image);
-		MarkBufferDirty(buffer);
-		FlushOneBuffer(buffer);
-	}
-	else if (omen_page_is_cold(page))
-	{
-		witness = (header->flags & OMEN_GROUP_GIVEN) != 0;
-		omen_allocate_block(rel, blk);
+		if (!omen_page_is_marker(page))
+			omen_page_init_marker(page, blk, &copy->id, copy->header_block,
+								  OmenPageGetColdPage(header_page)->rows_crc,
+								  image);
+		omen_write_marker(rel, buffer);
 	}
 
 	if (!omen_page_is_cold(page))
@@ -191,11 +192,20 @@ thaw_one_page(Relation rel, Buffer buffer, const OmenGroupCopy *copy,
 
 	OMEN_STOP_EVENT("thaw-after-page");
 
+	/*
+	 * As long as one of the markers that are never punched stands, there is one.  By
+	 * the bits as they are now: two thaws at a time must not rely on each other.
+	 */
+	if ((header->flags & OMEN_GROUP_GIVEN) != 0)
+		check_witness = omen_is_witness(off) ||
+			!omen_has_witness(header->cold,
+							  OmenGroupOffset(copy->header_block));
+
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	UnlockReleaseBuffer(header_buf);
 	note_free_space(rel, blk, image);
-	if (witness)
-		omen_keep_witness(rel, copy, reader);
+	if (check_witness)
+		omen_keep_witness(rel, copy, reader, blk);
 	return THAW_DONE;
 }
 

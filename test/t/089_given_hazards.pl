@@ -19,6 +19,12 @@ append_to_file("$dir/space.c", <<END);
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int pretend(int mode)
@@ -42,6 +48,46 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t len)
 	int			(*real) (int, int, off64_t, off64_t) = dlsym(RTLD_NEXT, "fallocate64");
 
 	return pretend(mode) ? -1 : real(fd, mode, offset, len);
+}
+
+/* no room for what is written into a hole of a table's file, either */
+static int pretend_write(int fd, off64_t offset, size_t len)
+{
+	char		link[64];
+	char		path[1024];
+	ssize_t		n;
+	struct stat st;
+	struct fiemap map;
+
+	if (access("$dir/no-room", F_OK) != 0)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0)
+		return 0;
+	path[n] = 0;
+	memset(&map, 0, sizeof(map));
+	map.fm_start = offset;
+	map.fm_length = len;
+	if (strstr(path, "/base/") == NULL || fstat(fd, &st) != 0 || offset >= st.st_size ||
+		ioctl(fd, FS_IOC_FIEMAP, &map) != 0 || map.fm_mapped_extents != 0)
+		return 0;
+	errno = ENOSPC;
+	return 1;
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	ssize_t		(*real) (int, const void *, size_t, off_t) = dlsym(RTLD_NEXT, "pwrite");
+
+	return pretend_write(fd, offset, len) ? -1 : real(fd, buf, len, offset);
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t offset)
+{
+	ssize_t		(*real) (int, const void *, size_t, off64_t) = dlsym(RTLD_NEXT, "pwrite64");
+
+	return pretend_write(fd, offset, len) ? -1 : real(fd, buf, len, offset);
 }
 END
 plan skip_all => 'there is no C compiler'
@@ -155,6 +201,37 @@ unlink "$dir/no-room";
 value("UPDATE t SET b = b WHERE a = $key; CHECKPOINT");
 is(value("SELECT count(*) FROM t WHERE a = $key"), '1', 'with room it is changed');
 value('TRUNCATE h; INSERT INTO h SELECT ctid, * FROM t');
+
+# -- The end of WAL is lost after a thaw, and of what it changed the header page
+# alone is on disk: then the marker is, too, whether or not it was in a buffer.
+restart_with('bgwriter_lru_maxpages' => '0');
+foreach my $how ('in its buffer', 'evicted')
+{
+	punch();
+	$node->restart if $how eq 'evicted';
+	my ($at) = grep { $_ > 64 + 20 } zeros();
+	my $a = value("SELECT min(a) FROM t WHERE ctid >= '($at,0)' AND ctid < '(" . ($at + 1) . ",0)'");
+	is(read_block($file, $at), "\0" x 8192, "$how: there is a hole before");
+	value("UPDATE t SET b = b WHERE a = $a");
+	my $page = read_block($file, $at);
+	is(unpack('L', substr($page, 24, 4)), 0x4F4D454E, "$how: its marker was written before the page was thawed");
+	value('CHECKPOINT');
+	$node->stop('immediate');
+	my $heap = read_block($file, $at);
+	isnt($heap, $page, "$how: a checkpoint has written the heap page");
+	write_block($file, $at, $page);
+	$node->start;
+	foreach my $set ('SET enable_seqscan = off; SET enable_bitmapscan = off', 'SET enable_indexscan = off; SET enable_bitmapscan = off')
+	{
+		my ($rc, $out, $err) = $node->psql('postgres', "$set; SELECT pad FROM t WHERE a = $a");
+		isnt($rc, 0, "$how: without it, its rows are not missing in silence ($set)");
+	}
+	$node->stop('immediate');
+	write_block($file, $at, $heap);
+	$node->start;
+	value('TRUNCATE h; INSERT INTO h SELECT ctid, * FROM t');
+	same("$how: with it");
+}
 
 # -- VACUUM sets bits of the visibility map for markers that are in buffers, and
 # not in the file; there are no images of them in WAL
