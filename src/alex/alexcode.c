@@ -50,7 +50,7 @@ typedef struct Parser
 	int			nrows;
 	int			nsymbols;
 	int			position;		/* of the context's next symbol */
-	bool		seen[256];		/* bytes that are told from others */
+	int			seen[256];		/* how often bytes are told from others */
 	ParseNode  *nodes;
 	Target		(*targets)[256];
 	CodeSymbol *symbols;
@@ -169,40 +169,36 @@ parse_node(Parser *p, int depth, uint8 last)
 		p->string[depth] = 0;
 		if (child < 0)
 			return -1;
-		p->seen[byte] = true;
+		p->seen[byte]++;
 		p->targets[node->row][byte].child = child;
 		next = byte + 1;
 	}
 	return number;
 }
 
-/* The place of a node's row of steps, of which each class of bytes has one */
-#define ROW(node, nclasses)		((uint64) p->nodes[node].row * (nclasses))
-
 /* Add a symbol to a step. */
-static uint64
-add_bits(const Parser *p, uint64 step, int number)
+static uint32
+add_bits(const Parser *p, uint32 step, int number)
 {
 	const CodeSymbol *symbol = &p->symbols[number];
-	uint64		bits = (step >> STEP_BITS_SHIFT) << symbol->bits |
+	uint32		bits = (step >> STEP_BITS_SHIFT) << symbol->bits |
 		symbol->start >> (CODE_MAX_BITS - symbol->bits);
 
-	return bits << STEP_BITS_SHIFT |
-		(uint64) (STEP_NBITS(step) + symbol->bits) << STEP_STATE_BITS |
-		STEP_STATE(step) | (symbol->kind == CODE_ESCAPE ? STEP_ESCAPE : 0);
+	return bits << STEP_BITS_SHIFT | (STEP_NBITS(step) + symbol->bits) |
+		(symbol->kind == CODE_ESCAPE ? STEP_ESCAPE : 0);
 }
 
-/* What to do at a node when a byte comes. */
-static uint64
-step_of(const Parser *p, const int *roots, int nclasses, int number, int byte)
+/* What to do at a node when a byte comes; returns the next state. */
+static int
+set_step(const Parser *p, const int *roots, int number, int byte, uint32 *step)
 {
-	uint64		step = 0;
 	const Target *target = &p->targets[p->nodes[number].row][byte];
 
+	*step = 0;
 	if (target->child == 0 && p->nodes[number].depth > 0)
 	{
 		/* the string has ended, the byte is the first of the next one */
-		step = add_bits(p, step, target->symbol);
+		*step = add_bits(p, *step, target->symbol);
 		number = roots[p->code->context_of[p->nodes[number].last]];
 		target = &p->targets[p->nodes[number].row][byte];
 	}
@@ -211,45 +207,65 @@ step_of(const Parser *p, const int *roots, int nclasses, int number, int byte)
 		const ParseNode *child = &p->nodes[target->child];
 
 		if (child->row >= 0)
-			return step | ROW(target->child, nclasses);
-		step = add_bits(p, step, child->symbol);
+			return child->row;
+		*step = add_bits(p, *step, child->symbol);
 	}
 	else
-		step = add_bits(p, step, target->symbol);
-	return step | ROW(roots[p->code->context_of[byte]], nclasses);
+		*step = add_bits(p, *step, target->symbol);
+	return p->nodes[roots[p->code->context_of[byte]]].row;
 }
 
 /* Make the automaton that writes. */
-static bool
+static void
 make_steps(Parser *p, const int *roots)
 {
 	AlexCode   *code = p->code;
 	uint8		of[256];		/* a byte of each class */
+	uint16		rank[256];
 	int			nclasses = 1;
+	Size		size;
 
-	/* neighbours that are nowhere told apart are one class */
+	/*
+	 * Neighbours that are nowhere told apart are one class.  Those that occur in many
+	 * strings come first, so that rows have next to each other what is used.
+	 */
 	of[0] = 0;
 	code->class[0] = 0;
 	for (int b = 1; b < 256; b++)
 	{
-		if (b == 1 || p->seen[b] || p->seen[b - 1])
+		if (b == 1 || p->seen[b] > 0 || p->seen[b - 1] > 0)
 			of[nclasses++] = b;
 		code->class[b] = nclasses - 1;
 	}
-	if (p->nrows * nclasses > 1 << STEP_STATE_BITS)
-		return false;
-	code->steps = MemoryContextAlloc(code->memory,
-									 sizeof(uint64) * p->nrows * nclasses);
+	for (int c = 0; c < nclasses; c++)
+	{
+		rank[c] = 0;
+		for (int d = 0; d < nclasses; d++)
+		{
+			if (p->seen[of[d]] > p->seen[of[c]] ||
+				(p->seen[of[d]] == p->seen[of[c]] && d < c))
+				rank[c]++;
+		}
+	}
+	for (int b = 0; b < 256; b++)
+		code->class[b] = rank[code->class[b]];
+
+	code->stride = TYPEALIGN(PG_CACHE_LINE_SIZE / 2 / sizeof(uint16), nclasses);
+	size = (Size) p->nrows * code->stride;
+	code->states = (uint16 *)
+		CACHELINEALIGN(MemoryContextAlloc(code->memory, size * sizeof(uint16) +
+										  PG_CACHE_LINE_SIZE));
+	code->steps = MemoryContextAlloc(code->memory, size * sizeof(uint32));
 	for (int n = 0; n < p->nnodes; n++)
 	{
-		uint64	   *row = code->steps + ROW(n, nclasses);
+		Size		row = (Size) p->nodes[n].row * code->stride;
 
 		if (p->nodes[n].row < 0)
 			continue;
 		for (int c = 0; c < nclasses; c++)
-			row[c] = step_of(p, roots, nclasses, n, of[c]);
+			code->states[row + rank[c]] =
+				set_step(p, roots, n, of[c], &code->steps[row + rank[c]]);
 	}
-	return true;
 }
 
 /* Fill in a code that has its stored form; false if that cannot be one. */
@@ -269,7 +285,7 @@ parse(Parser *p)
 			return false;
 		if (own)
 		{
-			p->seen[b] = true;
+			p->seen[b]++;
 			code->context_of[b] = ncontexts++;
 		}
 	}
@@ -302,7 +318,8 @@ parse(Parser *p)
 			context->jump[i] = s;
 		}
 	}
-	return make_steps(p, roots);
+	make_steps(p, roots);
+	return true;
 }
 
 /*
@@ -425,65 +442,92 @@ alex_stored_code(const AlexCode *code)
  * top.  If there are fewer, the whole text and its end are in these.
  */
 void
-alex_encode(const AlexCode *code, const char *p, int len, uint64 *high,
+alex_encode(AlexCode *code, const char *p, int len, uint64 *high,
 			uint64 *low, int *nbits)
 {
-	const uint64 *steps = code->steps;
+	CodeWritten *written = &code->written;
 	uint32		state = 0;
-	uint64		bits = 0;		/* not yet in words, n of them at the bottom */
+	uint64		top = 0;		/* n bits, at the bottom of both */
+	uint64		bottom = 0;
 	int			n = 0;
-	uint64		words[4] = {0};
-	int			nwords = 0;
 
+	if (len == written->len && written->nbits > 0 &&
+		memcmp(p, written->text, len) == 0)
+	{
+		*high = written->high;
+		*low = written->low;
+		*nbits = written->nbits;
+		return;
+	}
 	for (int i = 0; i <= len; i++)
 	{
 		unsigned char byte = i < len ? (unsigned char) p[i] : 0;
-		uint64		step = steps[state + code->class[byte]];
+		uint32		at = state * code->stride + code->class[byte];
+		uint32		step = code->steps[at];
+		uint64		bits = step >> STEP_BITS_SHIFT;
 		int			more = STEP_NBITS(step);
 
-		state = STEP_STATE(step);
-		bits = bits << more | step >> STEP_BITS_SHIFT;
-		n += more;
-		if (n >= 32)
-		{
-			n -= 32;
-			words[nwords++] = (uint32) (bits >> n);
-			if (nwords == 4)
-				break;
-		}
+		state = code->states[at];
 		if (unlikely((step & STEP_ESCAPE) != 0))
 		{
 			bits = bits << 8 | byte;
-			n += 8;
-			if (n >= 32)
-			{
-				n -= 32;
-				words[nwords++] = (uint32) (bits >> n);
-				if (nwords == 4)
-					break;
-			}
+			more += 8;
 		}
+		if (unlikely(n + more >= 128))
+		{
+			bits >>= n + more - 128;
+			more = 128 - n;
+		}
+		top = top << more | bottom >> 1 >> (63 - more);
+		bottom = bottom << more | bits;
+		n += more;
+		if (unlikely(n == 128))
+			break;
 	}
-	if (nwords == 4)
-		*nbits = 128;
-	else
+	*nbits = n;
+	/* to the top */
+	n = 128 - n;
+	if (n >= 64)
 	{
-		*nbits = 32 * nwords + n;
-		/* what is above has been written */
-		words[nwords] = (uint32) (bits << (32 - n) & PG_UINT32_MAX);
+		top = bottom;
+		bottom = 0;
+		n -= 64;
 	}
-	*high = words[0] << 32 | words[1];
-	*low = words[2] << 32 | words[3];
+	*high = top << n | bottom >> 1 >> (63 - n);
+	*low = bottom << n;
+	if (len <= CODE_REMEMBER)
+	{
+		written->high = *high;
+		written->low = *low;
+		written->nbits = *nbits;
+		written->len = len;
+		memcpy(written->text, p, len);
+	}
+}
+
+/* Is what is to be read the text that was written last? */
+static inline bool
+is_written(const CodeWritten *written, uint64 high, uint64 low, int left)
+{
+	int			nbits = written->nbits;
+
+	if (nbits == 0 || nbits > left)
+		return false;
+	high ^= written->high;
+	low ^= written->low;
+	return nbits <= 64 ? high >> (64 - nbits) == 0 :
+		high == 0 && low >> (128 - nbits) == 0;
 }
 
 /*
  * Read the text whose bits these are, of which left (at most CODE_MAX_SYMBOLS)
  * are there.  Whatever they are, some text comes out; it is whole if its end was
- * found.  The result is good until the next call.
+ * found.  The result is good until the next call of this or alex_encode.
  */
-const CodeRead *
+CodeText
 alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
 {
+	CodeText	result;
 	CodeRead   *r = &code->read;
 	uint64		differ = high ^ r->high;
 	int			common;
@@ -492,6 +536,14 @@ alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
 	int			len = 0;
 	int			context = 0;
 
+	if (is_written(&code->written, high, low, left))
+	{
+		result.p = code->written.text;
+		result.len = code->written.len;
+		result.nbits = code->written.nbits;
+		result.whole = true;
+		return result;
+	}
 	if (differ == 0)
 	{
 		differ = low ^ r->low;
@@ -506,9 +558,7 @@ alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
 	r->high = high;
 	r->low = low;
 	r->left = left;
-	if (r->whole && n == r->n && n > 0)
-		return r;
-	r->whole = false;
+	r->whole = r->whole && n > 0 && n == r->n;
 	if (n > 0)
 	{
 		at = r->bits[n - 1];
@@ -525,7 +575,7 @@ alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
 			low <<= at % 64;
 		}
 	}
-	while (at < left && n < CODE_MAX_SYMBOLS)
+	while (at < left && n < CODE_MAX_SYMBOLS && !r->whole)
 	{
 		const CodeContext *from = &code->contexts[context];
 		int			first = high >> (64 - CODE_MAX_BITS);
@@ -564,9 +614,11 @@ alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
 		r->bits[n] = at;
 		r->len[n] = len;
 		r->context[n++] = context;
-		if (r->whole)
-			break;
 	}
 	r->n = n;
-	return r;
+	result.p = r->text;
+	result.len = len;
+	result.nbits = at;
+	result.whole = r->whole;
+	return result;
 }

@@ -21,7 +21,7 @@
 #include "alex/alex.h"
 
 /* Bits of a symbol, bytes of a string, strings of a code */
-#define CODE_MAX_BITS		15
+#define CODE_MAX_BITS		13
 #define CODE_MAX_STRING		15
 #define CODE_MAX_NODES		4000
 
@@ -60,17 +60,15 @@ typedef struct CodeContext
 } CodeContext;
 
 /*
- * Writing is an automaton: state and class of the next byte give bits to write
- * and the next state.  A step is, from the lowest bit: the next state (the place
- * of its row), the number of bits, whether the byte itself is to follow these,
- * and the bits: those of the string that has ended, and of one that is whole with
- * this byte.
+ * Writing is an automaton: state and class of the next byte give the next state and
+ * bits to write, in two arrays, since each state has to be waited for, and so those
+ * should stay in the processor's cache.  A step is, from the lowest bit: the number
+ * of bits, whether the byte itself is to follow these, and the bits: those of the
+ * string that has ended, and of one that is whole with this byte.
  */
-#define STEP_STATE_BITS		20
-#define STEP_STATE(step)	((uint32) ((step) & ((1 << STEP_STATE_BITS) - 1)))
-#define STEP_NBITS(step)	((int) ((step) >> STEP_STATE_BITS) & 31)
-#define STEP_ESCAPE			(UINT64CONST(1) << (STEP_STATE_BITS + 5))
-#define STEP_BITS_SHIFT		(STEP_STATE_BITS + 6)
+#define STEP_NBITS(step)	((int) ((step) & 31))
+#define STEP_ESCAPE			32
+#define STEP_BITS_SHIFT		6
 
 /* What a text's bits were read as, last time: the next often begins alike */
 typedef struct CodeRead
@@ -86,15 +84,42 @@ typedef struct CodeRead
 	char		text[(CODE_MAX_SYMBOLS + 1) * (CODE_MAX_STRING + 1)];
 } CodeRead;
 
+/*
+ * The text that was written last, if it is as short as that: an equality has it as
+ * both bounds, and then finds it; an insertion makes images and an entry of it.
+ */
+#define CODE_REMEMBER		96
+
+typedef struct CodeWritten
+{
+	uint64		high;
+	uint64		low;
+	int			nbits;			/* 0: none */
+	int			len;
+	char		text[CODE_REMEMBER];
+} CodeWritten;
+
+/* A text that was read, as far as it was there */
+typedef struct CodeText
+{
+	const char *p;
+	int			len;
+	int			nbits;
+	bool		whole;			/* with its end */
+} CodeText;
+
 struct AlexCode
 {
 	AlexStoredCode stored;		/* what it was made of */
 	uint8		class[256];		/* that of a zero, the end, is 0 */
 	uint8		context_of[256];	/* behind a byte */
-	uint64	   *steps;
+	uint32		stride;			/* from row to row */
+	uint16	   *states;			/* rows of the steps */
+	uint32	   *steps;
 	CodeContext *contexts;
 	char		(*strings)[CODE_MAX_STRING + 1];
 	CodeRead	read;
+	CodeWritten written;
 	MemoryContext memory;
 	struct AlexCode *next;		/* of those that the backend remembers */
 };
@@ -107,17 +132,9 @@ typedef struct CodeBits
 	int			max;
 } CodeBits;
 
-/* Bytes that were read */
-static inline int
-alex_held(const CodeRead *read)
-{
-	return read->n > 0 ? read->len[read->n - 1] : 0;
-}
-
-extern void alex_encode(const AlexCode *code, const char *p, int len,
+extern void alex_encode(AlexCode *code, const char *p, int len,
 						uint64 *high, uint64 *low, int *nbits);
-extern const CodeRead *alex_decode(AlexCode *code, uint64 high, uint64 low,
-								   int left);
+extern CodeText alex_decode(AlexCode *code, uint64 high, uint64 low, int left);
 extern AlexCode *alex_parse_code(const AlexStoredCode *stored);
 extern AlexCode *alex_keep_code(AlexCode *code);
 extern void alex_free_code(AlexCode *code);

@@ -213,10 +213,10 @@ pack_coded(Writer *w, const AlexRel *info, const struct varlena *value,
 	}
 	else
 	{
-		const CodeRead *read = alex_decode(info->code, high, low, *left);
-		int			held = alex_held(read);
+		CodeText	read = alex_decode(info->code, high, low, *left);
+		int			held = read.len;
 
-		if (read->whole || held > len || memcmp(read->text, p, held) != 0)
+		if (read.whole || held > len || memcmp(read.p, p, held) != 0)
 			elog(ERROR, "a text's code is not that of its beginning");
 		put_length(w, CODED_CUT + held);
 		if (compressed)

@@ -157,7 +157,7 @@ behind_prefix(const SampleKey *key, const AlexPrefix *prefix, int *len)
  * the code, or in their bytes.
  */
 static int
-count_equal(const Sample *sample, const AlexRel *info, const AlexCode *code)
+count_equal(const Sample *sample, const AlexRel *info, AlexCode *code)
 {
 	int			left = USABLE_BITS - 1 - (info->prefix.len > 0 ? 2 : 0);
 	int			equal = 0;

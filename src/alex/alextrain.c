@@ -33,7 +33,7 @@
 #define MIN_FOLLOWS		2
 
 /* The trees grow so many times */
-#define NPASSES			6
+#define NPASSES			8
 
 /* What a node adds to the stored form, at most; a context's root */
 #define NODE_BITS		(8 + 1 + 8 + 2 * CODE_LENGTH_BITS)
@@ -207,41 +207,6 @@ count_all(Trainer *t)
 		count_strings(t, t->keys[k], t->lens[k], t->cut[k]);
 }
 
-/* Add the strings that come most often, as many as the limit on bits has room for. */
-static void
-grow(Trainer *t, int limit)
-{
-	int			numbers[MAX_COUNT + 1] = {0};
-	int			nnodes = t->nnodes;
-	int			room = (limit - t->bits) / NODE_BITS;
-	int			least = MAX_COUNT;
-
-#define GROWS(n) \
-	(t->depth[n] > 0 && t->last[n] != 0 && t->depth[n] < CODE_MAX_STRING)
-	for (int n = 0; n < nnodes; n++)
-	{
-		if (!GROWS(n))
-			continue;
-		for (int b = 0; b < 256; b++)
-		{
-			if (t->count[n][b] >= MIN_STRING)
-				numbers[Min(t->count[n][b], MAX_COUNT)]++;
-		}
-	}
-	while (least > MIN_STRING && numbers[least] < room)
-		room -= numbers[least--];
-	for (int n = 0; n < nnodes; n++)
-	{
-		if (!GROWS(n))
-			continue;
-		for (int b = 0; b < 256; b++)
-		{
-			if (t->count[n][b] >= (uint32) least && may_grow(t, limit))
-				(void) add_node(t, n, b);
-		}
-	}
-}
-
 /* Append the weights of a node's symbols, in order. */
 static void
 weigh(Trainer *t, int node)
@@ -401,6 +366,60 @@ write_node(Trainer *t, int node, const uint8 **lengths)
 		write_bits(&t->out, *(*lengths)++, CODE_LENGTH_BITS);
 }
 
+/* Write all contexts; the symbols' lengths are set if that is wanted. */
+static void
+write_contexts(Trainer *t, bool lengths)
+{
+	for (int b = 1; b < 256; b++)
+		write_bits(&t->out, t->roots[b] != 0, 1);
+	for (int b = 0; b < 256; b++)
+	{
+		const uint8 *length = t->lengths;
+
+		if (b > 0 && t->roots[b] == 0)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (lengths)
+			set_lengths(t, t->roots[b]);
+		write_node(t, t->roots[b], &length);
+	}
+}
+
+/* Add the strings that come most often, as many as the limit on bits has room for. */
+static void
+grow(Trainer *t, int limit)
+{
+	int			numbers[MAX_COUNT + 1] = {0};
+	int			nnodes = t->nnodes;
+	int			room = (limit - t->bits) / NODE_BITS;
+	int			least = MAX_COUNT;
+
+#define GROWS(n) \
+	(t->depth[n] > 0 && t->last[n] != 0 && t->depth[n] < CODE_MAX_STRING)
+	for (int n = 0; n < nnodes; n++)
+	{
+		if (!GROWS(n))
+			continue;
+		for (int b = 0; b < 256; b++)
+		{
+			if (t->count[n][b] >= MIN_STRING)
+				numbers[Min(t->count[n][b], MAX_COUNT)]++;
+		}
+	}
+	while (least > MIN_STRING && numbers[least] < room)
+		room -= numbers[least--];
+	for (int n = 0; n < nnodes; n++)
+	{
+		if (!GROWS(n))
+			continue;
+		for (int b = 0; b < 256; b++)
+		{
+			if (t->count[n][b] >= (uint32) least && may_grow(t, limit))
+				(void) add_node(t, n, b);
+		}
+	}
+}
+
 /*
  * Make a code for texts like these, of which none has a zero; cut says that one
  * goes on behind what is given.  False if it does not fit, or if there is
@@ -417,6 +436,7 @@ alex_train_code(const char *const *keys, const int *lens, const bool *cut,
 	Trainer    *t = palloc0(sizeof(Trainer));
 	int			limit = 8 * ALEX_MAX_CODE;
 
+	memset(stored, 0, sizeof(AlexStoredCode));
 	t->keys = keys;
 	t->lens = lens;
 	t->cut = cut;
@@ -430,26 +450,18 @@ alex_train_code(const char *const *keys, const int *lens, const bool *cut,
 	{
 		CHECK_FOR_INTERRUPTS();
 		count_all(t);
+		/* how long it really is by now */
+		t->out.n = 0;
+		write_contexts(t, false);
+		t->bits = t->out.n;
 		grow(t, t->bits + (limit - t->bits) / (NPASSES + 1 - pass));
 	}
 	count_all(t);
 
-	memset(stored, 0, sizeof(AlexStoredCode));
 	t->out.data = stored->data;
 	t->out.max = limit;
-	for (int b = 1; b < 256; b++)
-		write_bits(&t->out, t->roots[b] != 0, 1);
-	for (int b = 0; b < 256; b++)
-	{
-		const uint8 *lengths = t->lengths;
-
-		if (b > 0 && t->roots[b] == 0)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		set_lengths(t, t->roots[b]);
-		write_node(t, t->roots[b], &lengths);
-		Assert(lengths == t->lengths + t->nsymbols);
-	}
+	t->out.n = 0;
+	write_contexts(t, true);
 	if (t->out.n <= limit)
 	{
 		stored->len = (t->out.n + 7) / 8;

@@ -357,7 +357,7 @@ static bool
 unpack_coded(Reader *r, const AlexRel *info, Size form, uint64 flip,
 			 Form_pg_attribute att, Out *o, bool *more)
 {
-	const CodeRead *read;
+	CodeText	read;
 	Size		plen = 0;
 	Size		held;
 	Size		rest = 0;
@@ -367,10 +367,10 @@ unpack_coded(Reader *r, const AlexRel *info, Size form, uint64 flip,
 	if (info->prefix.len > 0 && take_bits(r, 2, flip) == 1)
 		plen = info->prefix.len;
 	read = alex_decode(info->code, r->high ^ flip, r->low ^ flip, r->left);
-	held = alex_held(read);
-	*more = read->whole;
+	held = read.len;
+	*more = read.whole;
 	if (*more)
-		skip_bits(r, read->bits[read->n - 1]);
+		skip_bits(r, read.nbits);
 	if (*more ? form >= CODED_CUT : form != CODED_CUT + held)
 		return false;
 	if (form != CODED_WHOLE)
@@ -389,7 +389,7 @@ unpack_coded(Reader *r, const AlexRel *info, Size form, uint64 flip,
 		return false;
 	if (plen > 0)
 		memcpy(p, info->prefix.data, plen);
-	memcpy(p + plen, read->text, held);
+	memcpy(p + plen, read.p, held);
 	return get_raw(r, p + plen + held, rest);
 }
 

@@ -480,7 +480,7 @@ alex_prefix_hash(const AlexPrefix *prefix)
  * and can be read back, or they fill all that is left.
  */
 static void
-put_coded(Bits *bits, const AlexCode *code, const char *p, int len)
+put_coded(Bits *bits, AlexCode *code, const char *p, int len)
 {
 	uint64		high;
 	uint64		low;
