@@ -33,7 +33,7 @@
 #define MIN_FOLLOWS		2
 
 /* The trees grow so many times */
-#define NPASSES			8
+#define NPASSES			6
 
 /* What a node adds to the stored form, at most; a context's root */
 #define NODE_BITS		(8 + 1 + 8 + 2 * CODE_LENGTH_BITS)
@@ -52,7 +52,9 @@ typedef struct Trainer
 	int			bits;			/* of the stored form, at most */
 	int			roots[256];		/* by the byte before; 0, the common one */
 	int16		(*child)[256];
+	uint16	   *nchildren;
 	uint32		(*count)[256];	/* of next bytes that end a string */
+	uint32	   *total;			/* of these */
 	uint8	   *depth;
 	uint8	   *last;
 
@@ -78,6 +80,7 @@ add_node(Trainer *t, int parent, uint8 byte)
 	t->depth[node] = t->depth[parent] + 1;
 	t->last[node] = byte;
 	t->child[parent][byte] = node;
+	t->nchildren[parent]++;
 	t->bits += NODE_BITS;
 	return node;
 }
@@ -181,10 +184,11 @@ count_strings(Trainer *t, const char *p, int len, bool cut)
 			if (byte != 0)
 				continue;
 			/* the string with the end */
-			t->count[node][0]++;
+			t->total[node]++;
 			return;
 		}
 		t->count[node][byte]++;
+		t->total[node]++;
 		if (node == root)
 		{
 			/* an escape */
@@ -203,6 +207,7 @@ static void
 count_all(Trainer *t)
 {
 	memset(t->count, 0, t->nnodes * sizeof(uint32) * 256);
+	memset(t->total, 0, t->nnodes * sizeof(uint32));
 	for (int k = 0; k < t->nkeys; k++)
 		count_strings(t, t->keys[k], t->lens[k], t->cut[k]);
 }
@@ -214,6 +219,11 @@ weigh(Trainer *t, int node)
 	uint64		weight = 0;
 	bool		open = false;
 
+	if (t->nchildren[node] == 0)
+	{
+		t->weights[t->nsymbols++] = t->total[node];
+		return;
+	}
 	for (int b = 0; b < 256; b++)
 	{
 		int			child = t->child[node][b];
@@ -334,11 +344,9 @@ write_bits(CodeBits *out, int value, int n)
 static void
 write_node(Trainer *t, int node, const uint8 **lengths)
 {
-	int			nchildren = 0;
+	int			nchildren = t->nchildren[node];
 	bool		open = false;
 
-	for (int b = 0; b < 256; b++)
-		nchildren += t->child[node][b] != 0;
 	if (t->depth[node] == 0)
 		write_bits(&t->out, nchildren, CODE_COUNT_BITS);
 	else if (t->last[node] != 0)
@@ -346,6 +354,11 @@ write_node(Trainer *t, int node, const uint8 **lengths)
 		write_bits(&t->out, nchildren > 0, 1);
 		if (nchildren > 0)
 			write_bits(&t->out, nchildren - 1, 8);
+	}
+	if (nchildren == 0)
+	{
+		write_bits(&t->out, *(*lengths)++, CODE_LENGTH_BITS);
+		return;
 	}
 	for (int b = 0; b < 256; b++)
 	{
@@ -395,7 +408,8 @@ grow(Trainer *t, int limit)
 	int			least = MAX_COUNT;
 
 #define GROWS(n) \
-	(t->depth[n] > 0 && t->last[n] != 0 && t->depth[n] < CODE_MAX_STRING)
+	(t->total[n] >= MIN_STRING && t->depth[n] > 0 && t->last[n] != 0 && \
+	 t->depth[n] < CODE_MAX_STRING)
 	for (int n = 0; n < nnodes; n++)
 	{
 		if (!GROWS(n))
@@ -443,6 +457,8 @@ alex_train_code(const char *const *keys, const int *lens, const bool *cut,
 	t->nkeys = nkeys;
 	t->child = palloc0(CODE_MAX_NODES * sizeof(int16) * 256);
 	t->count = palloc(CODE_MAX_NODES * sizeof(uint32) * 256);
+	t->nchildren = palloc0(CODE_MAX_NODES * sizeof(uint16));
+	t->total = palloc(CODE_MAX_NODES * sizeof(uint32));
 	t->depth = palloc0(CODE_MAX_NODES);
 	t->last = palloc0(CODE_MAX_NODES);
 	make_contexts(t);
