@@ -49,6 +49,7 @@ typedef struct Parser
 	int			nnodes;
 	int			nrows;
 	int			nsymbols;
+	int			units;			/* that a row of steps takes */
 	int			position;		/* of the context's next symbol */
 	int			seen[256];		/* how often bytes are told from others */
 	ParseNode  *nodes;
@@ -207,12 +208,12 @@ set_step(const Parser *p, const int *roots, int number, int byte, uint32 *step)
 		const ParseNode *child = &p->nodes[target->child];
 
 		if (child->row >= 0)
-			return child->row;
+			return child->row * p->units;
 		*step = add_bits(p, *step, child->symbol);
 	}
 	else
 		*step = add_bits(p, *step, target->symbol);
-	return p->nodes[roots[p->code->context_of[byte]]].row;
+	return p->nodes[roots[p->code->context_of[byte]]].row * p->units;
 }
 
 /* Make the automaton that writes. */
@@ -250,15 +251,15 @@ make_steps(Parser *p, const int *roots)
 	for (int b = 0; b < 256; b++)
 		code->class[b] = rank[code->class[b]];
 
-	code->stride = TYPEALIGN(PG_CACHE_LINE_SIZE / 2 / sizeof(uint16), nclasses);
-	size = (Size) p->nrows * code->stride;
+	p->units = TYPEALIGN(CODE_ROW_UNIT, nclasses) / CODE_ROW_UNIT;
+	size = (Size) p->nrows * p->units * CODE_ROW_UNIT;
 	code->states = (uint16 *)
 		CACHELINEALIGN(MemoryContextAlloc(code->memory, size * sizeof(uint16) +
 										  PG_CACHE_LINE_SIZE));
 	code->steps = MemoryContextAlloc(code->memory, size * sizeof(uint32));
 	for (int n = 0; n < p->nnodes; n++)
 	{
-		Size		row = (Size) p->nodes[n].row * code->stride;
+		Size		row = (Size) p->nodes[n].row * p->units * CODE_ROW_UNIT;
 
 		if (p->nodes[n].row < 0)
 			continue;
@@ -462,7 +463,7 @@ alex_encode(AlexCode *code, const char *p, int len, uint64 *high,
 	for (int i = 0; i <= len; i++)
 	{
 		unsigned char byte = i < len ? (unsigned char) p[i] : 0;
-		uint32		at = state * code->stride + code->class[byte];
+		uint32		at = state * CODE_ROW_UNIT + code->class[byte];
 		uint32		step = code->steps[at];
 		uint64		bits = step >> STEP_BITS_SHIFT;
 		int			more = STEP_NBITS(step);

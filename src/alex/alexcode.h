@@ -66,6 +66,8 @@ typedef struct CodeContext
  * of bits, whether the byte itself is to follow these, and the bits: those of the
  * string that has ended, and of one that is whole with this byte.
  */
+#define CODE_ROW_UNIT		32	/* rows begin with a cache line */
+
 #define STEP_NBITS(step)	((int) ((step) & 31))
 #define STEP_ESCAPE			32
 #define STEP_BITS_SHIFT		6
@@ -113,8 +115,7 @@ struct AlexCode
 	AlexStoredCode stored;		/* what it was made of */
 	uint8		class[256];		/* that of a zero, the end, is 0 */
 	uint8		context_of[256];	/* behind a byte */
-	uint32		stride;			/* from row to row */
-	uint16	   *states;			/* rows of the steps */
+	uint16	   *states;			/* places of rows, in CODE_ROW_UNITs */
 	uint32	   *steps;
 	CodeContext *contexts;
 	char		(*strings)[CODE_MAX_STRING + 1];
