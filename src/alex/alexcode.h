@@ -51,7 +51,7 @@ typedef struct CodeSymbol
 #define CODE_ESCAPE			2
 
 /* First bits that find symbols */
-#define CODE_JUMP_BITS		7
+#define CODE_JUMP_BITS		9
 
 typedef struct CodeContext
 {
