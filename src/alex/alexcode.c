@@ -506,14 +506,10 @@ alex_encode(AlexCode *code, const char *p, int len, uint64 *high,
 	}
 }
 
-/* Is what is to be read the text that was written last? */
+/* Are the first nbits the same? */
 static inline bool
-is_written(const CodeWritten *written, uint64 high, uint64 low, int left)
+begin_alike(const CodeWritten *written, uint64 high, uint64 low, int nbits)
 {
-	int			nbits = written->nbits;
-
-	if (nbits == 0 || nbits > left)
-		return false;
 	high ^= written->high;
 	low ^= written->low;
 	return nbits <= 64 ? high >> (64 - nbits) == 0 :
@@ -523,11 +519,14 @@ is_written(const CodeWritten *written, uint64 high, uint64 low, int left)
 /*
  * Read the text whose bits these are, of which left (at most CODE_MAX_SYMBOLS)
  * are there.  Whatever they are, some text comes out; it is whole if its end was
- * found.  The result is good until the next call of this or alex_encode.
+ * found.  known is the number of bytes that there are of a text that is not whole,
+ * if the caller knows that, or -1.  The result is good until the next call of this or
+ * alex_encode.
  */
 CodeText
-alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
+alex_decode(AlexCode *code, uint64 high, uint64 low, int left, int known)
 {
+	const CodeWritten *written = &code->written;
 	CodeText	result;
 	CodeRead   *r = &code->read;
 	uint64		differ = high ^ r->high;
@@ -537,12 +536,15 @@ alex_decode(AlexCode *code, uint64 high, uint64 low, int left)
 	int			len = 0;
 	int			context = 0;
 
-	if (is_written(&code->written, high, low, left))
+	if (written->nbits > 0 &&
+		(known >= 0 ? written->nbits > left && known <= written->len :
+		 written->nbits <= left) &&
+		begin_alike(written, high, low, Min(written->nbits, left)))
 	{
-		result.p = code->written.text;
-		result.len = code->written.len;
-		result.nbits = code->written.nbits;
-		result.whole = true;
+		result.p = written->text;
+		result.len = known >= 0 ? known : written->len;
+		result.nbits = Min(written->nbits, left);
+		result.whole = known < 0;
 		return result;
 	}
 	if (differ == 0)

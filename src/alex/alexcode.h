@@ -135,7 +135,8 @@ typedef struct CodeBits
 
 extern void alex_encode(AlexCode *code, const char *p, int len,
 						uint64 *high, uint64 *low, int *nbits);
-extern CodeText alex_decode(AlexCode *code, uint64 high, uint64 low, int left);
+extern CodeText alex_decode(AlexCode *code, uint64 high, uint64 low, int left,
+							int known);
 extern AlexCode *alex_parse_code(const AlexStoredCode *stored);
 extern AlexCode *alex_keep_code(AlexCode *code);
 extern void alex_free_code(AlexCode *code);

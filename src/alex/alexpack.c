@@ -213,7 +213,7 @@ pack_coded(Writer *w, const AlexRel *info, const struct varlena *value,
 	}
 	else
 	{
-		CodeText	read = alex_decode(info->code, high, low, *left);
+		CodeText	read = alex_decode(info->code, high, low, *left, -1);
 		int			held = read.len;
 
 		if (read.whole || held > len || memcmp(read.p, p, held) != 0)

@@ -366,7 +366,8 @@ unpack_coded(Reader *r, const AlexRel *info, Size form, uint64 flip,
 
 	if (info->prefix.len > 0 && take_bits(r, 2, flip) == 1)
 		plen = info->prefix.len;
-	read = alex_decode(info->code, r->high ^ flip, r->low ^ flip, r->left);
+	read = alex_decode(info->code, r->high ^ flip, r->low ^ flip, r->left,
+					   form >= CODED_CUT ? (int) (form - CODED_CUT) : -1);
 	held = read.len;
 	*more = read.whole;
 	if (*more)
