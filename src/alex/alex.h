@@ -59,6 +59,8 @@ typedef struct AlexRel
 	bool		may_group;		/* leaves may be grouped */
 	uint8		encodings[INDEX_MAX_KEYS];	/* wide: of the columns */
 	AlexPrefix	prefix;
+	struct AlexCode *code;		/* of the first column's texts, or NULL */
+	uint32		code_generation;	/* in which that is valid */
 	int			dirslot;		/* directory slot, or -1 */
 	uint32		dirgen;
 } AlexRel;
@@ -325,6 +327,12 @@ extern void alex_delete_bottomup(Relation rel, Relation heapRel, Buffer buf,
 extern IndexBuildResult *alexbuild(Relation heap, Relation index,
 								   IndexInfo *indexInfo);
 extern void alexbuildempty(Relation index);
+
+/* alexcode.c */
+typedef struct AlexCode AlexCode;
+extern uint32 alex_code_generation;
+extern AlexCode *alex_find_code(const AlexStoredCode *stored);
+extern const AlexStoredCode *alex_stored_code(const AlexCode *code);
 
 /* alexprefix.c */
 extern void alex_choose_prefix(Relation heap, Relation index,

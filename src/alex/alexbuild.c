@@ -447,6 +447,16 @@ end_write(AlexBuild *build)
 	alex_meta_init((Page) image.data, build->info.kind, build->incarnation,
 				   build->levels[level].block, level);
 	alex_meta((Page) image.data)->prefix = build->info.prefix;
+	if (build->info.code != NULL)
+	{
+		StaticAssertStmt(ALEX_CONTENTS + sizeof(AlexMeta) +
+						 sizeof(AlexStoredCode) <= ALEX_SPECIAL,
+						 "a code has room in the meta page");
+		alex_meta((Page) image.data)->version = ALEX_CODED_VERSION;
+		*alex_meta_code((Page) image.data) =
+			*alex_stored_code(build->info.code);
+		((PageHeader) image.data)->pd_lower += sizeof(AlexStoredCode);
+	}
 	write_page(build, (Page) image.data, ALEX_META_BLOCK);
 
 	/*

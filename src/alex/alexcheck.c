@@ -207,6 +207,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 	ItemPointerData all_ones;
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
+	AlexTupleRoom tuples[2];	/* of the entry at hand, and the one behind */
 
 	if (leaf->nslots > ALEX_MAX_SLOTS ||
 		ALEX_LEAF_START + alex_leaf_bytes(leaf->nslots, payload) !=
@@ -254,7 +255,7 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 			AlexKey		key = alex_key(leaf->class, image, tid);
 			AlexPayload found = alex_leaf_payload(page, s);
 			IndexTuple	itup = (IndexTuple) found.data;
-			AlexTupleRoom tup;
+			AlexTupleRoom *tup = &tuples[nitems % 2];
 			int			slot;
 
 			if (wide)
@@ -263,13 +264,18 @@ check_leaf(AlexCheck *check, Page page, BlockNumber block)
 
 				next = found.data;
 				itup = alex_unpack(check->rel, &check->info, image, tid, next,
-								   &tup);
+								   tup);
 				index_deform_tuple(itup, RelationGetDescr(check->rel), values,
 								   isnull);
 				again = alex_key_of_values(check->rel, &check->info, values,
 										   isnull, &itup->t_tid);
 				if (!alex_key_same_raw(key, again))
 					CORRUPT(check, block, "entry in slot %d has other images than its key", s);
+				/* images never contradict the comparison functions */
+				if (nitems > 1 &&
+					alex_tuple_cmp(check->rel, itup,
+								   &tuples[(nitems + 1) % 2].head) > 0)
+					CORRUPT(check, block, "key in slot %d is above the next one", s);
 				key = alex_key_with_tuple(check->rel, alex_raw(key), itup,
 										  &room);
 			}

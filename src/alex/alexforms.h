@@ -69,6 +69,15 @@ typedef enum Encoding
 #define LONG_LENGTH		ALEX_LONG_LENGTH
 #define RAW_LENGTH		255		/* a compressed varlena, its length follows */
 
+/*
+ * In an index with a code an entry's rest, if there is any, begins with a length
+ * that is one of the first two, or the number of the text's bytes in the images
+ * and CODED_CUT.
+ */
+#define CODED_WHOLE		0		/* the text is in the images (or NULL) */
+#define CODED_COMPRESSED	1	/* the same, but it is compressed: that follows */
+#define CODED_CUT		2
+
 /* A numeric that is stored as it is; otherwise its scale, below 64, is here */
 #define RAW_NUMERIC		255
 #define NUMERIC_DIGIT_BITS	14

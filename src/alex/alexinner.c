@@ -588,7 +588,7 @@ new_root(Relation rel, Buffer lbuf)
 			alex_register_tuple(septup, &len);
 		XLogRegisterBuffer(0, rootbuf, REGBUF_WILL_INIT);
 		XLogRegisterBuffer(1, lbuf, REGBUF_STANDARD);
-		XLogRegisterBuffer(2, metabuf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+		XLogRegisterBuffer(2, metabuf, alex_meta_flags(&meta));
 		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_NEWROOT);
 		PageSetLSN(BufferGetPage(rootbuf), lsn);
 		PageSetLSN(lpage, lsn);

@@ -15,6 +15,9 @@
  *	   that says whether there are NULLs, if so a bit for each of these
  *	   columns, and the values, without alignment, a varlena with its length
  *	   (put_length) instead of its header.
+ * In an index with a code the rest begins with a length that says how much of the
+ * first column is in the images (see CODED_WHOLE), which is left out if nothing
+ * would follow it.
  * An entry without rest has its whole key in the images.  Of the images' 112
  * bits the last one is not counted on, since alex_wide_images may change it.
  *
@@ -24,6 +27,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "alex/alexcode.h"
 #include "alex/alexforms.h"
 
 #include "access/heaptoast.h"
@@ -169,6 +173,65 @@ pack_text(Writer *w, const AlexPrefix *prefix, bool blanks,
 	return whole;
 }
 
+/*
+ * The same of the first column of an index with a code, where it depends on the
+ * text how much of it the images hold.
+ */
+static bool
+pack_coded(Writer *w, const AlexRel *info, const struct varlena *value,
+		   int *left)
+{
+	struct varlena *text = PG_DETOAST_DATUM_PACKED(PointerGetDatum(value));
+	const char *p = VARDATA_ANY(text);
+	int			all = VARSIZE_ANY_EXHDR(text);
+	int			len = all;
+	int			plen = info->prefix.len;
+	bool		compressed = text != value && VARATT_IS_COMPRESSED(value) &&
+		all > MAX_UNCOMPRESSED;
+	uint64		high;
+	uint64		low;
+	int			nbits;
+	bool		whole;
+
+	if (plen > 0)
+	{
+		*left -= 2;
+		if (len >= plen && memcmp(p, info->prefix.data, plen) == 0)
+		{
+			p += plen;
+			len -= plen;
+		}
+	}
+	alex_encode(info->code, p, len, &high, &low, &nbits);
+	whole = nbits <= *left;
+	if (whole)
+	{
+		*left -= nbits;
+		put_length(w, compressed ? CODED_COMPRESSED : CODED_WHOLE);
+		if (compressed)
+			put_compressed(w, value);
+	}
+	else
+	{
+		CodeText	read = alex_decode(info->code, high, low, *left, -1);
+		int			held = read.len;
+
+		if (read.whole || held > len || memcmp(read.p, p, held) != 0)
+			elog(ERROR, "a text's code is not that of its beginning");
+		put_length(w, CODED_CUT + held);
+		if (compressed)
+			put_compressed(w, value);
+		else
+		{
+			put_length(w, len - held);
+			put_raw(w, p + held, len - held);
+		}
+	}
+	if (text != value)
+		pfree(text);
+	return whole;
+}
+
 static void
 pack_bytes(Writer *w, const struct varlena *value, int left)
 {
@@ -269,6 +332,14 @@ pack(Relation rel, const AlexRel *info, const Datum *values,
 		if (left < least_bits(encoding))
 			break;
 		left--;
+		if (i == 0 && info->code != NULL)
+		{
+			if (isnull[i])
+				put_length(&w, CODED_WHOLE);
+			else
+				more = pack_coded(&w, info, value, &left);
+			continue;
+		}
 		if (isnull[i])
 			continue;
 		switch (encoding)
@@ -329,6 +400,9 @@ pack(Relation rel, const AlexRel *info, const Datum *values,
 				pack_value(&w, TupleDescAttr(desc, i), values[i]);
 		}
 	}
+	/* where all is in the images there is nothing to be said */
+	if (info->code != NULL && w.p == rest + 1 && *rest == CODED_WHOLE)
+		w.p = rest;
 	if (w.overflow)
 		return result;
 
@@ -402,9 +476,11 @@ alex_pack(Relation rel, const AlexRel *info, const Datum *values,
 
 	/*
 	 * Even with 32 columns and a prefix, what the images hold and alignment
-	 * do not double a short entry.
+	 * do not double a short entry.  But a code may have long texts in them.
 	 */
-	if (unlikely(payload.size > ALEX_MAX_WIDE / 2))
+	if (unlikely(payload.size > ALEX_MAX_WIDE / 2 ||
+				 (info->code != NULL && !isnull[0] &&
+				  VARSIZE_ANY_EXHDR(DatumGetPointer(values[0])) > ALEX_MAX_WIDE / 4)))
 	{
 		AlexKey		key;
 		AlexTupleRoom unpacked;

@@ -54,7 +54,7 @@ alex_meta_init(Page page, AlexKind kind, uint64 buildid, BlockNumber root,
 	alex_page_init(page, ALEX_PAGE_META, 0, 0);
 	meta = alex_meta(page);
 	meta->magic = ALEX_MAGIC;
-	meta->version = ALEX_VERSION;
+	meta->version = ALEX_PLAIN_VERSION;
 	meta->buildid = buildid;
 	meta->root = root;
 	meta->level = level;
@@ -463,10 +463,11 @@ alex_new_buffer(Relation rel)
 }
 
 /*
- * Read the meta page into *info (root, level, kind, build, prefix).
+ * Read the meta page into *info (root, level, kind, build, prefix), and if the
+ * index has one, and it is wanted, its code, which is palloc'd.
  */
 static void
-read_meta(Relation rel, AlexRel *info)
+read_meta(Relation rel, AlexRel *info, AlexStoredCode **code)
 {
 	Buffer		buf = alex_get_buffer(rel, ALEX_META_BLOCK, BUFFER_LOCK_SHARE);
 	AlexMeta   *meta = alex_meta(BufferGetPage(buf));
@@ -492,8 +493,14 @@ read_meta(Relation rel, AlexRel *info)
 	info->kind = (AlexKind) meta->kind;
 	info->prefix = meta->prefix;
 	/* what has been made by an older version is left readable to it */
-	info->may_group = meta->version == ALEX_VERSION &&
+	info->may_group = meta->version >= ALEX_PLAIN_VERSION &&
 		meta->kind < ALEX_KIND_WIDE;
+	if (code != NULL && meta->version >= ALEX_CODED_VERSION)
+	{
+		*code = palloc(sizeof(AlexStoredCode));
+		memcpy(*code, alex_meta_code(BufferGetPage(buf)),
+			   sizeof(AlexStoredCode));
+	}
 	UnlockReleaseBuffer(buf);
 	/* the images of all keys depend on it */
 	if (info->prefix.len > ALEX_MAX_PREFIX ||
@@ -522,21 +529,29 @@ alex_rel(Relation rel)
 {
 	AlexRel    *info = (AlexRel *) rel->rd_amcache;
 
-	if (likely(info != NULL))
+	if (likely(info != NULL &&
+			   info->code_generation == alex_code_generation))
 		return info;
+	if (info != NULL)
+	{
+		rel->rd_amcache = NULL;
+		pfree(info);
+	}
 
 	{
 		AlexRel		fresh;
+		AlexStoredCode *code = NULL;
 
 		memset(&fresh, 0, sizeof(fresh));
-		read_meta(rel, &fresh);
+		read_meta(rel, &fresh, &code);
 		{
 			AlexRel		described;
 
 			/* what the catalogs say, against what it was built for */
 			alex_describe(rel, fresh.kind, &described);
 			if (fresh.kind != described.kind ||
-				(fresh.prefix.len > 0 && !alex_may_have_prefix(&described)))
+				((fresh.prefix.len > 0 || code != NULL) &&
+				 !alex_may_have_prefix(&described)))
 				ereport(ERROR,
 						(errcode(ERRCODE_INDEX_CORRUPTED),
 						 errmsg("index \"%s\" was built for another key type",
@@ -548,6 +563,15 @@ alex_rel(Relation rel)
 			described.root = fresh.root;
 			described.level = fresh.level;
 			described.root_incarnation = fresh.root_incarnation;
+			if (code != NULL)
+			{
+				/* without it no image could be read */
+				described.code = alex_find_code(code);
+				if (described.code == NULL)
+					alex_corrupted(rel, ALEX_META_BLOCK);
+				pfree(code);
+			}
+			described.code_generation = alex_code_generation;
 			fresh = described;
 		}
 		alex_dir_attach(rel, &fresh);
@@ -566,7 +590,7 @@ alex_refresh_root(Relation rel)
 	AlexRel    *info = alex_rel(rel);
 	AlexRel		fresh = *info;
 
-	read_meta(rel, &fresh);
+	read_meta(rel, &fresh, NULL);
 	info = (AlexRel *) rel->rd_amcache;
 	if (info != NULL)
 		*info = fresh;

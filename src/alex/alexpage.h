@@ -17,7 +17,9 @@
 #include "storage/bufpage.h"
 
 #define ALEX_MAGIC				0x414C4558	/* "ALEX" */
-#define ALEX_VERSION			5	/* of the whole on-disk format */
+#define ALEX_VERSION			6	/* of the whole on-disk format */
+#define ALEX_CODED_VERSION		6	/* of indexes with a code, which older ones lack */
+#define ALEX_PLAIN_VERSION		5	/* of all others */
 #define ALEX_WIDE_VERSION		4	/* since then wide indexes are the same */
 #define ALEX_NARROW_VERSION		3	/* since then narrow indexes are the same */
 #define ALEX_PAGE_ID			0xFFA1	/* last two bytes of every page */
@@ -169,6 +171,20 @@ typedef struct AlexPrefix
 	char		data[ALEX_MAX_PREFIX];
 } AlexPrefix;
 
+/*
+ * The code of an index whose images hold its texts in another form than their
+ * bytes (alexcode.h): chosen with the prefix, and the same as long.  It lies behind
+ * AlexMeta, in indexes of ALEX_CODED_VERSION.
+ */
+#define ALEX_MAX_CODE		7900
+
+typedef struct AlexStoredCode
+{
+	uint32		len;			/* bytes */
+	uint32		hash;			/* of these */
+	uint8		data[ALEX_MAX_CODE];
+} AlexStoredCode;
+
 typedef struct AlexMeta
 {
 	uint32		magic;
@@ -248,6 +264,13 @@ static inline AlexMeta *
 alex_meta(Page page)
 {
 	return (AlexMeta *) PageGetContents(page);
+}
+
+/* Where the code of an index is, if it has one */
+static inline AlexStoredCode *
+alex_meta_code(Page page)
+{
+	return (AlexStoredCode *) (alex_meta(page) + 1);
 }
 
 static inline bool

@@ -45,6 +45,7 @@ typedef struct SpoolShared
 	Oid			indexoid;
 	bool		concurrent;
 	AlexPrefix	prefix;
+	AlexStoredCode code;		/* len 0: none */
 	int			nparticipants;	/* share maintenance_work_mem */
 	SharedFileSet fileset;
 	ConditionVariable done_cv;
@@ -170,7 +171,7 @@ scan_table(Relation heap, Relation index, IndexInfo *indexInfo,
 /* Launch workers; NULL if the build has to do without. */
 static AlexSpool *
 begin_parallel(Relation heap, Relation index, IndexInfo *indexInfo,
-			   const AlexPrefix *prefix, int request)
+			   const AlexRel *info, int request)
 {
 	AlexSpool  *spool = palloc0(sizeof(AlexSpool));
 	ParallelContext *pcxt;
@@ -214,7 +215,9 @@ begin_parallel(Relation heap, Relation index, IndexInfo *indexInfo,
 	shared->heapoid = RelationGetRelid(heap);
 	shared->indexoid = RelationGetRelid(index);
 	shared->concurrent = indexInfo->ii_Concurrent;
-	shared->prefix = *prefix;
+	shared->prefix = info->prefix;
+	if (info->code != NULL)
+		shared->code = *alex_stored_code(info->code);
 	shared->nparticipants = pcxt->nworkers + 1;
 	SharedFileSetInit(&shared->fileset, pcxt->seg);
 	ConditionVariableInit(&shared->done_cv);
@@ -296,8 +299,7 @@ alex_spool_table(Relation heap, Relation index, IndexInfo *indexInfo,
 		request = plan_create_index_workers(RelationGetRelid(heap),
 											RelationGetRelid(index));
 	if (request > 0)
-		spool = begin_parallel(heap, index, indexInfo, &info->prefix,
-							   request);
+		spool = begin_parallel(heap, index, indexInfo, info, request);
 
 	if (spool == NULL)
 	{
@@ -367,6 +369,13 @@ alex_parallel_spool_main(dsm_segment *seg, shm_toc *toc)
 	indexInfo->ii_Concurrent = shared->concurrent;
 	alex_describe(index, ALEX_KIND_INVALID, &info);
 	info.prefix = shared->prefix;
+	if (shared->code.len > 0)
+	{
+		info.code = alex_find_code(&shared->code);
+		if (info.code == NULL)
+			elog(ERROR, "unreadable code of index \"%s\"",
+				 RelationGetRelationName(index));
+	}
 	sort = alex_sort_begin(index, &info,
 						   maintenance_work_mem / shared->nparticipants);
 	alex_sort_share(sort, &shared->fileset, ParallelWorkerNumber);

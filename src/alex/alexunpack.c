@@ -11,6 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "alex/alexcode.h"
 #include "alex/alexforms.h"
 
 #include "access/tupmacs.h"
@@ -351,6 +352,48 @@ unpack_text(Reader *r, const AlexPrefix *prefix, bool blanks, uint64 flip,
 	return true;
 }
 
+/* The first column of an index with a code; form is what the rest began with. */
+static bool
+unpack_coded(Reader *r, const AlexRel *info, Size form, uint64 flip,
+			 Form_pg_attribute att, Out *o, bool *more)
+{
+	CodeText	read;
+	Size		plen = 0;
+	Size		held;
+	Size		rest = 0;
+	bool		raw = false;
+	char	   *p;
+
+	if (info->prefix.len > 0 && take_bits(r, 2, flip) == 1)
+		plen = info->prefix.len;
+	read = alex_decode(info->code, r->high ^ flip, r->low ^ flip, r->left,
+					   form >= CODED_CUT ? (int) (form - CODED_CUT) : -1);
+	held = read.len;
+	*more = read.whole;
+	if (*more)
+		skip_bits(r, read.nbits);
+	if (*more ? form >= CODED_CUT : form != CODED_CUT + held)
+		return false;
+	if (form != CODED_WHOLE)
+	{
+		if (!get_length(r, &rest, &raw))
+			return false;
+		if (raw)
+			return unpack_compressed(r, att, rest, o);
+		if (form == CODED_COMPRESSED)
+			return false;
+	}
+	if ((Size) (r->end - r->p) < rest)
+		return false;
+	p = reserve_varlena(o, att, plen + held + rest);
+	if (p == NULL)
+		return false;
+	if (plen > 0)
+		memcpy(p, info->prefix.data, plen);
+	memcpy(p + plen, read.p, held);
+	return get_raw(r, p + plen + held, rest);
+}
+
 static bool
 unpack_name(Reader *r, uint64 flip, Form_pg_attribute att, Out *o, bool *more)
 {
@@ -468,6 +511,7 @@ alex_try_unpack(Relation rel, const AlexRel *info, uint64 image,
 	Out			o;
 	bool		more = true;
 	Size		len;
+	Size		form = CODED_WHOLE;
 	bool		raw;
 	int			i;
 
@@ -477,6 +521,9 @@ alex_try_unpack(Relation rel, const AlexRel *info, uint64 image,
 	o.nulls = 0;
 	o.varwidth = false;
 	if (!get_length(&r, &len, &raw) || raw)
+		return false;
+	if (info->code != NULL && r.p < r.end &&
+		(!get_length(&r, &form, &raw) || raw))
 		return false;
 	for (i = 0; i < nkeys && more; i++)
 	{
@@ -492,11 +539,19 @@ alex_try_unpack(Relation rel, const AlexRel *info, uint64 image,
 		if ((take_bits(&r, 1, 0) == 0) ==
 			((option & INDOPTION_NULLS_FIRST) != 0))
 		{
+			if (i == 0 && form != CODED_WHOLE)
+				return false;
 			set_null(&o, i);
 			continue;
 		}
 		flip = (option & INDOPTION_DESC) != 0 ? ~UINT64CONST(0) : 0;
 		att = TupleDescAttr(desc, i);
+		if (i == 0 && info->code != NULL)
+		{
+			if (unlikely(!unpack_coded(&r, info, form, flip, att, &o, &more)))
+				return false;
+			continue;
+		}
 		switch (encoding)
 		{
 			case ENC_TEXT:
@@ -609,6 +664,7 @@ typedef struct TextEnd
 {
 	const char *p;
 	Size		len;
+	Size		held;			/* bytes that an index's code has in the images */
 } TextEnd;
 
 /* False if the entry has no such bytes, or not as they are */
@@ -631,9 +687,22 @@ end_of_entry(Relation rel, const AlexRel *info, uint64 image, uint64 image2,
 		(take_bits(&r, 1, 0) == 0) ==
 		((option & INDOPTION_NULLS_FIRST) != 0))
 		return false;
-	if (info->prefix.len > 0)
-		skip_bits(&r, 2);
-	(void) take_string(&r, flip, &from, &whole);
+	if (info->code != NULL)
+	{
+		Size		form;
+
+		if (!get_length(&r, &form, &raw) || raw || form < CODED_CUT)
+			return false;
+		end->held = form - CODED_CUT;
+		whole = false;
+	}
+	else
+	{
+		if (info->prefix.len > 0)
+			skip_bits(&r, 2);
+		(void) take_string(&r, flip, &from, &whole);
+		end->held = 0;
+	}
 	if (whole || !get_length(&r, &end->len, &raw) || raw ||
 		end->len > (Size) (r.end - r.p))
 		return false;
@@ -641,14 +710,18 @@ end_of_entry(Relation rel, const AlexRel *info, uint64 image, uint64 image2,
 	return true;
 }
 
-/* The same of a key's first column; the images are an entry's for which that is true */
+/*
+ * The same of a key's first column; the images are those of an entry for which
+ * that is true, with this end
+ */
 static bool
-end_of_bound(const AlexBound *bound, const AlexRel *info, TextEnd *end)
+end_of_bound(const AlexBound *bound, const AlexRel *info,
+			 const TextEnd *entry, TextEnd *end)
 {
 	struct varlena *text;
 	bool		isnull;
 	Datum		value;
-	Size		held = (USABLE_BITS - 1) / 8;
+	Size		held = info->code != NULL ? entry->held : (USABLE_BITS - 1) / 8;
 	Size		plen = info->prefix.len;
 
 	if (bound->natts == 0)
@@ -668,7 +741,8 @@ end_of_bound(const AlexBound *bound, const AlexRel *info, TextEnd *end)
 	end->len = VARSIZE_ANY_EXHDR(text);
 	if (plen > 0)
 	{
-		held = (USABLE_BITS - 1 - 2) / 8;
+		if (info->code == NULL)
+			held = (USABLE_BITS - 1 - 2) / 8;
 		if (end->len >= plen && memcmp(end->p, info->prefix.data, plen) == 0)
 			held += plen;
 	}
@@ -715,7 +789,7 @@ alex_bound_cmp_entry(const AlexBound *a, Page page, int slot)
 		if (end_of_entry(a->rel, info, alex_images(page)[slot],
 						 alex_tid_pack(&alex_tids(page)[slot]), entry,
 						 &b_end) &&
-			end_of_bound(a, info, &a_end))
+			end_of_bound(a, info, &b_end, &a_end))
 		{
 			int			cmp = compare_ends(a->rel, &a_end, &b_end);
 
@@ -753,7 +827,8 @@ alex_entry_cmp(Relation rel, const AlexRel *info, uint64 image, uint64 image2,
 	if (!alex_entry_is_exact(a) || !alex_entry_is_exact(b))
 	{
 		bool		ends = end_of_entry(rel, info, image, image2, a, &a_end) &&
-			end_of_entry(rel, info, image, image2, b, &b_end);
+			end_of_entry(rel, info, image, image2, b, &b_end) &&
+			a_end.held == b_end.held;
 
 		if (ends)
 			cmp = compare_ends(rel, &a_end, &b_end);

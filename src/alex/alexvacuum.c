@@ -49,7 +49,7 @@ set_cleanup_info(Relation rel, BlockNumber ndeleted)
 
 			XLogBeginInsert();
 			XLogRegisterData((char *) meta, sizeof(AlexMeta));
-			XLogRegisterBuffer(0, buf, REGBUF_WILL_INIT | REGBUF_STANDARD);
+			XLogRegisterBuffer(0, buf, alex_meta_flags(meta));
 			lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_META);
 			PageSetLSN(BufferGetPage(buf), lsn);
 		}

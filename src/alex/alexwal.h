@@ -12,6 +12,8 @@
 
 #include "alex/alexpage.h"
 
+#include "access/xloginsert.h"
+
 /* ----------------------------------------------------------------
  * WAL
  * ----------------------------------------------------------------
@@ -127,5 +129,16 @@ typedef struct xl_alex_reuse
 	uint8		catalog;		/* logical decoding may look at the table */
 	uint8		unused[7];
 } xl_alex_reuse;
+
+/*
+ * How the meta page is registered with a record that has AlexMeta: redo makes the
+ * page anew of that, unless there is a code behind it, which is left alone.
+ */
+static inline uint8
+alex_meta_flags(const AlexMeta *meta)
+{
+	return meta->version >= ALEX_CODED_VERSION ? REGBUF_STANDARD :
+		REGBUF_WILL_INIT | REGBUF_STANDARD;
+}
 
 #endif							/* ALEXWAL_H */

@@ -15,6 +15,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "alex/alexcode.h"
 #include "alex/alexforms.h"
 #include "collation.h"
 
@@ -411,29 +412,65 @@ alex_prefix_hash(const AlexPrefix *prefix)
 }
 
 /*
- * Append a text of an index with a prefix: two bits say whether it is before
- * all that begin with that, begins with it, or is behind; then its bytes, in
- * the middle case those behind the prefix.
+ * Append a text in an index's code.  Either all its bits are there, with the end,
+ * and can be read back, or they fill all that is left.
  */
 static void
-put_behind_prefix(Bits *bits, const AlexPrefix *prefix, Datum value)
+put_coded(Bits *bits, AlexCode *code, const char *p, int len)
 {
+	uint64		high;
+	uint64		low;
+	int			nbits;
+
+	alex_encode(code, p, len, &high, &low, &nbits);
+	if (nbits > USABLE_BITS - bits->n)
+	{
+		put(bits, high, 64);
+		put(bits, low, 64);
+	}
+	else if (nbits <= 64)
+		put(bits, high >> (64 - nbits), nbits);
+	else
+	{
+		put(bits, high, 64);
+		put(bits, low >> (128 - nbits), nbits - 64);
+	}
+}
+
+/*
+ * Append a text of an index with a prefix or a code.  A prefix takes two bits, which
+ * say whether the text is before all that begin with that, begins with it, or is
+ * behind; then come its bytes, in the middle case those behind the prefix.
+ */
+static void
+put_first_text(Bits *bits, const AlexRel *info, Datum value)
+{
+	const AlexPrefix *prefix = &info->prefix;
 	struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
 	const char *p = VARDATA_ANY(text);
 	int			len = VARSIZE_ANY_EXHDR(text);
 	int			plen = prefix->len;
-	int			cmp = memcmp(p, prefix->data, Min(len, plen));
 
-	if (cmp == 0 && len < plen)
-		cmp = -1;
-	put(bits, cmp < 0 ? 0 : cmp == 0 ? 1 : 2, 2);
-	if (cmp == 0)
+	if (plen > 0)
 	{
-		p += plen;
-		len -= plen;
+		int			cmp = memcmp(p, prefix->data, Min(len, plen));
+
+		if (cmp == 0 && len < plen)
+			cmp = -1;
+		put(bits, cmp < 0 ? 0 : cmp == 0 ? 1 : 2, 2);
+		if (cmp == 0)
+		{
+			p += plen;
+			len -= plen;
+		}
 	}
-	put_bytes(bits, (const unsigned char *) p, len);
-	put(bits, 0, 8);
+	if (info->code != NULL)
+		put_coded(bits, info->code, p, len);
+	else
+	{
+		put_bytes(bits, (const unsigned char *) p, len);
+		put(bits, 0, 8);
+	}
 	if ((Pointer) text != DatumGetPointer(value))
 		pfree(text);
 }
@@ -458,8 +495,8 @@ alex_wide_images(Relation rel, const AlexRel *info, const Datum *values,
 		if (isnull[i])
 			continue;
 		bits.flip = (option & INDOPTION_DESC) != 0 ? ~UINT64CONST(0) : 0;
-		if (i == 0 && info->prefix.len > 0)
-			put_behind_prefix(&bits, &info->prefix, values[i]);
+		if (i == 0 && (info->prefix.len > 0 || info->code != NULL))
+			put_first_text(&bits, info, values[i]);
 		else
 			put_value(&bits, (Encoding) info->encodings[i], values[i]);
 		bits.flip = 0;

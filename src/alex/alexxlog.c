@@ -286,9 +286,21 @@ redo_insert_inner(XLogReaderState *record)
 static void
 redo_meta_page(XLogReaderState *record, uint8 block_id, const AlexMeta *meta)
 {
-	Buffer		buf = XLogInitBufferForRedo(record, block_id);
+	Buffer		buf;
 	PGAlignedBlock image;
 
+	/* the code behind it is not in the record */
+	if (meta->version >= ALEX_CODED_VERSION)
+	{
+		if (XLogReadBufferForRedo(record, block_id, &buf) == BLK_NEEDS_REDO)
+		{
+			*alex_meta(BufferGetPage(buf)) = *meta;
+			done_with(record, buf);
+		}
+		release(buf);
+		return;
+	}
+	buf = XLogInitBufferForRedo(record, block_id);
 	memset(image.data, 0, BLCKSZ);
 	alex_meta_init((Page) image.data, (AlexKind) meta->kind, meta->buildid,
 				   meta->root, meta->level);

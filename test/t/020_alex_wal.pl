@@ -55,7 +55,7 @@ sub caught_up
 	return;
 }
 
-my @indexes = qw(w_a w_u w_f w_w w_m w_x w_j w_p);
+my @indexes = qw(w_a w_u w_f w_w w_m w_x w_j w_p w_c);
 my $check = 'SELECT '
   . join(', ', map { "omendb.alex_check('$_', true)" } @indexes);
 my $state = q{
@@ -67,6 +67,7 @@ SELECT u, a FROM w WHERE u < 50 ORDER BY u;
 SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY wide, f DESC NULLS LAST, a) x;
 SELECT count(*), count(f) FROM (SELECT f, x, u FROM w ORDER BY x DESC, u) x;
 SELECT count(*), sum(a) FROM (SELECT a FROM w ORDER BY ARRAY[a]) x;
+SELECT count(*), md5(string_agg(k, ',')) FROM (SELECT k FROM c ORDER BY k) x;
 };
 
 # nothing is in doubt: the same from the table itself
@@ -79,6 +80,7 @@ SELECT u, a FROM w WHERE u < 50 ORDER BY u;
 SELECT count(*), sum(a) FROM w;
 SELECT count(*), count(f) FROM w;
 SELECT count(*), sum(a) FROM w;
+SELECT count(*), md5(string_agg(k, ',' ORDER BY k)) FROM c;
 };
 
 sub same_everywhere
@@ -117,9 +119,23 @@ INSERT INTO w (a) SELECT i % 3 FROM generate_series(1, 4000) i;
 INSERT INTO w (u) SELECT NULL FROM generate_series(1, 2000) i;
 -- images behind a prefix, which the meta page has
 CREATE INDEX w_p ON w USING alex (x DESC, wide) INCLUDE (pad);
+-- images in a code, which the meta page has too
+CREATE TABLE c (k text COLLATE "C");
+INSERT INTO c SELECT (ARRAY['libboost-filesystem', 'libboost-program-options', 'postgresql-server'])[1 + i % 3] || '-dev_' || i % 500 || '.' || i / 500
+  FROM generate_series(1, 6000) i;
+CREATE INDEX w_c ON c USING alex (k);
 });
 is($primary->safe_psql('postgres', "SELECT prefix_length FROM omendb.alex_stats('w_p')"), length('tenant-0000-0000-0000-'),
 	'an index with a prefix');
+# what is logged of the meta page leaves the code as it is: a new root, VACUUM's count
+$primary->safe_psql(
+	'postgres', q{
+INSERT INTO c SELECT 'libboost-' || md5(i::text) FROM generate_series(1, 80000) i;
+DELETE FROM c WHERE k < 'libboost-8';
+VACUUM c;
+});
+is($primary->safe_psql('postgres', "SELECT version || ' ' || (height > 1) || ' ' || (deleted_pages > 0) FROM omendb.alex_stats('w_c')"),
+	'6 true true', 'an index with a code, a new root and deleted pages');
 cmp_ok($primary->safe_psql('postgres', "SELECT height FROM omendb.alex_stats('w_w')"), '>=', 2,
 	'inner pages have been split');
 same_everywhere('inserts');

@@ -208,6 +208,29 @@ $node->safe_psql('postgres', q{REINDEX INDEX d_a});
 damage(24 + 32, pack('L', 3));
 fails($use, qr/corrupted page at block 0/, 'another prefix');
 
+# the code that images are in: its length, its bytes, and a text in it
+$node->safe_psql('postgres', q{
+DROP INDEX d_a;
+CREATE INDEX d_a ON d USING alex (((ARRAY['libboost-filesystem', 'libboost-program-options', 'postgresql-server'])[1 + a % 3] || '-dev_' || a % 500 || '.' || a / 500 || '/' || md5(a::text)) COLLATE "C")});
+is($node->safe_psql('postgres', "SELECT version FROM omendb.alex_stats('d_a')"), 6, 'an index with a code');
+damage(24 + 128, pack('L', 0));
+fails($check, qr/corrupted page at block 0/, 'a code of no length');
+damage(24 + 128, pack('L', 8000));
+fails($check, qr/corrupted page at block 0/, 'a code that is too long');
+damage(24 + 128 + 8 + 100, pack('L', 0x12345678));
+fails($check, qr/corrupted page at block 0/, 'another code');
+damage(24 + 4, pack('L', 5));
+fails($check, qr/not one of its columns|corrupted|damaged|other images/, 'no code');
+# the first entry of a leaf: the number of its text's bytes that the images hold
+damage($block, sub {
+	my ($page) = @_;
+	my ($upper) = unpack('x14 S', $page);
+	substr($page, $upper + 7, 1) = pack('C', 77);
+	return $page;
+});
+fails($check, qr/not one of its columns|other images|corrupt/, 'a text that is cut elsewhere');
+$node->safe_psql('postgres', 'DROP INDEX d_a; CREATE INDEX d_a ON d USING alex (a) INCLUDE (b)');
+
 # rows that the index does not have
 $node->safe_psql('postgres', q{
 REINDEX INDEX d_a;

@@ -52,6 +52,13 @@ sub url
 	return 'https://www.example.com/item/' . pick('', "\x01", '/', 'a', 'z' x 20, rnd(0, 300), digits(rnd(1, 16)) . pick('', '?q=' . rnd(0, 3))) if rand() < 0.93;
 	return pick('', 'h', 'https://www.example.com/item', 'https://www.example.com/itf', 'https://www.example.com/itel/9', 'https://www.example.com/ite~', 'i', "\x{e4}", 'https://www.example.org/' . rnd(0, 9));
 }
+# many begin alike, but not all, and further than images go: such an index has a code
+sub versioned
+{
+	return pick('', 'l', 'lib', 'libboost-filesystem', 'libboost-filesysten', "libboost\x01", "\x01", "\x{7f}", "\x{10ffff}", 'zz') . pick('', '', digits(2), "\x{e4}", 'x' x 50) if rand() < 0.1;
+	return pick('libboost-filesystem', 'libboost-program-options', 'postgresql-server', 'python3-sphinx-theme', "stra\x{df}enbahn-\x{10ffff}") . pick('', '-dev', '-doc', '-common', "\x01", '~', ' ') .
+	  '_' . pick(1, 1, 1, 2, 17) . '.' . rnd(0, 40) . pick('', '', '.0', '+deb12u1', '~rc1', '-' . rnd(0, 9), "\x{10ffff}") . pick('', '', '', pick('x', "\x{e4}") x rnd(1, 80));
+}
 sub number
 {
 	my ($most) = @_;
@@ -95,6 +102,9 @@ my @types = (
 	[ 'text', 'text', sub { url() }, 'bytewise' ],
 	[ 'varchar', 'varchar(300)', sub { url() } ],
 	[ 'name', 'name', sub { substr(url(), 0, 60) }, 'text' ],
+	[ 'text', 'text COLLATE "C"', sub { versioned() }, 'name' ],
+	[ 'text', 'text', sub { versioned() }, 'bytewise' ],
+	[ 'varchar', 'varchar(300)', sub { versioned() } ],
 	[ 'bpchar', 'char(6)', sub { substr(pick('', 'a', 'ab', 'ab ', "ab\x01", 'abc', 'zz') . pick('', ' ', 'x'), 0, 6) } ],
 	[ 'bpchar', 'char(6) COLLATE "C"', sub { substr(pick('', 'a', 'ab', 'ab ', "ab\x01", 'abc', 'zz') . pick('', ' ', 'x'), 0, 6) } ],
 	[ 'name', 'name', sub { substr(word(), 0, 60) }, 'text' ],
@@ -124,7 +134,7 @@ my @types = (
 	[ 'int4range', 'int4range', sub { pick('empty', '(,)', '[1,)', '(,5)', '[' . rnd(0, 3) . ',' . rnd(4, 6) . ']') } ],
 	[ 'numrange', 'numrange', sub { pick('empty', '(,)', '[1,)', '(,5)', '(' . rnd(0, 3) . ',' . rnd(4, 6) . '.5)') } ]);
 
-my @urls = grep { my $type = $_; grep { $type->[2]->() =~ /item/ } 1 .. 20 } grep { $_->[0] =~ /^(text|varchar)$/ } @types;
+my @urls = grep { my $type = $_; grep { $type->[2]->() =~ /item|lib/ } 1 .. 20 } grep { $_->[0] =~ /^(text|varchar)$/ } @types;
 
 my $setup = q{
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
@@ -214,7 +224,7 @@ EXCEPTION WHEN numeric_value_out_of_range THEN
 END $$;
 CREATE TABLE used (yes bool, q text);
 CREATE TABLE filled (n bigint);
-CREATE TABLE prefixed (yes bool);
+CREATE TABLE prefixed (yes bool, coded bool);
 };
 $setup = q{CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false);} . $setup if $icu;
 $node->safe_psql('wide', $setup);
@@ -274,7 +284,7 @@ sub one_round
 	my $expression = rand() < 0.15;
 	for my $i (0 .. $ncols - 1)
 	{
-		my ($type, $decl, $gen, @cross) = @{ $i == 0 && rand() < 0.15 ? pick(@urls) : pick(@types) };
+		my ($type, $decl, $gen, @cross) = @{ $i == 0 && rand() < 0.2 ? pick(@urls) : pick(@types) };
 		my $col = { type => $type, decl => $decl, gen => $gen, cross => \@cross, name => "c$i", expr => "c$i", key => "c$i" };
 		$col->{bytewise} = grep { $_ eq 'bytewise' } @cross;
 		if ($expression && $i == 0 && $type =~ /^(text|int4|numeric)$/ && !$col->{bytewise})
@@ -387,7 +397,7 @@ sub one_round
 			$sql .= "INSERT INTO used SELECT uses(q), q FROM (VALUES (\$q\$SELECT $what FROM TBL$cond\$q\$)) v(q);\n" if @conds && rand() < 0.1;
 		}
 	}
-	$sql .= "RESET enable_seqscan; INSERT INTO filled SELECT count(*) FROM a_t; INSERT INTO prefixed SELECT prefix_length > 0 FROM omendb.alex_stats('a_t_i'); SELECT omendb.alex_check('a_t_i', true);\n";
+	$sql .= "RESET enable_seqscan; INSERT INTO filled SELECT count(*) FROM a_t; INSERT INTO prefixed SELECT prefix_length > 0, version = 6 FROM omendb.alex_stats('a_t_i'); SELECT omendb.alex_check('a_t_i', true);\n";
 	my $file = $node->basedir . '/round.sql';
 	open my $fh, '>:encoding(UTF-8)', $file or die $!;
 	print $fh $sql;
@@ -413,6 +423,8 @@ cmp_ok($node->safe_psql('wide', 'SELECT sum(n) FROM filled'), '>', 20 * $rounds,
 is($different, 0, "$done queries of seed $seed on $rounds pairs of tables: alex and btree agree");
 my $prefixed = $node->safe_psql('wide', 'SELECT count(*) FROM prefixed WHERE yes');
 cmp_ok($prefixed, '>', 0, "$prefixed of them had images behind a prefix") if $rounds >= 20;
+my $coded = $node->safe_psql('wide', 'SELECT count(*) FROM prefixed WHERE coded');
+cmp_ok($coded, '>', 0, "$coded of them had images in a code") if $rounds >= 20;
 my ($yes, $all) = split /\|/, $node->safe_psql('wide', 'SELECT count(*) FILTER (WHERE yes), count(*) FROM used');
 note($node->safe_psql('wide', 'SELECT q FROM used WHERE NOT yes LIMIT 10'));
 cmp_ok($yes, '>', 0.9 * $all, "the alex index was used by $yes of $all queries");
