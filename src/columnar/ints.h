@@ -87,4 +87,40 @@ extern uint32 omen_unpack_groups(const char *p, uint32 n, unsigned int bits,
 extern void omen_ints_decode(const OmenInts *ints, uint32 start, uint32 n,
 							 uint64 *values);
 
+/* Two neighbours of an array, of which there are more than index + 1 */
+static inline void
+omen_ints_get_two(const OmenInts *ints, uint32 index, uint64 *first,
+				  uint64 *second)
+{
+	const OmenIntsVector *vector;
+	uint32		i = index & (OMEN_VECTOR_ROWS - 1);
+	uint32		bit;
+	uint64		mask;
+	const char *p;
+
+	if (unlikely(ints->vectors == NULL || i == OMEN_VECTOR_ROWS - 1))
+	{
+		*first = omen_ints_get(ints, index);
+		*second = omen_ints_get(ints, index + 1);
+		return;
+	}
+	vector = &ints->vectors[index >> OMEN_VECTOR_SHIFT];
+	*first = vector->base + vector->slope * i;
+	*second = *first + vector->slope;
+	p = (const char *) ints->header + vector->offset;
+	if (unlikely(vector->bits == 64))
+	{
+		*first += omen_load64(p + (Size) i * 8);
+		*second += omen_load64(p + (Size) (i + 1) * 8);
+	}
+	else if (vector->bits != 0)
+	{
+		mask = (UINT64CONST(1) << vector->bits) - 1;
+		bit = i * vector->bits;
+		*first += (omen_load64(p + (bit >> 3)) >> (bit & 7)) & mask;
+		bit += vector->bits;
+		*second += (omen_load64(p + (bit >> 3)) >> (bit & 7)) & mask;
+	}
+}
+
 #endif							/* OMENDB_INTS_H */

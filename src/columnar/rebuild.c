@@ -423,41 +423,6 @@ put_unaligned(char *base, uint32 pos, uint32 limit, const char *value,
 	return pos + length;
 }
 
-/* Two neighbours of an array, of which there are more than index + 1 */
-static inline void
-get_neighbours(const OmenInts *ints, uint32 index, uint64 *first, uint64 *second)
-{
-	const OmenIntsVector *vector;
-	uint32		i = index & (OMEN_VECTOR_ROWS - 1);
-	uint32		bit;
-	uint64		mask;
-	const char *p;
-
-	if (unlikely(ints->vectors == NULL || i == OMEN_VECTOR_ROWS - 1))
-	{
-		*first = omen_ints_get(ints, index);
-		*second = omen_ints_get(ints, index + 1);
-		return;
-	}
-	vector = &ints->vectors[index >> OMEN_VECTOR_SHIFT];
-	*first = vector->base + vector->slope * i;
-	*second = *first + vector->slope;
-	p = (const char *) ints->header + vector->offset;
-	if (unlikely(vector->bits == 64))
-	{
-		*first += omen_load64(p + (Size) i * 8);
-		*second += omen_load64(p + (Size) (i + 1) * 8);
-	}
-	else if (vector->bits != 0)
-	{
-		mask = (UINT64CONST(1) << vector->bits) - 1;
-		bit = i * vector->bits;
-		*first += (omen_load64(p + (bit >> 3)) >> (bit & 7)) & mask;
-		bit += vector->bits;
-		*second += (omen_load64(p + (bit >> 3)) >> (bit & 7)) & mask;
-	}
-}
-
 /* Where an entry of a dictionary begins and ends; not checked */
 typedef struct EntryPlace
 {
@@ -478,7 +443,7 @@ find_entries(const OmenColumn *column, const uint64 *codes, uint32 nrows,
 	for (uint32 r = 0; r < nrows; r++)
 	{
 		if (likely(codes[r] < column->ndict))
-			get_neighbours(&column->dict, codes[r], &places[r].start,
+			omen_ints_get_two(&column->dict, codes[r], &places[r].start,
 						   &places[r].end);
 		else
 			places[r].start = places[r].end = PG_UINT64_MAX;

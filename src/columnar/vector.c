@@ -338,7 +338,12 @@ omen_segment_plain_values(OmenSegmentReader *reader, int attno, int vector,
 		uint64		size = offsets[i + 1] - offsets[i];
 
 		if (size == 0)
+		{
 			nempty++;
+			if (rows.present == NULL ||
+				((rows.present[i >> 3] >> (i & 7)) & 1) != 0)
+				omen_chunk_damaged(attno, "A value has no bytes.");
+		}
 		/* of an inline value with a short header nothing else has to be known */
 		else if (size > VARATT_SHORT_MAX || !VARATT_IS_1B(p) ||
 				 VARSIZE_1B(p) != size)
@@ -349,7 +354,7 @@ omen_segment_plain_values(OmenSegmentReader *reader, int attno, int vector,
 		}
 	}
 	if (nempty != rows.nnulls)
-		omen_chunk_damaged(attno, "A value has no bytes.");
+		omen_chunk_damaged(attno, "A missing value has bytes.");
 
 	result->nrows = rows.nrows;
 	result->present = rows.present;

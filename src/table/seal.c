@@ -635,20 +635,17 @@ claim_group(SealPass *pass)
 {
 	/*
 	 * Others are called only once there is something to do: most visits to a table
-	 * find nothing.
+	 * find nothing, or one row group that has become full.
 	 */
-	if (pass->leads && pass->team == NULL && pass->stats->groups_sealed > 0)
+	if (pass->leads && pass->team == NULL && pass->stats->groups_sealed > 1)
 	{
-		MemoryContext old = MemoryContextSwitchTo(pass->scratch.mcxt);
-
 		pass->leads = false;
 		pass->team = omen_seal_team_start(pass->rel, pass->options,
 										  pass->settled_lsn, pass->nblocks,
 										  pass->next);
-		MemoryContextSwitchTo(old);
 	}
 	if (pass->team)
-		pass->first = omen_seal_team_claim(pass->team);
+		pass->first = omen_seal_team_claim(pass->team, pass->stats);
 	else
 	{
 		pass->first = pass->next;
@@ -773,29 +770,52 @@ end_pass(SealPass *pass)
 	MemoryContextDelete(pass->scratch.mcxt);
 }
 
+/*
+ * Wait for the others, and seal what they have left: a row group that one of them had
+ * an error with, if it is not forgiven, or was terminated at.
+ */
 static void
-end_team(SealPass *pass)
+finish_team(SealPass *pass, bool *warned)
 {
-	if (pass->team)
-		omen_seal_team_end(pass->team);
+	SealTeam   *team = pass->team;
+	BlockNumber nblocks = pass->nblocks;
+	BlockNumber rest;
+	BlockNumber left[OMEN_SEAL_TEAM_MAX];
+	int			nleft = 0;
+
+	omen_seal_team_wait(team, pass->stats);
+	while (BlockNumberIsValid(left[nleft] = omen_seal_team_left(team)))
+		nleft++;
+	rest = omen_seal_team_rest(team);
 	pass->team = NULL;
+	omen_seal_team_end(team);
+
+	for (int i = 0; i < nleft; i++)
+	{
+		pass->next = left[i];
+		pass->nblocks = Min(nblocks, OmenNextGroup(left[i]));
+		run_pass(pass, warned);
+	}
+	/* an error has stopped all, and was none */
+	pass->nblocks = nblocks;
+	pass->next = rest;
+	if (nleft > 0 && (pass->options & OMEN_SEAL_YIELD) == 0)
+		run_pass(pass, warned);
 }
 
 /* See table.h */
-BlockNumber
+void
 omen_seal_as_member(Relation rel, int options, XLogRecPtr settled_lsn,
-					BlockNumber nblocks, SealTeam *team,
-					OmenSealStats *stats)
+					BlockNumber nblocks, SealTeam *team)
 {
 	SealPass	pass;
+	OmenSealStats stats;
 	ErrorData  *error;
-	BlockNumber failed = InvalidBlockNumber;
 	bool		warned = (options & OMEN_SEAL_NO_WARNING) != 0;
 
-	memset(stats, 0, sizeof(*stats));
 	if (!omen_relation_sealable(rel))
-		return failed;
-	begin_pass(&pass, rel, options, stats);
+		return;
+	begin_pass(&pass, rel, options, &stats);
 	pass.settled_lsn = settled_lsn;
 	pass.nblocks = nblocks;
 	pass.team = team;
@@ -803,13 +823,15 @@ omen_seal_as_member(Relation rel, int options, XLogRecPtr settled_lsn,
 		run_pass(&pass, &warned);
 	else if (!omen_guarded(seal_groups, &pass, &error))
 	{
-		/* the leader tries it again, and has the error */
-		failed = pass.first;
+		/* left at this row group, where the leader has the error */
 		stop_pass(&pass);
 		FreeErrorData(error);
+		end_pass(&pass);
+		return;
 	}
+	/* if it was made to stop: it is done with the last one, too */
+	(void) omen_seal_team_claim(team, &stats);
 	end_pass(&pass);
-	return failed;
 }
 
 static void
@@ -846,21 +868,20 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 	{
 		run_pass(&pass, &warned);
 		if (pass.team)
-		{
-			BlockNumber failed = omen_seal_team_wait(pass.team, stats);
-
-			end_team(&pass);
-			/* what a member had an error with is ours to fail at */
-			if (BlockNumberIsValid(failed))
-			{
-				pass.next = failed;
-				seal_groups(&pass);
-			}
-		}
+			finish_team(&pass, &warned);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		end_team(&pass);
+		/*
+		 * They may wait for what we hold, which is otherwise released only when the
+		 * transaction is aborted.
+		 */
+		if (pass.team)
+		{
+			LWLockReleaseAll();
+			omen_seal_team_end(pass.team);
+		}
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
 

@@ -8,7 +8,8 @@
  * lock group: their ShareUpdateExclusiveLocks on the table do not exclude
  * each other, but exclude everybody else, and deadlocks are found across the
  * group.  Each claims one row group after the other from a counter in shared
- * memory.
+ * memory, and says there which one it is at: what it does not get done, for
+ * whatever reason, is the leader's in the end.
  *
  * They have transactions of their own, and so must see the catalog as he does: his
  * must have changed nothing yet.  What they have sealed is sealed whatever becomes
@@ -31,19 +32,29 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
-#include "storage/spin.h"
+#include "storage/shmem.h"
 #include "table/worker.h"
 #include "tcop/tcopprot.h"
-#include "utils/memutils.h"
+#include "utils/guc.h"
 
-#define MAX_MEMBERS		64
+/* So many tables can be sealed by teams at a time */
+#define MAX_TEAMS		8
+#define MAX_MEMBERS		(OMEN_SEAL_TEAM_MAX - 1)
+
+/* What a member tells; read when it has ended */
+typedef struct Member
+{
+	BlockNumber current;		/* row group that it is at, or Invalid */
+	OmenSealStats stats;		/* of those that it is done with */
+} Member;
 
 typedef struct TeamShared
 {
+	pg_atomic_uint32 in_use;
 	Oid			dbid;
 	Oid			relid;
 	PGPROC	   *leader;
@@ -53,28 +64,68 @@ typedef struct TeamShared
 	BlockNumber nblocks;
 	pg_atomic_uint64 next;		/* first block of the next row group */
 	pg_atomic_uint32 stop;
-
-	slock_t		mutex;			/* of what follows */
-	OmenSealStats stats;		/* of the members that have ended */
-	BlockNumber failed;			/* row group of an error, the first one */
+	Member		members[MAX_MEMBERS];
 } TeamShared;
 
 struct SealTeam
 {
-	dsm_segment *seg;
 	TeamShared *shared;
+	Member	   *self;			/* NULL: the leader */
 	int			nmembers;
 	BackgroundWorkerHandle *members[MAX_MEMBERS];
 };
 
-/* The team that this process leads, and must not leave behind when it exits */
-static SealTeam *led_team = NULL;
+static TeamShared *teams = NULL;
 
+/* The team that this process leads, and must not leave behind when it exits */
+static SealTeam led_team;
+
+Size
+omen_seal_team_shmem_size(void)
+{
+	return MAXALIGN(MAX_TEAMS * sizeof(TeamShared));
+}
+
+void
+omen_seal_team_shmem_init(void)
+{
+	bool		found;
+
+	teams = ShmemInitStruct("omendb seal teams",
+							MAX_TEAMS * sizeof(TeamShared), &found);
+	if (!found)
+	{
+		memset(teams, 0, MAX_TEAMS * sizeof(TeamShared));
+		for (int i = 0; i < MAX_TEAMS; i++)
+			pg_atomic_init_u32(&teams[i].in_use, 0);
+	}
+}
+
+/* A place for a team; NULL: there is none */
+static TeamShared *
+take_place(void)
+{
+	for (int i = 0; i < MAX_TEAMS; i++)
+	{
+		uint32		free = 0;
+
+		if (pg_atomic_compare_exchange_u32(&teams[i].in_use, &free, 1))
+			return &teams[i];
+	}
+	return NULL;
+}
+
+/*
+ * At SIGTERM, or another FATAL error.  What the process holds would be released
+ * after this, when its transaction is aborted; but a member may wait for it.
+ */
 static void
 end_led_team(int code, Datum arg)
 {
-	if (led_team)
-		omen_seal_team_end(led_team);
+	if (led_team.shared == NULL)
+		return;
+	LWLockReleaseAll();
+	omen_seal_team_end(&led_team);
 }
 
 /* See sealteam.h */
@@ -82,14 +133,13 @@ SealTeam *
 omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 					 BlockNumber nblocks, BlockNumber next)
 {
-	SealTeam   *team;
+	SealTeam   *team = &led_team;
 	TeamShared *shared;
-	dsm_segment *seg;
 	BackgroundWorker worker;
 	int			wanted;
 	static bool exit_registered = false;
 
-	if (omen_seal_workers == 0 || next >= nblocks ||
+	if (omen_seal_workers == 0 || next >= nblocks || team->shared != NULL ||
 		IsInParallelMode() ||
 		TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		return NULL;
@@ -97,13 +147,14 @@ omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 				 (nblocks - next - 1) / omen_row_group_blocks + 1);
 	wanted = Min(wanted, MAX_MEMBERS);
 
-	seg = dsm_create(sizeof(TeamShared), DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	if (seg == NULL)
+	/* an error ends the team where it is caught, SIGTERM does not come by there */
+	if (!exit_registered)
+		before_shmem_exit(end_led_team, (Datum) 0);
+	exit_registered = true;
+
+	shared = take_place();
+	if (shared == NULL)
 		return NULL;
-	/* the caller may be in a subtransaction that is over before the team is */
-	dsm_pin_mapping(seg);
-	shared = (TeamShared *) dsm_segment_address(seg);
-	memset(shared, 0, sizeof(TeamShared));
 	shared->dbid = MyDatabaseId;
 	shared->relid = RelationGetRelid(rel);
 	shared->leader = MyProc;
@@ -113,18 +164,11 @@ omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 	shared->nblocks = nblocks;
 	pg_atomic_init_u64(&shared->next, next);
 	pg_atomic_init_u32(&shared->stop, 0);
-	SpinLockInit(&shared->mutex);
-	shared->failed = InvalidBlockNumber;
-
-	team = palloc0(sizeof(SealTeam));
-	team->seg = seg;
+	memset(shared->members, 0, sizeof(shared->members));
+	for (int i = 0; i < MAX_MEMBERS; i++)
+		shared->members[i].current = InvalidBlockNumber;
+	memset(team, 0, sizeof(SealTeam));
 	team->shared = shared;
-
-	/* an error ends the team where it is caught, SIGTERM does not come by there */
-	if (!exit_registered)
-		before_shmem_exit(end_led_team, (Datum) 0);
-	exit_registered = true;
-	led_team = team;
 
 	BecomeLockGroupLeader();
 	memset(&worker, 0, sizeof(worker));
@@ -136,27 +180,52 @@ omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 	strlcpy(worker.bgw_function_name, "omen_seal_member_main", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, "omendb sealer's helper", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "omendb sealer's helper", BGW_MAXLEN);
-	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(seg));
+	worker.bgw_main_arg = Int32GetDatum(shared - teams);
 	worker.bgw_notify_pid = MyProcPid;
-	/* as many as there are slots for */
-	while (team->nmembers < wanted &&
-		   RegisterDynamicBackgroundWorker(&worker,
-										   &team->members[team->nmembers]))
-		team->nmembers++;
+	PG_TRY();
+	{
+		/* as many as there are slots for */
+		while (team->nmembers < wanted)
+		{
+			int			number = team->nmembers;
+
+			memcpy(worker.bgw_extra, &number, sizeof(number));
+			if (!RegisterDynamicBackgroundWorker(&worker,
+												 &team->members[number]))
+				break;
+			team->nmembers++;
+		}
+	}
+	PG_CATCH();
+	{
+		LWLockReleaseAll();
+		omen_seal_team_end(team);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	return team;
 }
 
 /* See sealteam.h */
 BlockNumber
-omen_seal_team_claim(SealTeam *team)
+omen_seal_team_claim(SealTeam *team, const OmenSealStats *stats)
 {
 	TeamShared *shared = team->shared;
-	uint64		first;
+	uint64		first = shared->nblocks;
 
-	if (pg_atomic_read_u32(&shared->stop) != 0)
+	/* (only the leader looks at it, once we have ended) */
+	if (team->self)
+	{
+		team->self->stats = *stats;
+		team->self->current = InvalidBlockNumber;
+	}
+	if (pg_atomic_read_u32(&shared->stop) == 0)
+		first = pg_atomic_fetch_add_u64(&shared->next, omen_row_group_blocks);
+	if (first >= shared->nblocks)
 		return InvalidBlockNumber;
-	first = pg_atomic_fetch_add_u64(&shared->next, omen_row_group_blocks);
-	return first < shared->nblocks ? (BlockNumber) first : InvalidBlockNumber;
+	if (team->self)
+		team->self->current = (BlockNumber) first;
+	return (BlockNumber) first;
 }
 
 /* See sealteam.h */
@@ -179,25 +248,47 @@ add_stats(OmenSealStats *sum, const OmenSealStats *stats)
 }
 
 /* See sealteam.h */
-BlockNumber
+void
 omen_seal_team_wait(SealTeam *team, OmenSealStats *stats)
+{
+	for (int i = 0; i < team->nmembers; i++)
+		(void) WaitForBackgroundWorkerShutdown(team->members[i]);
+	for (int i = 0; i < team->nmembers; i++)
+		add_stats(stats, &team->shared->members[i].stats);
+}
+
+/* See sealteam.h */
+BlockNumber
+omen_seal_team_left(SealTeam *team)
+{
+	for (int i = 0; i < team->nmembers; i++)
+	{
+		Member	   *member = &team->shared->members[i];
+		BlockNumber left = member->current;
+
+		member->current = InvalidBlockNumber;
+		if (BlockNumberIsValid(left))
+			return left;
+	}
+	return InvalidBlockNumber;
+}
+
+/* See sealteam.h */
+BlockNumber
+omen_seal_team_rest(SealTeam *team)
 {
 	TeamShared *shared = team->shared;
 
-	for (int i = 0; i < team->nmembers; i++)
-		(void) WaitForBackgroundWorkerShutdown(team->members[i]);
-
-	/* nobody else is there to change them */
-	add_stats(stats, &shared->stats);
-	memset(&shared->stats, 0, sizeof(OmenSealStats));
-	return shared->failed;
+	return (BlockNumber) Min(pg_atomic_read_u64(&shared->next),
+							 (uint64) shared->nblocks);
 }
 
 /* See sealteam.h */
 void
 omen_seal_team_end(SealTeam *team)
 {
-	led_team = NULL;
+	TeamShared *shared = team->shared;
+
 	omen_seal_team_stop(team);
 	for (int i = 0; i < team->nmembers; i++)
 		TerminateBackgroundWorker(team->members[i]);
@@ -207,7 +298,8 @@ omen_seal_team_end(SealTeam *team)
 		(void) WaitForBackgroundWorkerShutdown(team->members[i]);
 	RESUME_INTERRUPTS();
 	team->nmembers = 0;
-	dsm_detach(team->seg);
+	team->shared = NULL;
+	pg_atomic_write_u32(&shared->in_use, 0);
 }
 
 /* ------------------------------------------------------------------------
@@ -217,14 +309,10 @@ omen_seal_team_end(SealTeam *team)
 
 /* Seal row groups of the table as long as there are some */
 static void
-seal_as_member(TeamShared *shared, dsm_segment *seg)
+seal_as_member(SealTeam *team)
 {
-	SealTeam	team;
+	TeamShared *shared = team->shared;
 	Relation	rel;
-
-	memset(&team, 0, sizeof(team));
-	team.seg = seg;
-	team.shared = shared;
 
 	/* the leader has it, so nobody else can; he may be gone by now, though */
 	if (!ConditionalLockRelationOid(shared->relid, ShareUpdateExclusiveLock))
@@ -233,48 +321,37 @@ seal_as_member(TeamShared *shared, dsm_segment *seg)
 	if (rel == NULL)
 		return;
 	if (omen_is_omendb_table(rel))
-	{
-		OmenSealStats stats;
-		BlockNumber failed;
-
-		failed = omen_seal_as_member(rel, shared->options,
-									 shared->settled_lsn, shared->nblocks,
-									 &team, &stats);
-		SpinLockAcquire(&shared->mutex);
-		add_stats(&shared->stats, &stats);
-		if (!BlockNumberIsValid(shared->failed))
-			shared->failed = failed;
-		SpinLockRelease(&shared->mutex);
-	}
+		omen_seal_as_member(rel, shared->options, shared->settled_lsn,
+							shared->nblocks, team);
 	table_close(rel, NoLock);
 }
 
-/* Main function of a member; arg is the handle of the team's memory */
+/* Main function of a member; arg is the place of the team */
 void
 omen_seal_member_main(Datum arg)
 {
-	dsm_segment *seg;
-	TeamShared *shared;
+	SealTeam	team;
+	int			number;
 
 	omen_worker_ends_quietly();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "omendb sealer's helper");
-	seg = dsm_attach(DatumGetUInt32(arg));
-	if (seg == NULL)
-		proc_exit(0);			/* the leader is gone */
-	dsm_pin_mapping(seg);
-	shared = (TeamShared *) dsm_segment_address(seg);
-	BackgroundWorkerInitializeConnectionByOid(shared->dbid, InvalidOid, 0);
-	if (!BecomeLockGroupMember(shared->leader, shared->leader_pid))
+	/* the leader waits for us before another team gets the place */
+	memset(&team, 0, sizeof(team));
+	team.shared = &teams[DatumGetInt32(arg)];
+	memcpy(&number, MyBgworkerEntry->bgw_extra, sizeof(number));
+	team.self = &team.shared->members[number];
+	BackgroundWorkerInitializeConnectionByOid(team.shared->dbid, InvalidOid, 0);
+	if (!BecomeLockGroupMember(team.shared->leader, team.shared->leader_pid))
 		proc_exit(0);
+	omen_worker_without_timeouts();
 
 	pgstat_report_activity(STATE_RUNNING, "sealing row groups");
 	StartTransactionCommand();
 	omen_worker_ignore_in_horizons();
-	seal_as_member(shared, seg);
+	seal_as_member(&team);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	proc_exit(0);

@@ -633,17 +633,11 @@ typedef struct OmenSealStats
  */
 extern void omen_seal_relation(Relation rel, int options,
 							   OmenSealStats *stats);
-/*
- * What a member of a team does with it (sealteam.c).  Returns the first block of a
- * row group that an error, if it is not forgiven, has ended it at, or
- * InvalidBlockNumber.
- */
+/* What a member of a team does with it (sealteam.c) */
 struct SealTeam;
-extern BlockNumber omen_seal_as_member(Relation rel, int options,
-									   XLogRecPtr settled_lsn,
-									   BlockNumber nblocks,
-									   struct SealTeam *team,
-									   OmenSealStats *stats);
+extern void omen_seal_as_member(Relation rel, int options,
+								XLogRecPtr settled_lsn, BlockNumber nblocks,
+								struct SealTeam *team);
 /*
  * For omendb.seal_before_scan: seal what can be of a table that is about to be
  * scanned, if nobody minds.  Called without content locks.

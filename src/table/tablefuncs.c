@@ -25,6 +25,7 @@
 #include "table/sealmemory.h"
 #include "table/settle.h"
 #include "table/tablesize.h"
+#include "table/sealteam.h"
 #include "table/worker.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -54,6 +55,7 @@ omen_table_shmem_size(void)
 
 	size = add_size(size, omen_settle_shmem_size());
 	size = add_size(size, omen_worker_shmem_size());
+	size = add_size(size, omen_seal_team_shmem_size());
 	size = add_size(size, omen_gc_shmem_size());
 	size = add_size(size, omen_sealmemory_shmem_size());
 	size = add_size(size, omen_reclaim_shmem_size());
@@ -72,6 +74,7 @@ omen_table_shmem_init(void)
 
 	omen_settle_shmem_init();
 	omen_worker_shmem_init();
+	omen_seal_team_shmem_init();
 	omen_gc_shmem_init();
 	omen_sealmemory_shmem_init();
 	omen_reclaim_shmem_init();

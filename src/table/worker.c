@@ -346,6 +346,21 @@ omen_worker_ends_quietly(void)
 	emit_log_hook = quiet_end;
 }
 
+/* See worker.h */
+void
+omen_worker_without_timeouts(void)
+{
+	static const char *const timeouts[] = {
+		"statement_timeout", "transaction_timeout", "lock_timeout",
+		"idle_in_transaction_session_timeout"
+	};
+
+	/* not all of them are in all majors */
+	for (int i = 0; i < lengthof(timeouts); i++)
+		if (GetConfigOption(timeouts[i], true, false) != NULL)
+			SetConfigOption(timeouts[i], "0", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* Are settled row groups sealed in the background? */
 static inline bool
 sealing_enabled(void)
@@ -805,6 +820,7 @@ omen_sealer_main(Datum arg)
 	connecting = true;
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 	connecting = false;
+	omen_worker_without_timeouts();
 
 	mcxt = AllocSetContextCreate(TopMemoryContext, "omendb sealer",
 								 ALLOCSET_DEFAULT_SIZES);

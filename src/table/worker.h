@@ -25,6 +25,8 @@ extern void omen_workers_let_in(void);
 
 /* SIGTERM is nothing that the log should call fatal */
 extern void omen_worker_ends_quietly(void);
+/* As autovacuum, no timeout ends us in the midst of a table */
+extern void omen_worker_without_timeouts(void);
 /* In a transaction: as VACUUM, hold back nobody's horizon until it ends */
 extern void omen_worker_ignore_in_horizons(void);
 

@@ -44,7 +44,7 @@ CREATE TABLE ${name}_heap USING heap AS SELECT * FROM $name});
 sub start_seal
 {
 	my ($event, $table) = @_;
-	sql("SELECT omendb.stop_event_set('$event', 'wait', 10)");
+	sql("SELECT omendb.stop_event_set('$event', 'wait', 20)");
 	my $session = $node->background_psql('postgres', on_error_stop => 0);
 	my $pid = $session->query('SELECT pg_backend_pid()');
 	$session->query_until(qr/begun/, "\\echo begun\nSELECT 'sealed ' || omendb.seal('$table', true);\n");
@@ -97,7 +97,37 @@ foreach my $how (qw(pg_cancel_backend pg_terminate_backend))
 	check_store($node, $how, 't');
 }
 
+# ---- the end of a helper ----
+
+make_table('t');
+($session, $pid) = start_seal('seal-before-page', 't');
+$node->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('seal-before-page') >= 4");
+is(sql("SELECT count(*) FROM pg_stat_activity WHERE CASE WHEN backend_type = 'omendb sealer''s helper' THEN pg_terminate_backend(pid) END"), '3', 'all helpers are terminated');
+sql("SELECT omendb.stop_event_clear('seal-before-page')");
+$session->query('SELECT 1');
+$session->quit;
+is(sql("SELECT sum(cold_rows) FROM omendb.row_groups('t')"), $rows, 'the leader seals what they have left');
+compare_twins($node, 'without helpers', 't', 't_heap');
+
 # ---- an error ----
+
+# of the leader, who holds a lock that the helpers wait for: what is superseded has to be
+# noted in a folder, which is a file here
+sql('SELECT count(*) FROM (SELECT * FROM t WHERE id % 560 = 300 FOR UPDATE) q');
+sql("SELECT omendb.stop_event_set('drop-after-log', 'wait', 2)");
+$session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query_until(qr/begun/, "\\echo begun\nSELECT omendb.seal('t', true);\n");
+ok($node->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('drop-after-log') >= 1"), 'the leader, or a helper, has the lock');
+my $drops = $node->data_dir . '/omendb/drops';
+rename($drops, "$drops.away") or die "no folder $drops";
+append_to_file($drops, 'not a folder');
+sql("SELECT omendb.stop_event_clear('drop-after-log')");
+ok($node->poll_query_until('postgres', $helpers, '0'), 'after an error beneath a lock the helpers are gone');
+unlink($drops);
+rename("$drops.away", $drops);
+eval { $session->quit; };
+sql("SELECT omendb.seal('t', true)");
+compare_twins($node, 'after an error beneath a lock', 't', 't_heap');
 
 # of a helper, or the leader: a page that cannot be read
 make_table('t');
@@ -143,7 +173,7 @@ compare_twins($node, 'after an error', 't', 't_heap');
 
 $node->append_conf('postgresql.conf', "omendb.seal = on\n");
 make_table('t');
-sql("SELECT omendb.stop_event_set('seal-before-page', 'wait', 10)");
+sql("SELECT omendb.stop_event_set('seal-before-page', 'wait', 20)");
 $node->reload;
 ok($node->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('seal-before-page') >= 2"), 'the sealer has helpers');
 my $alter = $node->background_psql('postgres', on_error_stop => 0);
@@ -163,7 +193,7 @@ compare_twins($node, 'after ALTER TABLE', 't', 't_heap');
 sql('DROP TABLE t, t_heap');
 sql('CREATE DATABASE other');
 $node->safe_psql('other', "CREATE EXTENSION omendb; CREATE TABLE o USING omendb AS SELECT g AS id, repeat('x', 100) AS s FROM generate_series(1, 40000) g");
-sql("SELECT omendb.stop_event_set('seal-before-page', 'wait', 10)");
+sql("SELECT omendb.stop_event_set('seal-before-page', 'wait', 20)");
 $node->append_conf('postgresql.conf', "omendb.seal = on\n");
 $node->reload;
 ok($node->poll_query_until('postgres', "SELECT count(*) >= 1 FROM pg_stat_activity WHERE datname = 'other' AND backend_type = 'omendb sealer''s helper'"),
