@@ -284,11 +284,11 @@ sub one_round
 	my $ncols = pick(1, 1, 2, 2, 3, 4);
 	my (@cols, $sql);
 	# many rows, for which the index gets a code or a prefix when it is built on them
-	my $many = $n % 5 <= 1;
+	my $many = $n % 5 == 0;
 	my $expression = rand() < 0.15 && !$many;
 	for my $i (0 .. $ncols - 1)
 	{
-		my ($type, $decl, $gen, @cross) = @{ $i == 0 && $many ? pick($n % 5 == 0 ? @versioned : @prefixed) : $i == 0 && rand() < 0.2 ? pick(@urls) : pick(@types) };
+		my ($type, $decl, $gen, @cross) = @{ $i == 0 && $many ? pick($n % 10 == 0 ? @prefixed : @versioned) : $i == 0 && rand() < 0.2 ? pick(@urls) : pick(@types) };
 		my $col = { type => $type, decl => $decl, gen => $gen, cross => \@cross, name => "c$i", expr => "c$i", key => "c$i" };
 		$col->{bytewise} = grep { $_ eq 'bytewise' } @cross;
 		if ($expression && $i == 0 && $type =~ /^(text|int4|numeric)$/ && !$col->{bytewise})
