@@ -100,6 +100,7 @@ DO $$ BEGIN FOR i IN 1 .. 40 LOOP EXECUTE format('DROP TABLE alex_co_%s', i); EN
 -- built by several processes
 SET min_parallel_table_scan_size = 0;
 SET max_parallel_maintenance_workers = 2;
+VACUUM FULL alex_co;
 REINDEX INDEX alex_co_k;
 SELECT version, omendb.alex_check('alex_co_k', true) FROM omendb.alex_stats('alex_co_k');
 DROP TABLE alex_co, alex_co_plain, alex_co_u;

@@ -216,12 +216,13 @@ set_step(const Parser *p, const int *roots, int number, int byte, uint32 *step)
 	return p->nodes[roots[p->code->context_of[byte]]].row * p->units;
 }
 
-/* Make the automaton that writes. */
-static void
+/* Make the automaton that writes; false if it has too many states. */
+static bool
 make_steps(Parser *p, const int *roots)
 {
 	AlexCode   *code = p->code;
 	uint8		of[256];		/* a byte of each class */
+	uint8		class[256];
 	uint16		rank[256];
 	int			nclasses = 1;
 	Size		size;
@@ -231,12 +232,12 @@ make_steps(Parser *p, const int *roots)
 	 * strings come first, so that rows have next to each other what is used.
 	 */
 	of[0] = 0;
-	code->class[0] = 0;
+	class[0] = 0;
 	for (int b = 1; b < 256; b++)
 	{
 		if (b == 1 || p->seen[b] > 0 || p->seen[b - 1] > 0)
 			of[nclasses++] = b;
-		code->class[b] = nclasses - 1;
+		class[b] = nclasses - 1;
 	}
 	for (int c = 0; c < nclasses; c++)
 	{
@@ -249,24 +250,35 @@ make_steps(Parser *p, const int *roots)
 		}
 	}
 	for (int b = 0; b < 256; b++)
-		code->class[b] = rank[code->class[b]];
+		code->cell[b] = rank[class[b]] * CODE_CELL;
 
-	p->units = TYPEALIGN(CODE_ROW_UNIT, nclasses) / CODE_ROW_UNIT;
-	size = (Size) p->nrows * p->units * CODE_ROW_UNIT;
-	code->states = (uint16 *)
-		CACHELINEALIGN(MemoryContextAlloc(code->memory, size * sizeof(uint16) +
-										  PG_CACHE_LINE_SIZE));
-	code->steps = MemoryContextAlloc(code->memory, size * sizeof(uint32));
+	p->units = TYPEALIGN(CODE_ROW_UNIT, nclasses * CODE_CELL) / CODE_ROW_UNIT;
+	if (p->nrows * p->units > PG_UINT16_MAX)
+		return false;
+	/* a cell is read with the two bytes behind it */
+	size = (Size) p->nrows * p->units * CODE_ROW_UNIT + sizeof(uint64);
+	code->cells = (char *)
+		CACHELINEALIGN(MemoryContextAllocZero(code->memory,
+											  size + PG_CACHE_LINE_SIZE));
 	for (int n = 0; n < p->nnodes; n++)
 	{
-		Size		row = (Size) p->nodes[n].row * p->units * CODE_ROW_UNIT;
+		char	   *row;
 
 		if (p->nodes[n].row < 0)
 			continue;
+		row = code->cells +
+			(Size) p->nodes[n].row * p->units * CODE_ROW_UNIT;
 		for (int c = 0; c < nclasses; c++)
-			code->states[row + rank[c]] =
-				set_step(p, roots, n, of[c], &code->steps[row + rank[c]]);
+		{
+			uint32		step;
+			uint16		state = set_step(p, roots, n, of[c], &step);
+			char	   *cell = row + rank[c] * CODE_CELL;
+
+			memcpy(cell, &state, sizeof(state));
+			memcpy(cell + sizeof(state), &step, sizeof(step));
+		}
 	}
+	return true;
 }
 
 /* Fill in a code that has its stored form; false if that cannot be one. */
@@ -319,8 +331,7 @@ parse(Parser *p)
 			context->jump[i] = s;
 		}
 	}
-	make_steps(p, roots);
-	return true;
+	return make_steps(p, roots);
 }
 
 /*
@@ -447,7 +458,7 @@ alex_encode(AlexCode *code, const char *p, int len, uint64 *high,
 			uint64 *low, int *nbits)
 {
 	CodeWritten *written = &code->written;
-	uint32		state = 0;
+	Size		state = 0;		/* place of its row */
 	uint64		top = 0;		/* n bits, at the bottom of both */
 	uint64		bottom = 0;
 	int			n = 0;
@@ -463,12 +474,24 @@ alex_encode(AlexCode *code, const char *p, int len, uint64 *high,
 	for (int i = 0; i <= len; i++)
 	{
 		unsigned char byte = i < len ? (unsigned char) p[i] : 0;
-		uint32		at = state * CODE_ROW_UNIT + code->class[byte];
-		uint32		step = code->steps[at];
-		uint64		bits = step >> STEP_BITS_SHIFT;
-		int			more = STEP_NBITS(step);
+		const char *cell = code->cells + state + code->cell[byte];
+		uint16		next;
+		uint32		step;
+		uint64		bits;
+		int			more;
 
-		state = code->states[at];
+#ifdef WORDS_BIGENDIAN
+		memcpy(&next, cell, sizeof(next));
+		memcpy(&step, cell + sizeof(next), sizeof(step));
+#else
+		/* at once, since one is waited for */
+		memcpy(&bits, cell, sizeof(bits));
+		next = (uint16) bits;
+		step = (uint32) (bits >> 16);
+#endif
+		bits = step >> STEP_BITS_SHIFT;
+		more = STEP_NBITS(step);
+		state = (Size) next * CODE_ROW_UNIT;
 		if (unlikely((step & STEP_ESCAPE) != 0))
 		{
 			bits = bits << 8 | byte;

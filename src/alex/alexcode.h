@@ -61,12 +61,14 @@ typedef struct CodeContext
 
 /*
  * Writing is an automaton: state and class of the next byte give the next state and
- * bits to write, in two arrays, since each state has to be waited for, and so those
- * should stay in the processor's cache.  A step is, from the lowest bit: the number
- * of bits, whether the byte itself is to follow these, and the bits: those of the
- * string that has ended, and of one that is whole with this byte.
+ * bits to write.  The next state has to be waited for, so what a processor's cache can
+ * hold of the cells decides: they take six bytes, the next state's row (in units of a
+ * cache line), and a step: from the lowest bit, the number of bits, whether the byte
+ * itself is to follow these, and the bits: those of the string that has ended, and of
+ * one that is whole with this byte.
  */
-#define CODE_ROW_UNIT		32	/* rows begin with a cache line */
+#define CODE_CELL			6
+#define CODE_ROW_UNIT		64
 
 #define STEP_NBITS(step)	((int) ((step) & 31))
 #define STEP_ESCAPE			32
@@ -113,10 +115,9 @@ typedef struct CodeText
 struct AlexCode
 {
 	AlexStoredCode stored;		/* what it was made of */
-	uint8		class[256];		/* that of a zero, the end, is 0 */
+	uint16		cell[256];		/* of a byte in each row */
 	uint8		context_of[256];	/* behind a byte */
-	uint16	   *states;			/* places of rows, in CODE_ROW_UNITs */
-	uint32	   *steps;
+	char	   *cells;
 	CodeContext *contexts;
 	char		(*strings)[CODE_MAX_STRING + 1];
 	CodeRead	read;

@@ -43,7 +43,7 @@
  * their images without it.
  */
 #define CODE_SAMPLE_BLOCKS	128
-#define CODE_MIN_KEYS		1024
+#define CODE_MIN_KEYS		512
 #define CODE_TEXT			72
 #define CODE_MIN_EQUAL		32
 

@@ -134,6 +134,8 @@ my @types = (
 	[ 'int4range', 'int4range', sub { pick('empty', '(,)', '[1,)', '(,5)', '[' . rnd(0, 3) . ',' . rnd(4, 6) . ']') } ],
 	[ 'numrange', 'numrange', sub { pick('empty', '(,)', '[1,)', '(,5)', '(' . rnd(0, 3) . ',' . rnd(4, 6) . '.5)') } ]);
 
+my @versioned = grep { my $type = $_; grep { $type->[2]->() =~ /^libboost.*_/ } 1 .. 20 } grep { $_->[0] =~ /^(text|varchar)$/ } @types;
+my @prefixed = grep { my $type = $_; !grep { $type->[2]->() !~ /^https:..www.example.com.item/ } 1 .. 3 } (grep { $_->[0] =~ /^(text|varchar)$/ } @types) x 10;
 my @urls = grep { my $type = $_; grep { $type->[2]->() =~ /item|lib/ } 1 .. 20 } grep { $_->[0] =~ /^(text|varchar)$/ } @types;
 
 my $setup = q{
@@ -281,10 +283,12 @@ sub one_round
 	my ($n) = @_;
 	my $ncols = pick(1, 1, 2, 2, 3, 4);
 	my (@cols, $sql);
-	my $expression = rand() < 0.15;
+	# many rows, for which the index gets a code or a prefix when it is built on them
+	my $many = $n % 5 == 0;
+	my $expression = rand() < 0.15 && !$many;
 	for my $i (0 .. $ncols - 1)
 	{
-		my ($type, $decl, $gen, @cross) = @{ $i == 0 && rand() < 0.2 ? pick(@urls) : pick(@types) };
+		my ($type, $decl, $gen, @cross) = @{ $i == 0 && $many ? pick($n % 10 == 0 ? @prefixed : @versioned) : $i == 0 && rand() < 0.2 ? pick(@urls) : pick(@types) };
 		my $col = { type => $type, decl => $decl, gen => $gen, cross => \@cross, name => "c$i", expr => "c$i", key => "c$i" };
 		$col->{bytewise} = grep { $_ eq 'bytewise' } @cross;
 		if ($expression && $i == 0 && $type =~ /^(text|int4|numeric)$/ && !$col->{bytewise})
@@ -296,12 +300,12 @@ sub one_round
 		@{$col}{qw(desc nulls)} = (pick('', ' DESC'), pick('', ' NULLS FIRST', ' NULLS LAST'));
 		push @cols, $col;
 	}
-	my $unique = rand() < 0.35;
+	my $unique = rand() < 0.35 && !$many;
 	my $version = $node->pg_version;
 	my $nnd = $unique && rand() < 0.4 ? ' NULLS NOT DISTINCT' : '';
-	my $partial = rand() < 0.15;
+	my $partial = rand() < 0.15 && !$many;
 	my $include = rand() < 0.2 ? ' INCLUDE (id)' : '';
-	my $first = rand() < 0.5;	# rows before the index, or after
+	my $first = rand() < 0.5 && !$many;	# rows before the index, or after
 	my $keys = sub {
 		my ($am) = @_;
 		return join ', ', map {
@@ -326,7 +330,7 @@ sub one_round
 	$sql .= "CREATE TABLE ${_}_t (id int8, pay int, " . join(', ', map { "$_->{name} $_->{decl}" } @cols) . ") WITH (autovacuum_enabled = off);\n" foreach qw(a b);
 	$sql .= "ALTER TABLE ${_}_t ALTER c0 SET STATISTICS 10;\n" foreach qw(a b);
 	$sql .= $make->() if $first || $unique;
-	$sql .= $insert->($unique ? rnd(1, 30) : rnd(50, 300)) foreach 1 .. pick(1, 5, 20);
+	$sql .= $insert->($unique ? rnd(1, 30) : rnd(50, 300)) foreach 1 .. ($many ? 20 : pick(1, 5, 20));
 	$sql .= $make->() unless $first || $unique;
 	$sql .= "ANALYZE a_t; ANALYZE b_t;\n";
 	$sql .= "SET enable_seqscan = off; SET enable_sort = off; SET enable_incremental_sort = off;\n" if $version >= 13;
