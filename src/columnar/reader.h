@@ -15,6 +15,12 @@
 #include "ints.h"
 #include "numerics.h"
 
+#if defined(__GNUC__)
+#define omen_prefetch(p)	__builtin_prefetch(p)
+#else
+#define omen_prefetch(p)	((void) (p))
+#endif
+
 /* What the physical values of an attribute look like */
 typedef enum ColumnKind
 {
@@ -206,6 +212,29 @@ omen_column_int(const OmenColumn *column, uint32 row)
 		number = omen_ints_get(&column->dict, number);
 	}
 	return omen_float_image(number, column->image_mask);
+}
+
+/*
+ * The value of a column that is not an integer; number as in its ints.  built: room
+ * for OMEN_NUMERIC_SIZE bytes, where it is if the chunk does not have it as such.
+ */
+static inline const char *
+omen_column_value(const OmenColumn *column, uint32 row, uint64 number, uint64 next,
+				  char *built, uint32 *length)
+{
+	if (column->encoding == OMEN_ENC_NUMERIC)
+	{
+		*length = omen_column_numeric(column, number, built);
+		return built;
+	}
+	if (column->encoding == OMEN_ENC_FIXED)
+	{
+		*length = column->attlen;
+		return column->data + (Size) row * column->attlen;
+	}
+	if (column->encoding == OMEN_ENC_VAR)
+		return omen_column_bytes(column, number, next, length);
+	return omen_column_entry(column, number, length);
 }
 
 #endif							/* OMENDB_READER_H */

@@ -26,12 +26,6 @@
 /* Up to this size tuples of a page are assembled side by side */
 #define BLOCK_TUPLES_SIZE (64 * 1024)
 
-#if defined(__GNUC__)
-#define omen_prefetch(p)	__builtin_prefetch(p)
-#else
-#define omen_prefetch(p)	((void) (p))
-#endif
-
 /* The tuple header fields of one row */
 typedef struct RowHeader
 {
@@ -103,29 +97,6 @@ static inline uint32
 rows_in_front(const OmenBlockDesc *desc)
 {
 	return desc->first_row % 8;
-}
-
-/*
- * The value of a column that is not an integer; number as in its ints.  built: room
- * for OMEN_NUMERIC_SIZE bytes, where it is if the chunk does not have it as such.
- */
-static inline const char *
-get_value(const OmenColumn *column, uint32 row, uint64 number, uint64 next,
-		  char *built, uint32 *length)
-{
-	if (column->encoding == OMEN_ENC_NUMERIC)
-	{
-		*length = omen_column_numeric(column, number, built);
-		return built;
-	}
-	if (column->encoding == OMEN_ENC_FIXED)
-	{
-		*length = column->attlen;
-		return column->data + (Size) row * column->attlen;
-	}
-	if (column->encoding == OMEN_ENC_VAR)
-		return omen_column_bytes(column, number, next, length);
-	return omen_column_entry(column, number, length);
 }
 
 /*
@@ -226,7 +197,7 @@ assemble_tuple(OmenSegmentReader *reader, const RowHeader *header,
 				PUT_INT(base, pos, BLCKSZ, align, number, uint64);
 				break;
 			default:
-				value = get_value(column, row, number, next, built, &length);
+				value = omen_column_value(column, row, number, next, built, &length);
 				pos = put_column_value(base, pos, BLCKSZ, column, value,
 									   length);
 				break;
@@ -626,7 +597,7 @@ put_column(const OmenColumn *column, int i, const OmenBlockDesc *desc,
 					number = numbers[r];
 				if (column->encoding == OMEN_ENC_VAR)
 					next = numbers[r + 1];
-				value = get_value(column, first_row + r, number, next, NULL,
+				value = omen_column_value(column, first_row + r, number, next, NULL,
 								  &length);
 				ends[r] = put_column_value(base, ends[r], limit, column,
 										   value, length);
@@ -871,158 +842,6 @@ omen_segment_form_tuple(OmenSegmentReader *reader, int block,
 	tuple->t_data = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
 	memcpy(tuple->t_data, buffer.bytes, length);
 	return tuple;
-}
-
-/*
- * omen_segment_row, omen_segment_row_is_heap_only: see columnar.h.
- */
-uint32
-omen_segment_row(OmenSegmentReader *reader, int block, OffsetNumber offnum)
-{
-	int			value;
-
-	if (omen_reader_line(reader, block, offnum, &value) != LP_NORMAL)
-		elog(ERROR, "line pointer %u of block %d is not a row", offnum, block);
-	return reader->blocks[block].first_row + value;
-}
-
-bool
-omen_segment_row_is_heap_only(OmenSegmentReader *reader, uint32 row)
-{
-	Assert(row < reader->nrows);
-	return (omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK2],
-						  row) & HEAP_ONLY_TUPLE) != 0;
-}
-
-/*
- * omen_segment_attlen, omen_segment_value: see columnar.h.
- */
-int
-omen_segment_attlen(OmenSegmentReader *reader, int index)
-{
-	return index < reader->natts ? reader->attrs[index].attlen : 0;
-}
-
-bool
-omen_segment_value(OmenSegmentReader *reader, uint32 row, int index,
-				   OmenValue *value)
-{
-	const OmenColumn *column;
-	uint64		next = 0;
-
-	Assert(row < reader->nrows);
-	if (unlikely(index >= reader->natts))
-		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-						   "A row has more attributes than the segment.");
-	column = omen_column(reader, index);
-	if (!omen_column_present(column, row))
-	{
-		if (unlikely((omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK],
-									row) & HEAP_HASNULL) == 0))
-			omen_chunk_damaged(column->attno, "A value is missing.");
-		return false;
-	}
-	value->pointer = NULL;
-	value->number = 0;
-	if (column->encoding != OMEN_ENC_FIXED)
-		value->number = omen_column_int(column, row);
-	if (omen_column_is_int(column))
-		return true;
-	if (column->encoding == OMEN_ENC_VAR)
-		next = omen_ints_get(&column->ints, row + 1);
-	value->pointer = get_value(column, row, value->number, next,
-							   value->built, &value->length);
-	return true;
-}
-
-#define PREFETCHED_COLUMNS	4
-
-/*
- * omen_segment_row_datums: see columnar.h.
- */
-int
-omen_segment_row_datums(OmenSegmentReader *reader, uint32 row, int from,
-						int natts, TupleDesc tupdesc, Datum *values,
-						bool *isnull)
-{
-	int			i;
-
-	Assert(row < reader->nrows);
-	if (unlikely(natts > reader->natts))
-		omen_chunk_damaged(OMEN_SYSTEM_ATTNO,
-						   "A row has more attributes than the segment.");
-
-	/* of many columns, do not wait for one after the other */
-	if (natts - from >= PREFETCHED_COLUMNS)
-	{
-		for (i = from; i < natts; i++)
-			if (reader->ready[i] && reader->columns[i].ints.vectors != NULL)
-				omen_prefetch(&reader->columns[i].ints.vectors[row >>
-															   OMEN_VECTOR_SHIFT]);
-	}
-
-	for (i = from; i < natts; i++)
-	{
-		const OmenColumn *column = omen_column(reader, i);
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-
-		if (unlikely(column->attlen != att->attlen))
-			return i;
-		if (!omen_column_present(column, row))
-		{
-			if (unlikely((omen_ints_get(&omen_reader_fields(reader)[OMEN_SYS_INFOMASK],
-										row) & HEAP_HASNULL) == 0))
-				omen_chunk_damaged(column->attno, "A value is missing.");
-			values[i] = (Datum) 0;
-			isnull[i] = true;
-			continue;
-		}
-		if (omen_column_is_int(column))
-		{
-			int64		number;
-
-			if (unlikely(!att->attbyval))
-				return i;
-			number = (int64) omen_column_int(column, row);
-			switch (column->kind)
-			{
-				case COLUMN_INT1:
-					values[i] = CharGetDatum((char) number);
-					break;
-				case COLUMN_INT2:
-					values[i] = Int16GetDatum((int16) number);
-					break;
-				case COLUMN_INT4:
-					values[i] = Int32GetDatum((int32) number);
-					break;
-				default:
-					if (sizeof(Datum) < sizeof(int64))
-						return i;
-					values[i] = Int64GetDatum(number);
-			}
-		}
-		else
-		{
-			uint64		number = 0;
-			uint64		next = 0;
-			uint32		length;
-			const char *value;
-
-			/* values follow each other in the chunk without padding */
-			if (unlikely(column->kind != COLUMN_VARLENA ||
-						 column->encoding == OMEN_ENC_NUMERIC))
-				return i;
-			number = omen_ints_get(&column->ints, row);
-			if (column->encoding == OMEN_ENC_VAR)
-				next = omen_ints_get(&column->ints, row + 1);
-			value = get_value(column, row, number, next, NULL, &length);
-			if (!VARATT_IS_1B(value))
-				return i;
-			values[i] = PointerGetDatum(value);
-		}
-		isnull[i] = false;
-	}
-	return i;
 }
 
 /*
