@@ -164,6 +164,8 @@ SELECT format('DELETE FROM pack_%1$s WHERE ctid IN (SELECT ctid FROM (SELECT cti
     (SELECT string_agg(k || ' ' || CASE WHEN o ~ 'bytewise' THEN 'USING ~<~' ELSE o END, ', ' ORDER BY p) FROM unnest(keys, options) WITH ORDINALITY AS x(k, o, p))),
   format('VACUUM pack_%s', f)
   FROM pack_forms \gexec
+SELECT 'DO $$ BEGIN PERFORM pg_sleep(1); END $$', format('VACUUM pack_%s', f)
+  FROM pack_forms, omendb.alex_stats(('pack_' || f || '_i')::regclass) WHERE deleted_pages = 0 \gexec
 \set ECHO all
 SELECT * FROM pack_compare_all();
 

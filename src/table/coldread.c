@@ -275,6 +275,15 @@ forget_reader(void *arg)
 	}
 }
 
+static void
+call_finish(QueryDesc *query)
+{
+	if (prev_executor_finish)
+		prev_executor_finish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
 /*
  * A query's triggers fire: theirs (foreign keys') come and go row by row, and would
  * open again what was closed after the row before.
@@ -282,18 +291,15 @@ forget_reader(void *arg)
 static void
 finish_executor(QueryDesc *query)
 {
-	ExecutorFinish_hook_type finish = prev_executor_finish ?
-		prev_executor_finish : standard_ExecutorFinish;
-
 	if (triggers_fire || query->operation == CMD_SELECT)
 	{
-		finish(query);
+		call_finish(query);
 		return;
 	}
 	triggers_fire = true;
 	PG_TRY();
 	{
-		finish(query);
+		call_finish(query);
 	}
 	PG_FINALLY();
 	{

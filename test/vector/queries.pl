@@ -178,10 +178,10 @@ BEGIN
 		END IF;
 	END LOOP;
 	-- which rows of a table a join comes to is the plan's choice, and so is whether it
-	-- comes to one that is in error: would the row path do so, if it went by no index
-	-- (there is none in the plan on vectors)?
+	-- comes to one that is in error: would the row path do so by a plan like that on vectors
+	-- (in which no index is and, as scans of any table seem dear, hardly a nested loop)?
 	IF r[2] ~ '^ERROR (22|0A000 cannot convert)' AND r[1] NOT LIKE 'ERROR%' AND q LIKE '% JOIN %' THEN
-		PERFORM set_config(s, 'off', true) FROM unnest('{enable_indexscan,enable_indexonlyscan,enable_bitmapscan,omendb.enable_vectorized_scan,omendb.enable_vectorized_agg}'::text[]) s;
+		PERFORM set_config(s, 'off', true) FROM unnest('{enable_indexscan,enable_indexonlyscan,enable_bitmapscan,enable_nestloop,omendb.enable_vectorized_scan,omendb.enable_vectorized_agg}'::text[]) s;
 		IF how = 'prepared' AND EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'vqp') THEN
 			DEALLOCATE vqp;
 		END IF;
