@@ -67,6 +67,18 @@ SELECT vq('SELECT count(DISTINCT big) FROM vq_t WHERE id < 0');
 SELECT vq('SELECT x.i, d.* FROM generate_series(0, 3) x(i), LATERAL (SELECT count(DISTINCT big % (x.i * 100 + 1)), count(DISTINCT nul) FROM vq_t) d');
 RESET hash_mem_multiplier;
 
+-- ---- several keys of small domains: values that find room at an end, then others at the other end ----
+
+CREATE TABLE vq_c (id int, k int, j int, s text) USING omendb;
+INSERT INTO vq_c SELECT i, CASE i / 5000 WHEN 0 THEN i % 5 WHEN 1 THEN 6 WHEN 2 THEN i % 5 WHEN 3 THEN i % 3 - 2 ELSE -i % 40 END,
+	CASE WHEN i % 11 = 0 THEN NULL WHEN i < 15000 THEN i % 3 + 7 ELSE i % 7 + 5 END, 's' || i % 6 FROM generate_series(1, 25000) i;
+CALL pg_temp.vec_seal('vq_c');
+SELECT vq('SELECT k, j, count(*), sum(id) FROM vq_c GROUP BY k, j');
+SELECT vq('SELECT k, s, count(*), sum(id) FROM vq_c GROUP BY k, s');
+SELECT vq('SELECT j, s, k, count(*), sum(id) FROM vq_c GROUP BY j, s, k');
+SELECT vq('SELECT id / 700 % 6 - 3, k, count(*), sum(id) FROM vq_c GROUP BY 1, 2');
+DROP TABLE vq_c;
+
 -- ---- selection: all ways to compare, with and without nulls; few rows, all of them ----
 
 SELECT op, bool_and(vq(format('SELECT count(*), sum(id), sum(nul) FROM vq_t WHERE %s', replace(q, '?', op))) = 'same')

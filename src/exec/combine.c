@@ -88,6 +88,26 @@ lay_out(OmenGroups *groups, OmenVec **keys, const uint16 *sel, int nsel)
 	OmenCombined *combined = &groups->combined;
 	int			total = 0;
 
+	/*
+	 * Groups that there are may have values which low and high do not know of: what
+	 * was left of the bits has been used.
+	 */
+	for (int64 g = 0; g < groups->ngroups; g++)
+	{
+		char	   *group = omen_group(groups, g);
+
+		for (int c = 0; c < groups->nkeys; c++)
+		{
+			int64		number;
+
+			if (OmenGroupNulls(groups, group)[c])
+				continue;
+			number = get_number(&groups->keys[c], OmenGroupKeys(group)[c]);
+			combined->low[c] = Min(combined->low[c], number);
+			combined->high[c] = Max(combined->high[c], number);
+		}
+	}
+
 	for (int c = 0; c < groups->nkeys; c++)
 	{
 		const OmenKey *key = &groups->keys[c];
