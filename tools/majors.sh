@@ -63,8 +63,8 @@ suites_of() {
 #   commands on tables; 056 what VACUUM and reads say of damage (057, repair, is
 #   the same on all and long); 062 autovacuum; 063 standbys' conflicts; 066
 #   foreign keys; 067 bottom-up deletion; 070 hooks of planner and executor; 013,
-#   071 pg_upgrade; 075-079 this port
-TAP_SHORT="001 002 003 004 005 006 008 009 013 014 020 021 022 053 055 056 060 062 063 066 067 070 071 075 076 077 078 079 083"
+#   071 pg_upgrade; 075-079 this port; 097 workers in a lock group
+TAP_SHORT="001 002 003 004 005 006 008 009 013 014 020 021 022 053 055 056 060 062 063 066 067 070 071 075 076 077 078 079 083 097"
 
 say() { printf '%s\n' "$*"; }
 
