@@ -39,7 +39,7 @@
 #include "storage/shmem.h"
 #include "table/worker.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
+#include "utils/memutils.h"
 
 /* So many tables can be sealed by teams at a time */
 #define MAX_TEAMS		8
@@ -136,6 +136,7 @@ omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 	SealTeam   *team = &led_team;
 	TeamShared *shared;
 	BackgroundWorker worker;
+	MemoryContext old;
 	int			wanted;
 	static bool exit_registered = false;
 
@@ -171,17 +172,13 @@ omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 	team->shared = shared;
 
 	BecomeLockGroupLeader();
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "omendb", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "omen_seal_member_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "omendb sealer's helper", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "omendb sealer's helper", BGW_MAXLEN);
+	omen_worker_describe(&worker, "omen_seal_member_main",
+						 "omendb sealer's helper");
 	worker.bgw_main_arg = Int32GetDatum(shared - teams);
 	worker.bgw_notify_pid = MyProcPid;
+
+	/* the caller may be in a subtransaction that fails while the team goes on */
+	old = MemoryContextSwitchTo(TopMemoryContext);
 	PG_TRY();
 	{
 		/* as many as there are slots for */
@@ -198,11 +195,13 @@ omen_seal_team_start(Relation rel, int options, XLogRecPtr settled_lsn,
 	}
 	PG_CATCH();
 	{
+		MemoryContextSwitchTo(old);
 		LWLockReleaseAll();
 		omen_seal_team_end(team);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(old);
 	return team;
 }
 
@@ -295,7 +294,10 @@ omen_seal_team_end(SealTeam *team)
 	/* (interrupts would keep us from it) */
 	HOLD_INTERRUPTS();
 	for (int i = 0; i < team->nmembers; i++)
+	{
 		(void) WaitForBackgroundWorkerShutdown(team->members[i]);
+		pfree(team->members[i]);
+	}
 	RESUME_INTERRUPTS();
 	team->nmembers = 0;
 	team->shared = NULL;

@@ -271,6 +271,22 @@ list_databases(MemoryContext mcxt)
 #define VISIT_ADOPT		0x02	/* look for row groups without owner before */
 #define VISIT_SEAL		0x04	/* seal, if that is enabled */
 
+/* See worker.h */
+void
+omen_worker_describe(BackgroundWorker *worker, const char *function,
+					 const char *name)
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker->bgw_library_name, "omendb", BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker->bgw_name, name, BGW_MAXLEN);
+	strlcpy(worker->bgw_type, name, BGW_MAXLEN);
+}
+
 /*
  * Run a worker in one database and wait until it is done; false if it has not
  * done VISIT_ADOPT.
@@ -285,15 +301,7 @@ visit_database(Oid dbid, int what)
 	if (!claim_database(dbid))
 		return false;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "omendb", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "omen_sealer_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "omendb sealer", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "omendb sealer", BGW_MAXLEN);
+	omen_worker_describe(&worker, "omen_sealer_main", "omendb sealer");
 	worker.bgw_main_arg = ObjectIdGetDatum(dbid);
 	worker.bgw_notify_pid = MyProcPid;
 	worker.bgw_extra[0] = what;
@@ -472,15 +480,9 @@ omen_worker_register_launcher(void)
 	if (IsBinaryUpgrade)
 		return;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	omen_worker_describe(&worker, "omen_launcher_main",
+						 "omendb sealing launcher");
 	worker.bgw_restart_time = 5;
-	strlcpy(worker.bgw_library_name, "omendb", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "omen_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "omendb sealing launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "omendb sealing launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 }
 

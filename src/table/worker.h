@@ -12,6 +12,8 @@
 
 #include "omendb.h"
 
+#include "postmaster/bgworker.h"
+
 extern Size omen_worker_shmem_size(void);
 extern void omen_worker_shmem_init(void);
 extern void omen_worker_register_launcher(void);
@@ -23,6 +25,9 @@ extern void omen_worker_register_launcher(void);
 extern void omen_workers_keep_out(Oid dbid);
 extern void omen_workers_let_in(void);
 
+/* A worker of ours that runs this function, in a database, once */
+extern void omen_worker_describe(BackgroundWorker *worker,
+								 const char *function, const char *name);
 /* SIGTERM is nothing that the log should call fatal */
 extern void omen_worker_ends_quietly(void);
 /* As autovacuum, no timeout ends us in the midst of a table */
