@@ -342,7 +342,7 @@ parse(Parser *p)
 AlexCode *
 alex_parse_code(const AlexStoredCode *stored)
 {
-	MemoryContext memory = AllocSetContextCreate(TopMemoryContext,
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext,
 												 "alex code",
 												 ALLOCSET_DEFAULT_SIZES);
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
@@ -371,6 +371,8 @@ alex_parse_code(const AlexStoredCode *stored)
 		MemoryContextDelete(memory);
 		return NULL;
 	}
+	/* nothing is left behind by an error before this */
+	MemoryContextSetParent(memory, TopMemoryContext);
 	return code;
 }
 
