@@ -13,26 +13,6 @@ SET enable_sort = off;
 \i :include
 \set ECHO all
 
-CREATE FUNCTION vx_run(q text) RETURNS text LANGUAGE plpgsql AS
-$$
-DECLARE
-	r text;
-BEGIN
-	EXECUTE format('WITH q AS MATERIALIZED (%s) SELECT md5(coalesce(string_agg(q::text, '' '' ORDER BY q::text COLLATE "C"), ''no rows'')) FROM q', q) INTO r;
-	RETURN r;
-EXCEPTION WHEN OTHERS THEN
-	RETURN SQLSTATE || ': ' || SQLERRM;
-END
-$$;
--- on vectors and row by row: the same?
-CREATE FUNCTION vx(q text) RETURNS text LANGUAGE sql AS
-$$
-	SELECT CASE WHEN vectors IS DISTINCT FROM row_path THEN 'DIFFERENT'
-		WHEN vectors ~ '^[0-9A-Z]{5}:' THEN vectors ELSE 'same' END FROM pg_temp.vec_pair('vx_run', q)
-$$;
-
--- u: a text for each row; few: a dictionary.  From kind 1 on some are null, from 2 on
--- some have long headers, from 3 on some are compressed, or out of line.
 CREATE TABLE vx_t (id int, kind int, u text COLLATE "C", few text COLLATE "C", v varchar(400) COLLATE "C", g int, big int8, nul int) USING omendb;
 INSERT INTO vx_t SELECT i, kind,
 	CASE WHEN kind >= 1 AND i % 7 = 0 THEN NULL
@@ -53,17 +33,17 @@ CREATE TABLE vx_patterns (p text);
 INSERT INTO vx_patterns VALUES ('%needle%'), ('%search%77%'), ('%77%search%'), ('%item%'), ('%e%'), ('%/%'), ('%site1%/%1'), ('%1'),
 	('http://site1%'), ('http://site1%7'), ('%needle'), ('%needle1%'), ('needle%'), ('%nothing of it%'), ('%'), ('%%'), (''), ('%http%http%'),
 	('%dleh%'), ('%/%/%/%'), ('%example%e%9%'), ('http%example/nee%3%'), ('%thread%thread%'), ('%threadn%1%'), ('%e_dle%'), ('%\%%'), ('%üße1%'), ('%x%ü%'), ('%a%b%c%d%e%f%1%2%3%4%5%6%');
-SELECT p, string_agg(DISTINCT vx(format('SELECT kind, count(*), sum(id), min(u), max(few) FROM vx_t WHERE %s %s %L GROUP BY kind', col, op, p)), ', ')
+SELECT p, string_agg(DISTINCT pg_temp.vec_same(format('SELECT kind, count(*), sum(id), min(u), max(few) FROM vx_t WHERE %s %s %L GROUP BY kind', col, op, p)), ', ')
 	FROM vx_patterns, unnest('{u,few,v}'::text[]) col, unnest('{LIKE,NOT LIKE}'::text[]) op GROUP BY p ORDER BY p COLLATE "C";
 -- that it is not nothing that is the same
 SELECT kind, count(*) FILTER (WHERE u LIKE '%needle%'), count(*) FILTER (WHERE u NOT LIKE '%needle%') FROM vx_t GROUP BY kind ORDER BY kind;
 SELECT kind, count(*), count(few), min(id), max(id) FROM vx_t WHERE u LIKE '%needle%' GROUP BY kind ORDER BY kind;
 SELECT kind, count(*), count(few), min(id), max(id) FROM vx_t WHERE u NOT LIKE '%needle%' GROUP BY kind ORDER BY kind;
 -- of some rows, in any place
-SELECT string_agg(DISTINCT vx(format('SELECT id, u FROM vx_t WHERE %s AND u %s ''%%needle%%''', c, op)), ', ')
+SELECT string_agg(DISTINCT pg_temp.vec_same(format('SELECT id, u FROM vx_t WHERE %s AND u %s ''%%needle%%''', c, op)), ', ')
 	FROM unnest('{LIKE,NOT LIKE}'::text[]) op,
 	unnest('{id % 2 = 0,id % 3 = 0,id % 50 = 0,id > 3990 AND id < 4010,big > 0,few = ''needle'',few IS NULL,nul IS NULL,u LIKE ''%1%'',u NOT LIKE ''%2%3%'',v LIKE ''%7%''}'::text[]) c;
-SELECT string_agg(DISTINCT vx(format('SELECT count(*), sum(id) FROM vx_t WHERE (%s OR u %s ''%%needle%%'') AND nul > 2', c, op)), ', ')
+SELECT string_agg(DISTINCT pg_temp.vec_same(format('SELECT count(*), sum(id) FROM vx_t WHERE (%s OR u %s ''%%needle%%'') AND nul > 2', c, op)), ', ')
 	FROM unnest('{LIKE,NOT LIKE}'::text[]) op, unnest('{id % 2 = 0,big > 0,few = ''needle'',v LIKE ''%7%''}'::text[]) c;
 -- a pattern that is a parameter, and another one in each scan
 PREPARE vx_p(text) AS SELECT count(*), sum(id) FROM vx_t WHERE u LIKE $1;
@@ -73,17 +53,17 @@ EXECUTE vx_p('%search%77%');
 EXECUTE vx_p(NULL);
 RESET plan_cache_mode;
 DEALLOCATE vx_p;
-SELECT vx('SELECT p, q.* FROM vx_patterns, LATERAL (SELECT count(*), sum(id) FROM vx_t WHERE u LIKE p) q WHERE p !~ ''\\''');
+SELECT pg_temp.vec_same('SELECT p, q.* FROM vx_patterns, LATERAL (SELECT count(*), sum(id) FROM vx_t WHERE u LIKE p) q WHERE p !~ ''\\''');
 
 -- ---- the order of conditions ----
 
-SELECT string_agg(DISTINCT vx(format('SELECT id, few, big FROM vx_t WHERE %s AND %s AND %s', a, b, c)), ', ')
+SELECT string_agg(DISTINCT pg_temp.vec_same(format('SELECT id, few, big FROM vx_t WHERE %s AND %s AND %s', a, b, c)), ', ')
 	FROM unnest('{u LIKE ''%e%'',u LIKE ''%site1%1%'',few <> '''',nul > 0}'::text[]) a,
 	unnest('{few = ''one'',big > 499000,length(u) > 30,v LIKE ''%7%''}'::text[]) b,
 	unnest('{g = 3,id % 100 < 99,big::text LIKE ''%5%'',u <> few}'::text[]) c;
 -- what may raise an error stays behind, in whatever order
-SELECT vx('SELECT count(*) FROM vx_t WHERE u LIKE ''%e%'' AND id <> 5000 AND 100 / (id - 5000) > -1 AND big > -400000');
-SELECT vx('SELECT count(*) FROM vx_t WHERE u LIKE ''%e%'' AND 100 / (id - 5001) > -1 AND big > -400000 AND few IS NOT NULL');
+SELECT pg_temp.vec_same('SELECT count(*) FROM vx_t WHERE u LIKE ''%e%'' AND id <> 5000 AND 100 / (id - 5000) > -1 AND big > -400000');
+SELECT pg_temp.vec_same('SELECT count(*) FROM vx_t WHERE u LIKE ''%e%'' AND 100 / (id - 5001) > -1 AND big > -400000 AND few IS NOT NULL');
 
 -- ---- the first n by a text ----
 
@@ -127,16 +107,16 @@ SET enable_sort = off;
 
 -- ---- different values of groups ----
 
-SELECT vx('SELECT g, count(DISTINCT big), count(DISTINCT nul), count(DISTINCT id % 3), count(DISTINCT id) FROM vx_t GROUP BY g');
-SELECT vx('SELECT few, g, count(DISTINCT big) FILTER (WHERE big > 0), count(DISTINCT nul - 1), count(DISTINCT kind) FROM vx_t GROUP BY few, g');
-SELECT vx('SELECT id % 5000, count(DISTINCT nul), count(DISTINCT big % 2), count(*) FROM vx_t GROUP BY 1');
+SELECT pg_temp.vec_same('SELECT g, count(DISTINCT big), count(DISTINCT nul), count(DISTINCT id % 3), count(DISTINCT id) FROM vx_t GROUP BY g');
+SELECT pg_temp.vec_same('SELECT few, g, count(DISTINCT big) FILTER (WHERE big > 0), count(DISTINCT nul - 1), count(DISTINCT kind) FROM vx_t GROUP BY few, g');
+SELECT pg_temp.vec_same('SELECT id % 5000, count(DISTINCT nul), count(DISTINCT big % 2), count(*) FROM vx_t GROUP BY 1');
 SELECT g, count(DISTINCT nul), count(DISTINCT id), count(DISTINCT 0 * id), count(DISTINCT id) FILTER (WHERE id < 0) FROM vx_t WHERE g < 3 GROUP BY g ORDER BY g;
 SET work_mem = '64kB';
 SET hash_mem_multiplier = 1;
-SELECT vx('SELECT g, count(DISTINCT big), count(DISTINCT id), count(DISTINCT nul), sum(id) FROM vx_t GROUP BY g');
+SELECT pg_temp.vec_same('SELECT g, count(DISTINCT big), count(DISTINCT id), count(DISTINCT nul), sum(id) FROM vx_t GROUP BY g');
 -- a value in many groups
-SELECT vx('SELECT id, count(DISTINCT kind), count(DISTINCT 7) FROM vx_t GROUP BY id');
-SELECT vx('SELECT id % 3000, count(DISTINCT g), count(DISTINCT 0 * id) FROM vx_t GROUP BY 1');
+SELECT pg_temp.vec_same('SELECT id, count(DISTINCT kind), count(DISTINCT 7) FROM vx_t GROUP BY id');
+SELECT pg_temp.vec_same('SELECT id % 3000, count(DISTINCT g), count(DISTINCT 0 * id) FROM vx_t GROUP BY 1');
 RESET work_mem;
 RESET hash_mem_multiplier;
 
@@ -145,9 +125,9 @@ RESET hash_mem_multiplier;
 UPDATE vx_t SET u = u || 'needle', big = big + 1 WHERE id % 900 = 1;
 DELETE FROM vx_t WHERE id % 901 = 7;
 INSERT INTO vx_t (id, kind, u, few, g) SELECT i, 4, 'needle' || i, 'new' || i % 3, i % 17 FROM generate_series(20001, 20100) i;
-SELECT p, string_agg(DISTINCT vx(format('SELECT kind, count(*), sum(id), min(u), max(few) FROM vx_t WHERE %s %s %L GROUP BY kind', col, op, p)), ', ')
+SELECT p, string_agg(DISTINCT pg_temp.vec_same(format('SELECT kind, count(*), sum(id), min(u), max(few) FROM vx_t WHERE %s %s %L GROUP BY kind', col, op, p)), ', ')
 	FROM vx_patterns, unnest('{u,few,v}'::text[]) col, unnest('{LIKE,NOT LIKE}'::text[]) op WHERE p ~ 'needle|77' GROUP BY p ORDER BY p COLLATE "C";
-SELECT vx('SELECT g, count(DISTINCT big), count(DISTINCT id), count(DISTINCT nul) FROM vx_t GROUP BY g');
+SELECT pg_temp.vec_same('SELECT g, count(DISTINCT big), count(DISTINCT id), count(DISTINCT nul) FROM vx_t GROUP BY g');
 SET enable_sort = on;
 SELECT left(u, 20), id FROM vx_t WHERE u >= 'n' ORDER BY u, id LIMIT 3;
 SELECT few, id FROM vx_t ORDER BY few DESC NULLS LAST, id LIMIT 2;

@@ -67,3 +67,23 @@ BEGIN
 	PERFORM pg_temp.vec_nodes('force');
 END
 $$;
+
+-- What is left of a query's rows to compare, or its error
+CREATE FUNCTION pg_temp.vec_digest(q text) RETURNS text LANGUAGE plpgsql AS
+$$
+DECLARE
+	r text;
+BEGIN
+	EXECUTE format('WITH q AS MATERIALIZED (%s) SELECT md5(coalesce(string_agg(q::text, '' '' ORDER BY q::text COLLATE "C"), ''no rows'')) FROM q', q) INTO r;
+	RETURN r;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || ': ' || SQLERRM;
+END
+$$;
+
+-- On vectors and row by row: the same?
+CREATE FUNCTION pg_temp.vec_same(q text) RETURNS text LANGUAGE sql AS
+$$
+	SELECT CASE WHEN vectors IS DISTINCT FROM row_path THEN 'DIFFERENT'
+		WHEN vectors ~ '^[0-9A-Z]{5}:' THEN vectors ELSE 'same' END FROM pg_temp.vec_pair('pg_temp.vec_digest', q)
+$$;

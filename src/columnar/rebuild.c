@@ -410,12 +410,11 @@ static void
 find_entries(const OmenColumn *column, const uint64 *codes, uint32 nrows,
 			 EntryPlace *places)
 {
-
 	for (uint32 r = 0; r < nrows; r++)
 	{
 		if (likely(codes[r] < column->ndict))
 			omen_ints_get_two(&column->dict, codes[r], &places[r].start,
-						   &places[r].end);
+							  &places[r].end);
 		else
 			places[r].start = places[r].end = PG_UINT64_MAX;
 		if (likely(places[r].start < column->datalen))

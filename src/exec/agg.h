@@ -140,17 +140,11 @@ extern void omen_distinct_reset(OmenDistinct *distinct);
 
 typedef struct OmenIntSet
 {
-	MemoryContext mcxt;			/* of the table alone */
-	Size		limit;			/* bytes of that */
-	uint64	   *table;			/* 0 = free */
-	void	   *chunk;			/* for pfree() */
-	uint64		size;			/* a power of two; 0 = no table yet */
-	uint64		nslots_used;
+	OmenSlots	slots;			/* of uint64; 0 = free */
 	bool		has_zero;		/* 0 is in the set */
-	bool		full;			/* nothing more is added */
 } OmenIntSet;
 
-/* An empty set; in CurrentMemoryContext, but for its table */
+/* An empty set; in CurrentMemoryContext, but for its slots */
 extern OmenIntSet *omen_intset_create(MemoryContext parent, Size limit);
 extern void omen_intset_reset(OmenIntSet *set);
 /*
@@ -164,18 +158,11 @@ extern int64 omen_intset_add(OmenIntSet *set, const Datum *values,
 
 /* ---- sets of pairs of a counter and an integer (pairset.c) ---- */
 
-typedef struct OmenPair OmenPair;
-
-typedef struct OmenPairSet
+typedef struct OmenPair
 {
-	MemoryContext mcxt;			/* of the table alone */
-	Size		limit;			/* bytes of that */
-	OmenPair   *table;
-	void	   *chunk;			/* for pfree() */
-	uint64		size;			/* a power of two; 0 = no table yet */
-	uint64		npairs;
-	bool		full;			/* nothing more is added */
-} OmenPairSet;
+	int64	   *counter;		/* NULL = the slot is free */
+	uint64		value;
+} OmenPair;
 
 static inline uint64
 omen_pair_hash(const int64 *counter, uint64 value)
@@ -183,17 +170,13 @@ omen_pair_hash(const int64 *counter, uint64 value)
 	return omen_hash_int(value + (uint64) (uintptr_t) counter * OMEN_HASH_2);
 }
 
-/* An empty set; in CurrentMemoryContext, but for its table */
-extern OmenPairSet *omen_pairset_create(MemoryContext parent, Size limit);
-extern void omen_pairset_reset(OmenPairSet *set);
-extern Size omen_pairset_memory(const OmenPairSet *set);
 /*
- * Add the selected rows' pairs, with the address of an int64 in counters and no
- * value null, and add 1 to the counter of each that is new.  Once the set is
+ * Add the selected rows' pairs to a set, with the address of an int64 in counters and
+ * no value null, and add 1 to the counter of each that is new.  Once the set is
  * full, rows whose pairs are not in it are listed in missing, by their place in
  * sel.
  */
-extern void omen_pairset_count(OmenPairSet *set, const Datum *counters,
+extern void omen_pairset_count(OmenSlots *set, const Datum *counters,
 							   const Datum *values, const uint16 *sel,
 							   int nsel, uint16 *missing, int *nmissing);
 

@@ -25,7 +25,7 @@ struct OmenDistinct
 	MemoryContext mcxt;			/* as long as the node */
 	OmenGroups *seen;			/* groups of (counter, value), or of values */
 	OmenIntSet *ints;			/* or the values, if not NULL */
-	OmenPairSet *pairs;			/* or counters and values, if not NULL */
+	OmenSlots  *pairs;			/* or counters and values, if not NULL */
 	int			first;			/* of columns that is a key of these */
 	int64	   *counter;		/* if there is one only, that */
 	OmenKeyCodes *codes;		/* of a column, with one counter; or NULL */
@@ -54,8 +54,11 @@ omen_distinct_create(Oid type, Oid eqop, Oid collation, bool grouped,
 		elog(ERROR, "values of type %u cannot be told apart on vectors", type);
 	distinct->first = grouped ? 0 : 1;
 	if (grouped && keys[1].kind == OMEN_KEY_INT)
-		distinct->pairs = omen_pairset_create(CurrentMemoryContext,
-											  get_hash_memory_limit());
+	{
+		distinct->pairs = palloc(sizeof(OmenSlots));
+		omen_slots_init(distinct->pairs, CurrentMemoryContext,
+						get_hash_memory_limit());
+	}
 	if (!grouped && keys[1].kind == OMEN_KEY_INT)
 		distinct->ints = omen_intset_create(CurrentMemoryContext,
 											get_hash_memory_limit());
@@ -82,7 +85,7 @@ omen_distinct_limit(OmenDistinct *distinct, Size limit)
 {
 	distinct->seen->limit = limit;
 	if (distinct->ints)
-		distinct->ints->limit = limit;
+		distinct->ints->slots.limit = limit;
 	if (distinct->pairs)
 		distinct->pairs->limit = limit;
 }
@@ -92,9 +95,9 @@ Size
 omen_distinct_memory(const OmenDistinct *distinct)
 {
 	if (distinct->ints)
-		return distinct->ints->size * sizeof(uint64);
+		return distinct->ints->slots.size * sizeof(uint64);
 	if (distinct->pairs)
-		return omen_pairset_memory(distinct->pairs);
+		return distinct->pairs->size * sizeof(OmenPair);
 	return omen_groups_memory(distinct->seen);
 }
 
@@ -249,7 +252,7 @@ forget_values(OmenDistinct *distinct)
 	if (distinct->ints)
 		omen_intset_reset(distinct->ints);
 	if (distinct->pairs)
-		omen_pairset_reset(distinct->pairs);
+		omen_slots_reset(distinct->pairs);
 }
 
 /* See agg.h */

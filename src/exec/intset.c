@@ -14,8 +14,6 @@
  */
 #include "exec/agg.h"
 
-#include "utils/memutils.h"
-
 #define FIRST_SIZE		2048	/* slots: more than twice a batch's rows */
 #define ROWS_AT_ONCE	64
 
@@ -27,9 +25,7 @@ omen_intset_create(MemoryContext parent, Size limit)
 {
 	OmenIntSet *set = palloc0(sizeof(OmenIntSet));
 
-	set->mcxt = AllocSetContextCreate(parent, "omendb set of integers",
-									  ALLOCSET_DEFAULT_SIZES);
-	set->limit = limit;
+	omen_slots_init(&set->slots, parent, limit);
 	return set;
 }
 
@@ -37,32 +33,18 @@ omen_intset_create(MemoryContext parent, Size limit)
 void
 omen_intset_reset(OmenIntSet *set)
 {
-	MemoryContextReset(set->mcxt);
-	set->table = NULL;
-	set->size = 0;
-	set->nslots_used = 0;
+	omen_slots_reset(&set->slots);
 	set->has_zero = false;
-	set->full = false;
 }
 
-/* Make the table larger; false if that would take too much memory */
-static bool
-grow(OmenIntSet *set)
+/* See OmenMoveSlots */
+static void
+move_integers(const void *from, uint64 n, void *to, uint64 mask)
 {
-	uint64		size = set->table ? set->size * 2 : FIRST_SIZE;
-	uint64		mask = size - 1;
-	uint64	   *old = set->table;
-	void	   *old_chunk = set->chunk;
-	uint64	   *table;
-	Size		unused = 0;
+	const uint64 *old = from;
+	uint64	   *table = to;
 
-	/* for a while there are both of them */
-	if (old != NULL && (size + set->size) * sizeof(uint64) > set->limit)
-		return false;
-	table = (uint64 *) omen_large_alloc(set->mcxt, size * sizeof(uint64),
-										&set->chunk, &unused);
-	memset(table, 0, size * sizeof(uint64));
-	for (uint64 s = 0; s < set->size; s++)
+	for (uint64 s = 0; s < n; s++)
 	{
 		uint64		at;
 
@@ -73,11 +55,6 @@ grow(OmenIntSet *set)
 			at = (at + 1) & mask;
 		table[at] = old[s];
 	}
-	if (old)
-		pfree(old_chunk);
-	set->table = table;
-	set->size = size;
-	return true;
 }
 
 /*
@@ -89,8 +66,8 @@ static pg_attribute_always_inline int
 add_rows(OmenIntSet *set, const Datum *values, const uint16 *sel, int start,
 		 int n, const bool full, uint16 *missing)
 {
-	uint64	   *table = set->table;
-	uint64		mask = set->size - 1;
+	uint64	   *table = set->slots.slots;
+	uint64		mask = set->slots.size - 1;
 	uint64		places[ROWS_AT_ONCE];
 	int			count = 0;
 	int			used = 0;
@@ -132,7 +109,7 @@ add_rows(OmenIntSet *set, const Datum *values, const uint16 *sel, int start,
 			table[at] = value;
 		}
 	}
-	set->nslots_used += used;
+	set->slots.used += used;
 	return count + used;
 }
 
@@ -141,6 +118,7 @@ int64
 omen_intset_add(OmenIntSet *set, const Datum *values, const uint16 *sel,
 				int nsel, uint16 *missing, int *nmissing)
 {
+	OmenSlots  *slots = &set->slots;
 	int64		added = 0;
 
 	*nmissing = 0;
@@ -148,10 +126,10 @@ omen_intset_add(OmenIntSet *set, const Datum *values, const uint16 *sel,
 	{
 		int			n = Min(nsel - start, ROWS_AT_ONCE);
 
-		if (!set->full &&
-			(set->nslots_used + n) * 2 > set->size && !grow(set))
-			set->full = true;
-		if (set->full)
+		if (!slots->full && (slots->used + n) * 2 > slots->size)
+			(void) omen_slots_grow(slots, FIRST_SIZE, sizeof(uint64),
+								   move_integers);
+		if (slots->full)
 			*nmissing += add_rows(set, values, sel, start, n, true,
 								  missing + *nmissing);
 		else

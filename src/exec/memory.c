@@ -97,3 +97,52 @@ omen_arena_alloc_block(OmenArena *arena, Size size)
 	arena->end = p + block_size;
 	return p;
 }
+
+/* See memory.h */
+void
+omen_slots_init(OmenSlots *slots, MemoryContext parent, Size limit)
+{
+	memset(slots, 0, sizeof(*slots));
+	slots->mcxt = AllocSetContextCreate(parent, "omendb slots",
+										ALLOCSET_DEFAULT_SIZES);
+	slots->limit = limit;
+}
+
+/* See memory.h */
+void
+omen_slots_reset(OmenSlots *slots)
+{
+	MemoryContextReset(slots->mcxt);
+	slots->slots = NULL;
+	slots->size = 0;
+	slots->used = 0;
+	slots->full = false;
+}
+
+/* See memory.h */
+bool
+omen_slots_grow(OmenSlots *slots, uint64 first, Size slot_size,
+				OmenMoveSlots move)
+{
+	uint64		size = slots->slots ? slots->size * 2 : first;
+	void	   *old = slots->slots;
+	void	   *old_chunk = slots->chunk;
+	Size		unused = 0;
+
+	/* for a while there are both of them */
+	if (old != NULL && (size + slots->size) * slot_size > slots->limit)
+	{
+		slots->full = true;
+		return false;
+	}
+	slots->slots = omen_large_alloc(slots->mcxt, size * slot_size,
+									&slots->chunk, &unused);
+	memset(slots->slots, 0, size * slot_size);
+	if (old != NULL)
+	{
+		move(old, slots->size, slots->slots, size - 1);
+		pfree(old_chunk);
+	}
+	slots->size = size;
+	return true;
+}

@@ -58,4 +58,32 @@ omen_arena_alloc(OmenArena *arena, Size size, Size align)
 extern char *omen_large_alloc(MemoryContext mcxt, Size size, void **chunk,
 							  Size *unused);
 
+/*
+ * Slots of a hash table with open addressing, whose number is a power of two.  What is
+ * in them, and which are free (all bytes 0), is the table's (intset.c, pairset.c).
+ */
+typedef struct OmenSlots
+{
+	MemoryContext mcxt;			/* of the slots alone */
+	Size		limit;			/* bytes of that */
+	void	   *slots;
+	void	   *chunk;			/* for pfree() */
+	uint64		size;			/* 0 = there are none yet */
+	uint64		used;
+	bool		full;			/* nothing more is added */
+} OmenSlots;
+
+/* Put what is in n slots, the first number of them or a multiple, into free ones */
+typedef void (*OmenMoveSlots) (const void *from, uint64 n, void *to,
+							   uint64 mask);
+
+extern void omen_slots_init(OmenSlots *slots, MemoryContext parent, Size limit);
+extern void omen_slots_reset(OmenSlots *slots);
+/*
+ * Twice as many slots of slot_size bytes, or the first ones, of which there are first;
+ * false, and full is set, if that would take too much memory.
+ */
+extern bool omen_slots_grow(OmenSlots *slots, uint64 first, Size slot_size,
+							OmenMoveSlots move);
+
 #endif							/* OMENDB_MEMORY_H */

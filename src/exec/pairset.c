@@ -14,76 +14,28 @@
  */
 #include "exec/agg.h"
 
-#include "utils/memutils.h"
-
 #define FIRST_SIZE		2048	/* slots: more than a batch's rows and a third */
 #define ROWS_AT_ONCE	64
 
 /* Is the table too full for so many pairs? */
 #define IS_CROWDED(n, size) ((n) * 4 > (size) * 3)
 
-struct OmenPair
-{
-	int64	   *counter;
-	uint64		value;
-};
-
 StaticAssertDecl(FIRST_SIZE * 3 >= 4 * OMEN_BATCH_ROWS,
 				 "a batch finds room");
+StaticAssertDecl(FIRST_SIZE % ROWS_AT_ONCE == 0, "all slots are moved");
 StaticAssertDecl(64 % sizeof(OmenPair) == 0, "pairs lie in one line each");
 
-/* See agg.h */
-OmenPairSet *
-omen_pairset_create(MemoryContext parent, Size limit)
+/* See OmenMoveSlots.  n is a multiple of ROWS_AT_ONCE. */
+static void
+move_pairs(const void *from, uint64 n, void *to, uint64 mask)
 {
-	OmenPairSet *set = palloc0(sizeof(OmenPairSet));
+	const OmenPair *old = from;
+	OmenPair   *table = to;
 
-	set->mcxt = AllocSetContextCreate(parent, "omendb set of pairs",
-									  ALLOCSET_DEFAULT_SIZES);
-	set->limit = limit;
-	return set;
-}
-
-/* See agg.h */
-void
-omen_pairset_reset(OmenPairSet *set)
-{
-	MemoryContextReset(set->mcxt);
-	set->table = NULL;
-	set->size = 0;
-	set->npairs = 0;
-	set->full = false;
-}
-
-/* See agg.h */
-Size
-omen_pairset_memory(const OmenPairSet *set)
-{
-	return set->size * sizeof(OmenPair);
-}
-
-/* Make the table larger; false if that would take too much memory */
-static bool
-grow(OmenPairSet *set)
-{
-	uint64		size = set->table ? set->size * 2 : FIRST_SIZE;
-	uint64		mask = size - 1;
-	OmenPair   *old = set->table;
-	void	   *old_chunk = set->chunk;
-	OmenPair   *table;
-	Size		unused = 0;
-
-	/* for a while there are both of them */
-	if (old != NULL && (size + set->size) * sizeof(OmenPair) > set->limit)
-		return false;
-	table = (OmenPair *) omen_large_alloc(set->mcxt, size * sizeof(OmenPair),
-										  &set->chunk, &unused);
-	memset(table, 0, size * sizeof(OmenPair));
-	for (uint64 start = 0; start < set->size; start += ROWS_AT_ONCE)
+	for (uint64 start = 0; start < n; start += ROWS_AT_ONCE)
 	{
 		uint64		places[ROWS_AT_ONCE];
 
-		/* (both sizes are multiples of that) */
 		for (int k = 0; k < ROWS_AT_ONCE; k++)
 		{
 			const OmenPair *pair = &old[start + k];
@@ -102,11 +54,6 @@ grow(OmenPairSet *set)
 			table[at] = old[start + k];
 		}
 	}
-	if (old)
-		pfree(old_chunk);
-	set->table = table;
-	set->size = size;
-	return true;
 }
 
 /*
@@ -115,11 +62,11 @@ grow(OmenPairSet *set)
  * new, which have been counted, or are listed.
  */
 static pg_attribute_always_inline int
-add_rows(OmenPairSet *set, const Datum *counters, const Datum *values,
+add_rows(OmenSlots *set, const Datum *counters, const Datum *values,
 		 const uint16 *sel, int start, int n, const bool full,
 		 uint16 *missing)
 {
-	OmenPair   *table = set->table;
+	OmenPair   *table = set->slots;
 	uint64		mask = set->size - 1;
 	uint64		places[ROWS_AT_ONCE];
 	int			count = 0;
@@ -163,7 +110,7 @@ add_rows(OmenPairSet *set, const Datum *counters, const Datum *values,
 
 /* See agg.h */
 void
-omen_pairset_count(OmenPairSet *set, const Datum *counters,
+omen_pairset_count(OmenSlots *set, const Datum *counters,
 				   const Datum *values, const uint16 *sel, int nsel,
 				   uint16 *missing, int *nmissing)
 {
@@ -172,14 +119,14 @@ omen_pairset_count(OmenPairSet *set, const Datum *counters,
 	{
 		int			n = Min(nsel - start, ROWS_AT_ONCE);
 
-		if (!set->full && IS_CROWDED(set->npairs + n, set->size) &&
-			!grow(set))
-			set->full = true;
+		if (!set->full && IS_CROWDED(set->used + n, set->size))
+			(void) omen_slots_grow(set, FIRST_SIZE, sizeof(OmenPair),
+								   move_pairs);
 		if (set->full)
 			*nmissing += add_rows(set, counters, values, sel, start, n, true,
 								  missing + *nmissing);
 		else
-			set->npairs += add_rows(set, counters, values, sel, start, n,
+			set->used += add_rows(set, counters, values, sel, start, n,
 									false, NULL);
 	}
 }

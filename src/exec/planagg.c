@@ -465,7 +465,7 @@ omen_plan_add_agg(PlannerInfo *root, RelOptInfo *input_rel,
 									  plan.quals, cold);
 		if (plan.counted > 0)
 		{
-			/* headers have as many rows as they have, and none is counted */
+			/* headers say how many rows are cold: none of those is counted */
 			plan.counted = cold;
 			cost = agg_cost(root, &plan, &agg_costs, output_rel->reltarget,
 							(List *) extra->havingQual, plan.rows, plan.groups);
