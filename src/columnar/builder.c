@@ -17,7 +17,15 @@
 #include "numerics.h"
 
 #include "catalog/pg_type_d.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
+
+/* Bytes that a dictionary's values take, or save, to be worth a look elsewhere */
+#ifndef MIN_SHARED_BYTES		/* a test has less of them */
+#define MIN_SHARED_BYTES	2048
+#define MIN_SHARED_GAIN		1024
+#define SHARED_GAIN_PART	8	/* of the chunk */
+#endif
 
 /*
  * omen_alignment_bytes: bytes of an attalign character, 0 if unknown.
@@ -102,7 +110,10 @@ omen_segment_builder_create(TupleDesc tupdesc, int nblocks, MemoryContext mcxt)
 			column->float_mask = OMEN_FLOAT_MASK(att->attlen);
 		column->is_numeric = att->atttypid == NUMERICOID && att->attlen == -1;
 		if (!column->is_int)
+		{
 			initStringInfo(&column->data);
+			initStringInfo(&column->shared_chunk);
+		}
 	}
 	builder->chunks = palloc(sizeof(StringInfo) * (builder->natts + 1));
 	for (i = 0; i <= builder->natts; i++)
@@ -111,8 +122,32 @@ omen_segment_builder_create(TupleDesc tupdesc, int nblocks, MemoryContext mcxt)
 	builder->dictionary.mcxt = own;
 
 	MemoryContextSwitchTo(old);
+	omen_segment_builder_begin_group(builder);
 	omen_segment_builder_reset(builder, nblocks);
 	return builder;
+}
+
+/*
+ * omen_segment_builder_begin_group: the next segment is a row group's first; see
+ * columnar.h.
+ */
+void
+omen_segment_builder_begin_group(OmenSegmentBuilder *builder)
+{
+	builder->first = true;
+	for (int i = 0; i < builder->natts; i++)
+		omen_shared_entries_forget(&builder->columns[i].shared);
+}
+
+/*
+ * omen_segment_builder_first_chunk: see columnar.h.
+ */
+StringInfo
+omen_segment_builder_first_chunk(OmenSegmentBuilder *builder, int attno)
+{
+	ColumnBuilder *column = &builder->columns[attno - 1];
+
+	return column->shared.nentries > 0 ? &column->shared_chunk : NULL;
 }
 
 /*
@@ -360,10 +395,9 @@ much_smaller(int size, int other)
 	return size < other - other / 5;
 }
 
-/* Number the distinct values of a column; false if there are more than limit */
-static bool
-find_values(OmenSegmentBuilder *builder, const ColumnBuilder *column,
-			uint32 limit)
+/* The values of a column, for its dictionary */
+static OmenValues
+values_of(const OmenSegmentBuilder *builder, const ColumnBuilder *column)
 {
 	OmenValues	values;
 
@@ -371,7 +405,74 @@ find_values(OmenSegmentBuilder *builder, const ColumnBuilder *column,
 	values.missing = column->missing;
 	values.ints = column->ints;
 	values.data = column->is_int ? NULL : column->data.data;
+	return values;
+}
+
+/* Number the distinct values of a column; false if there are more than limit */
+static bool
+find_values(OmenSegmentBuilder *builder, const ColumnBuilder *column,
+			uint32 limit)
+{
+	OmenValues	values = values_of(builder, column);
+
 	return omen_dictionary_build(&builder->dictionary, &values, limit);
+}
+
+/*
+ * Are so many bytes of values, which the first segment's dictionary has, worth
+ * codes that are wider, in a chunk of that size?  At rest texts are compressed,
+ * codes hardly.
+ */
+static bool
+worth_sharing(uint32 nrows, int size, Size bytes, uint32 own_entries,
+			  uint32 all_entries)
+{
+	int			more_bits = pg_leftmost_one_pos32(all_entries) -
+		pg_leftmost_one_pos32(own_entries);
+	int64		gain = (int64) bytes / 4 - (int64) nrows * more_bits / 8;
+
+	return gain >= MIN_SHARED_GAIN && gain >= size / SHARED_GAIN_PART;
+}
+
+/*
+ * The values of a column have been numbered, with that a chunk has this size.  If it
+ * is better to begin with the dictionary of the first segment, number them anew: by
+ * codes there, and behind these the entries that the dictionary keeps.
+ */
+static bool
+share_dictionary(OmenSegmentBuilder *builder, ColumnBuilder *column, int size)
+{
+	OmenDictionary *dictionary = &builder->dictionary;
+	OmenValues	values = values_of(builder, column);
+	uint32		n = dictionary->nentries;
+	uint32		nshared = column->shared.nentries;
+	uint32	   *codes;
+	uint32		found;
+	uint32		left = 0;
+	Size		bytes;
+	bool		worth;
+
+	if (nshared == 0)
+		return false;
+	codes = palloc(sizeof(uint32) * (n + 1));
+	found = omen_shared_entries_find(&column->shared, dictionary, &values,
+									 codes, &bytes);
+	worth = worth_sharing(builder->nrows, size, bytes, n, nshared + n - found);
+	if (worth)
+	{
+		for (uint32 i = 0; i < n; i++)
+			if (codes[i] == nshared)
+			{
+				codes[i] = nshared + left;
+				dictionary->rows[left++] = dictionary->rows[i];
+			}
+		dictionary->nentries = left;
+		for (uint32 row = 0; row < builder->nrows; row++)
+			if (!column->missing[row])
+				dictionary->codes[row] = codes[dictionary->codes[row]];
+	}
+	pfree(codes);
+	return worth;
 }
 
 /*
@@ -436,10 +537,18 @@ append_values(OmenSegmentBuilder *builder, StringInfo buf,
 		if (!found)
 			return append_plain(buf, header, column, nrows);
 		encoding = append_dictionary(builder, buf, header, column);
-		if (much_smaller(buf->len - start, column->data.len))
+		size = buf->len - start;
+		if (much_smaller(size, column->data.len) &&
+			!share_dictionary(builder, column, size))
 			return encoding;
 		buf->len = start;
 		*header = empty;
+		if (much_smaller(size, column->data.len))
+		{
+			(void) append_dictionary(builder, buf, header, column);
+			header->exponent = column->shared.nentries;
+			return OMEN_ENC_SHARED;
+		}
 	}
 
 	encoding = append_plain(buf, header, column, nrows);
@@ -496,6 +605,17 @@ encode_column(OmenSegmentBuilder *builder, int attno, bool *all_null)
 	header.common = ((OmenColumnHeader *) buf->data)->common;
 	memcpy(buf->data, &header, sizeof(header));
 	finish_chunk(builder, buf, encoding, attno, column->attlen);
+
+	/* segments that follow may have the same values */
+	if (builder->first && encoding == OMEN_ENC_DICT && !column->is_int &&
+		header.datalen >= MIN_SHARED_BYTES)
+	{
+		OmenValues	values = values_of(builder, column);
+
+		resetStringInfo(&column->shared_chunk);
+		appendBinaryStringInfo(&column->shared_chunk, buf->data, buf->len);
+		omen_shared_entries_set(&column->shared, &builder->dictionary, &values);
+	}
 }
 
 /* Encode what belongs to all attributes */
@@ -573,6 +693,7 @@ omen_segment_builder_finish(OmenSegmentBuilder *builder, uint32 *nrows)
 		encode_column(builder, attno, &builder->all_null[attno - 1]);
 	}
 	encode_system(builder, builder->all_null);
+	builder->first = false;
 
 	*nrows = builder->nrows;
 	MemoryContextSwitchTo(old);

@@ -30,6 +30,10 @@ typedef struct ColumnBuilder
 	StringInfoData data;		/* bytes of the values that are not integers,
 								 * and room for OMEN_SHORT_VALUE more */
 	int			mark;			/* data.len before the current page */
+
+	/* Of the row group's first segment, for those that follow it */
+	OmenSharedEntries shared;
+	StringInfoData shared_chunk;	/* whose dictionary that is */
 } ColumnBuilder;
 
 struct OmenSegmentBuilder
@@ -46,6 +50,8 @@ struct OmenSegmentBuilder
 	OmenBlockDesc *blocks;
 	uint16	   *lines;			/* line pointer maps */
 	uint32		nlines;
+
+	bool		first;			/* the segment is a row group's first */
 
 	/* Results, and memory that encoding needs: all is used again */
 	StringInfo *chunks;			/* natts + 1 */

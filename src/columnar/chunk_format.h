@@ -42,7 +42,8 @@ typedef enum OmenEncoding
 	OMEN_ENC_VAR = 5,			/* offsets (integers) and bytes */
 	OMEN_ENC_DICT = 6,			/* codes (integers) and distinct values */
 	OMEN_ENC_DECIMAL = 7,		/* floats, as integers / 10^exponent */
-	OMEN_ENC_NUMERIC = 8		/* numeric, as integers; see exponent */
+	OMEN_ENC_NUMERIC = 8,		/* numeric, as integers; see exponent */
+	OMEN_ENC_SHARED = 9			/* DICT, behind that of the first segment */
 } OmenEncoding;
 
 /* Every chunk begins so */
@@ -71,15 +72,17 @@ typedef struct OmenColumnHeader
 	uint32		nnulls;			/* missing values */
 	uint32		nulls;			/* offset, 0 = nothing is missing */
 	uint32		ints;			/* INTS: values; VAR: nrows + 1 offsets into
-								 * data; DICT: codes; DECIMAL: numerators;
-								 * NUMERIC: numbers */
+								 * data; DICT, SHARED: codes; DECIMAL:
+								 * numerators; NUMERIC: numbers */
 	uint32		data;			/* bytes of values */
 	uint32		datalen;
-	uint32		ndict;			/* DICT: number of distinct values */
+	uint32		ndict;			/* DICT: number of distinct values; SHARED: of
+								 * those that this chunk has */
 	uint32		dict;			/* DICT: ndict ascending integers, or for
 								 * variable width ndict + 1 offsets into data */
 	uint32		exponent;		/* DECIMAL, at most OMEN_MAX_EXPONENT; NUMERIC:
-								 * OMEN_NUMERIC_EXPONENT() */
+								 * OMEN_NUMERIC_EXPONENT(); SHARED: ndict of the
+								 * first segment's chunk */
 } OmenColumnHeader;
 
 /*

@@ -41,6 +41,11 @@ extern OmenSegmentBuilder *omen_segment_builder_create(TupleDesc tupdesc,
 													   int nblocks,
 													   MemoryContext mcxt);
 /*
+ * The next segment is the first of a row group; those that follow it may use the
+ * dictionaries of its chunks.  So it is after creation.
+ */
+extern void omen_segment_builder_begin_group(OmenSegmentBuilder *builder);
+/*
  * Begin another segment of the same relation, of nblocks blocks, no more than at
  * first, in the memory of the one before: that one's chunks are gone.  Good also
  * after an error.
@@ -60,15 +65,23 @@ extern bool omen_segment_builder_add_page(OmenSegmentBuilder *builder,
  */
 extern StringInfo *omen_segment_builder_finish(OmenSegmentBuilder *builder,
 											   uint32 *nrows);
+/*
+ * The chunk of an attribute (from 1) of the row group's first segment, if those that
+ * follow may use it, else NULL; good until another row group begins.
+ */
+extern StringInfo omen_segment_builder_first_chunk(OmenSegmentBuilder *builder,
+												   int attno);
 extern void omen_segment_builder_free(OmenSegmentBuilder *builder);
 
 /* ---- decoding ---- */
 
 /*
  * Gives the bytes of a chunk (MAXALIGNed, stable until the reader is closed);
- * errors out itself if it cannot.  Called at most once per attno and reader.
+ * errors out itself if it cannot.  of_first: not of the reader's segment, but of the
+ * first one of its row group.  Called at most once per attno, of_first and reader.
  */
-typedef const char *(*OmenChunkFetch) (void *arg, int attno, Size *len);
+typedef const char *(*OmenChunkFetch) (void *arg, int attno, bool of_first,
+									   Size *len);
 
 typedef struct OmenSegmentReader OmenSegmentReader;
 
@@ -354,6 +367,12 @@ extern void omen_segment_numeric_vector(OmenSegmentReader *reader, int attno,
  * whether a row has them or not.
  */
 extern int	omen_segment_dictionary(OmenSegmentReader *reader, int attno);
+/*
+ * So many of its first entries are the same in all segments of the row group for which
+ * this is not 0; is_first: the segment is the row group's first.
+ */
+extern int	omen_segment_shared_dictionary(OmenSegmentReader *reader,
+										   int attno, bool is_first);
 /* Entries start .. start + n - 1 of that dictionary: physical values */
 extern void omen_segment_dictionary_entries(OmenSegmentReader *reader,
 											int attno, int start, int n,

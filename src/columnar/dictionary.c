@@ -308,3 +308,98 @@ omen_dictionary_build(OmenDictionary *dictionary, const OmenValues *values,
 	sort_entries(dictionary, values);
 	return true;
 }
+
+/*
+ * omen_shared_entries_set: keep the entries of a dictionary, which are bytes.
+ *
+ * In CurrentMemoryContext; what shared had before has been forgotten.
+ */
+void
+omen_shared_entries_set(OmenSharedEntries *shared,
+						const OmenDictionary *dictionary,
+						const OmenValues *values)
+{
+	uint32		n = dictionary->nentries;
+	uint64		size = 0;
+
+	for (uint32 i = 0; i < n; i++)
+		size += values->ints[dictionary->rows[i] + 1] -
+			values->ints[dictionary->rows[i]];
+	shared->starts = palloc(sizeof(uint64) * (n + 1));
+	/* load_short() and long_equal() may look at what is behind the last one */
+	shared->data = palloc0(size + sizeof(uint64));
+	shared->slots = palloc(sizeof(OmenDictionarySlot) * dictionary->nslots);
+	shared->nslots = dictionary->nslots;
+	memcpy(shared->slots, dictionary->slots,
+		   sizeof(OmenDictionarySlot) * dictionary->nslots);
+	size = 0;
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		row = dictionary->rows[i];
+		uint64		length = values->ints[row + 1] - values->ints[row];
+
+		shared->starts[i] = size;
+		memcpy(shared->data + size, values->data + values->ints[row], length);
+		size += length;
+	}
+	shared->starts[n] = size;
+	shared->nentries = n;
+}
+
+/*
+ * omen_shared_entries_forget: free them.
+ */
+void
+omen_shared_entries_forget(OmenSharedEntries *shared)
+{
+	shared->nentries = 0;
+	forget((void **) &shared->starts);
+	forget((void **) &shared->data);
+	forget((void **) &shared->slots);
+}
+
+/*
+ * omen_shared_entries_find: which entries of a dictionary are among them?
+ *
+ * codes: gets, per entry of the dictionary, its number there, or nentries if it is
+ * not.  Returns how many are, and what their values take in all.
+ */
+uint32
+omen_shared_entries_find(const OmenSharedEntries *shared,
+						 const OmenDictionary *dictionary,
+						 const OmenValues *values, uint32 *codes,
+						 Size *found_bytes)
+{
+	const OmenDictionarySlot *slots = shared->slots;
+	uint32		mask = shared->nslots - 1;
+	int			shift = 64 - pg_leftmost_one_pos32(shared->nslots);
+	uint32		found = 0;
+
+	*found_bytes = 0;
+	for (uint32 s = 0; s < dictionary->nslots; s++)
+	{
+		const OmenDictionarySlot *own = &dictionary->slots[s];
+		uint32		slot;
+
+		if (own->code == 0)
+			continue;
+		slot = first_slot(own->key, own->length, shift);
+		while (slots[slot].code != 0 &&
+			   !(slots[slot].key == own->key &&
+				 slots[slot].length == own->length &&
+				 (own->length <= 8 ||
+				  long_equal(values->data +
+							 values->ints[dictionary->rows[own->code - 1]],
+							 shared->data + shared->starts[slots[slot].code - 1],
+							 own->length))))
+			slot = (slot + 1) & mask;
+		codes[own->code - 1] = shared->nentries;
+		if (slots[slot].code != 0)
+		{
+			codes[own->code - 1] = slots[slot].code - 1;
+			*found_bytes += own->length;
+			found++;
+		}
+	}
+	return found;
+}

@@ -44,8 +44,26 @@ typedef struct OmenDictionary
 	OmenDictionarySlot *slots;	/* hash table */
 } OmenDictionary;
 
+/* The entries of a dictionary, in memory of their own, to be found by others */
+typedef struct OmenSharedEntries
+{
+	uint32		nentries;		/* 0: there are none */
+	uint64	   *starts;			/* nentries + 1, into data */
+	char	   *data;
+	uint32		nslots;
+	OmenDictionarySlot *slots;	/* hash table */
+} OmenSharedEntries;
+
 extern bool omen_dictionary_build(OmenDictionary *dictionary,
 								  const OmenValues *values,
 								  uint32 max_entries);
+extern void omen_shared_entries_set(OmenSharedEntries *shared,
+									const OmenDictionary *dictionary,
+									const OmenValues *values);
+extern void omen_shared_entries_forget(OmenSharedEntries *shared);
+extern uint32 omen_shared_entries_find(const OmenSharedEntries *shared,
+									   const OmenDictionary *dictionary,
+									   const OmenValues *values,
+									   uint32 *codes, Size *found_bytes);
 
 #endif							/* OMENDB_DICTIONARY_H */

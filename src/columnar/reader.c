@@ -36,6 +36,9 @@ omen_chunk_damaged(int attno, const char *what)
 			 errdetail_internal("%s", what)));
 }
 
+/* No segment has more rows, nor a dictionary more values, than this */
+#define MAX_SEGMENT_ROWS	(OMEN_SEGMENT_BLOCKS * OMEN_BLOCK_MAX_LINES)
+
 /* Does a section lie inside the chunk, at a multiple of 8 bytes? */
 static bool
 section_fits(Size length, uint32 offset, Size size)
@@ -43,12 +46,12 @@ section_fits(Size length, uint32 offset, Size size)
 	return offset % 8 == 0 && offset <= length && size <= length - offset;
 }
 
-/* Fetch a chunk and check its common header */
+/* Fetch a chunk, see OmenChunkFetch, and check its common header */
 static const char *
-fetch_chunk(OmenSegmentReader *reader, int attno, Size header_size,
-			Size *length)
+fetch_chunk(OmenSegmentReader *reader, int attno, bool of_first,
+			Size header_size, Size *length)
 {
-	const char *chunk = reader->fetch(reader->arg, attno, length);
+	const char *chunk = reader->fetch(reader->arg, attno, of_first, length);
 	const OmenChunkHeader *header = (const OmenChunkHeader *) chunk;
 
 	Assert((uintptr_t) chunk % MAXIMUM_ALIGNOF == 0);
@@ -166,8 +169,8 @@ omen_segment_reader_open(OmenChunkFetch fetch, void *arg, MemoryContext mcxt)
 
 	probe.fetch = fetch;
 	probe.arg = arg;
-	chunk = fetch_chunk(&probe, OMEN_SYSTEM_ATTNO, sizeof(OmenSystemHeader),
-						&length);
+	chunk = fetch_chunk(&probe, OMEN_SYSTEM_ATTNO, false,
+						sizeof(OmenSystemHeader), &length);
 	header = (const OmenSystemHeader *) chunk;
 
 	if (header->common.encoding != OMEN_ENC_SYSTEM)
@@ -259,6 +262,11 @@ omen_segment_reader_trim(OmenSegmentReader *reader)
 		if (column->dict_ints)
 			pfree(column->dict_ints);
 		column->block_ints = column->dict_ints = NULL;
+		if (column->shared && column->shared->dict_ints)
+		{
+			pfree(column->shared->dict_ints);
+			column->shared->dict_ints = NULL;
+		}
 	}
 }
 
@@ -285,6 +293,8 @@ omen_segment_reader_close(OmenSegmentReader *reader)
 			pfree(column->vector_built);
 		if (column->entries)
 			pfree(column->entries);
+		if (column->shared)
+			pfree(column->shared);
 	}
 	pfree(reader);
 }
@@ -361,6 +371,71 @@ omen_segment_has_form(OmenSegmentReader *reader, const OmenPhysicalForm *form)
 	return differences == 0;
 }
 
+/*
+ * Open the dictionary of a chunk, which has that many values; false if it is not
+ * readable.  The column has its encoding, kind and data.
+ */
+static bool
+open_dictionary(OmenColumn *column, const char *chunk, Size length,
+				const OmenColumnHeader *header)
+{
+	/* (ascending integers, or where values begin and end) */
+	if (column->kind == COLUMN_FIXED)
+		return column->datalen == (Size) header->ndict * column->attlen;
+	return omen_ints_open(&column->dict, chunk, length, header->dict,
+						  header->ndict +
+						  (column->kind >= COLUMN_VARLENA ? 1 : 0));
+}
+
+/* Where a chunk has the bytes of its values */
+static void
+open_data(OmenColumn *column, const char *chunk, Size length,
+		  const OmenColumnHeader *header)
+{
+	if (header->data != 0 &&
+		!section_fits(length, header->data, header->datalen))
+		omen_chunk_damaged(column->attno, "Its values lie outside of it.");
+	column->data = chunk + header->data;
+	column->datalen = header->data ? header->datalen : 0;
+}
+
+/*
+ * Fetch and check the chunk of the row group's first segment, whose dictionary
+ * column's codes begin with.  It must have as many values as they say.
+ */
+static void
+fetch_shared(OmenSegmentReader *reader, OmenColumn *column)
+{
+	OmenColumn *shared;
+	const OmenColumnHeader *header;
+	const char *chunk;
+	Size		length;
+	int			attno = column->attno;
+
+	chunk = fetch_chunk(reader, attno, true, sizeof(OmenColumnHeader),
+						&length);
+	header = (const OmenColumnHeader *) chunk;
+	if (header->common.attlen != column->attlen ||
+		header->common.encoding != OMEN_ENC_DICT ||
+		header->ndict != column->nshared ||
+		header->ndict > header->common.nrows)
+		omen_chunk_damaged(attno,
+						   "The first segment's dictionary does not fit.");
+
+	shared = MemoryContextAllocZero(reader->mcxt, sizeof(OmenColumn));
+	shared->attno = attno;
+	shared->attlen = column->attlen;
+	shared->attalign = column->attalign;
+	shared->kind = column->kind;
+	shared->encoding = OMEN_ENC_DICT;
+	shared->ndict = header->ndict;
+	open_data(shared, chunk, length, header);
+	if (!open_dictionary(shared, chunk, length, header))
+		omen_chunk_damaged(attno,
+						   "The first segment's dictionary is not readable.");
+	column->shared = shared;
+}
+
 /* Fetch and check the chunk of an attribute */
 static void
 fetch_column(OmenSegmentReader *reader, OmenColumn *column)
@@ -371,9 +446,9 @@ fetch_column(OmenSegmentReader *reader, OmenColumn *column)
 	Size		length;
 	uint32		nvectors = (reader->nrows + OMEN_VECTOR_ROWS - 1) >>
 		OMEN_VECTOR_SHIFT;
-	bool		by_offset = column->kind >= COLUMN_VARLENA;
 
-	chunk = fetch_chunk(reader, attno, sizeof(OmenColumnHeader), &length);
+	chunk = fetch_chunk(reader, attno, false, sizeof(OmenColumnHeader),
+						&length);
 	header = (const OmenColumnHeader *) chunk;
 
 	if (header->common.nrows != reader->nrows)
@@ -401,11 +476,7 @@ fetch_column(OmenSegmentReader *reader, OmenColumn *column)
 	else if (header->nnulls != 0)
 		omen_chunk_damaged(attno, "It lacks its null bitmap.");
 
-	if (header->data != 0 &&
-		!section_fits(length, header->data, header->datalen))
-		omen_chunk_damaged(attno, "Its values lie outside of it.");
-	column->data = chunk + header->data;
-	column->datalen = header->data ? header->datalen : 0;
+	open_data(column, chunk, length, header);
 
 	switch (column->encoding)
 	{
@@ -454,11 +525,23 @@ fetch_column(OmenSegmentReader *reader, OmenColumn *column)
 			column->ndict = header->ndict;
 			if (column->ndict > reader->nrows)
 				omen_chunk_damaged(attno, "Its dictionary is too large.");
-			if (column->kind == COLUMN_FIXED ?
-				column->datalen != (Size) column->ndict * column->attlen :
-				!omen_ints_open(&column->dict, chunk, length, header->dict,
-								column->ndict + (by_offset ? 1 : 0)))
+			if (!open_dictionary(column, chunk, length, header))
 				omen_chunk_damaged(attno, "Its dictionary is not readable.");
+			break;
+		case OMEN_ENC_SHARED:
+			if (omen_column_is_int(column))
+				omen_chunk_damaged(attno, "Its encoding does not fit.");
+			if (!omen_ints_open(&column->ints, chunk, length, header->ints,
+								reader->nrows))
+				omen_chunk_damaged(attno, "Its codes are not readable.");
+			if (header->ndict > reader->nrows ||
+				header->exponent > MAX_SEGMENT_ROWS)
+				omen_chunk_damaged(attno, "Its dictionary is too large.");
+			if (!open_dictionary(column, chunk, length, header))
+				omen_chunk_damaged(attno, "Its dictionary is not readable.");
+			column->nshared = header->exponent;
+			column->ndict = column->nshared + header->ndict;
+			fetch_shared(reader, column);
 			break;
 		default:
 			omen_chunk_damaged(attno, "Its encoding is unknown.");
@@ -524,6 +607,24 @@ omen_column_check(const OmenColumn *column, uint64 start, uint64 end)
 	return value;
 }
 
+/*
+ * omen_column_decode_dictionary: decode where its entries are, or which integers
+ * they are, if that has not been done.
+ */
+void
+omen_column_decode_dictionary(OmenSegmentReader *reader, OmenColumn *column)
+{
+	uint32		count = column->dict.count;
+
+	if (column->shared)
+		omen_column_decode_dictionary(reader, column->shared);
+	if (column->dict_ints != NULL || column->kind == COLUMN_FIXED)
+		return;
+	column->dict_ints = MemoryContextAlloc(reader->mcxt,
+										   sizeof(uint64) * count);
+	omen_ints_decode(&column->dict, 0, count, column->dict_ints);
+}
+
 /* What decoding one value costs, in values that are decoded in bulk */
 #define SPARSE_ROW_COST	8
 
@@ -543,19 +644,13 @@ omen_column_decode_ints(OmenSegmentReader *reader, OmenColumn *column,
 	if (n == 0)
 		return;
 
-	if (column->encoding == OMEN_ENC_DICT && column->kind != COLUMN_FIXED)
+	if ((column->encoding == OMEN_ENC_DICT ||
+		 column->encoding == OMEN_ENC_SHARED) && column->kind != COLUMN_FIXED)
 	{
 		if (column->ndict == 0)
 			omen_chunk_damaged(column->attno, "Its dictionary is empty.");
-		if (column->dict_ints == NULL &&
-			(!reader->sparse || column->dict.count <= n * SPARSE_ROW_COST))
-		{
-			uint32		count = column->dict.count;
-
-			column->dict_ints = MemoryContextAlloc(reader->mcxt,
-												   sizeof(uint64) * count);
-			omen_ints_decode(&column->dict, 0, count, column->dict_ints);
-		}
+		if (!reader->sparse || column->ndict <= n * SPARSE_ROW_COST)
+			omen_column_decode_dictionary(reader, column);
 		if (omen_column_is_int(column))
 		{
 			uint32		ndict = column->ndict;
@@ -631,6 +726,7 @@ omen_column_entry(const OmenColumn *column, uint64 code, uint32 *length)
 {
 	if (code >= column->ndict)
 		omen_chunk_damaged(column->attno, "A code is not in its dictionary.");
+	column = omen_column_of_code(column, &code);
 	if (column->kind == COLUMN_FIXED)
 	{
 		*length = column->attlen;

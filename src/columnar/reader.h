@@ -60,6 +60,8 @@ typedef struct OmenColumn
 	uint32		ndict;
 	OmenInts	dict;
 	uint64	   *dict_ints;		/* decoded; NULL until many rows are */
+	uint32		nshared;		/* SHARED: of ndict, those that are in ... */
+	struct OmenColumn *shared;	/* ... the first segment's, which is a DICT */
 
 	/* Decoded rows of the block being rebuilt */
 	uint64	   *block_ints;
@@ -153,8 +155,20 @@ extern void omen_column_numbers(const OmenColumn *column, uint32 start,
 								uint32 n, uint64 *values);
 extern uint32 omen_numeric_entries(OmenSegmentReader *reader,
 								   OmenColumn *column, int64 *first);
+extern void omen_column_decode_dictionary(OmenSegmentReader *reader,
+										  OmenColumn *column);
 extern const char *omen_column_entry(const OmenColumn *column, uint64 code,
 									 uint32 *length);
+
+/* Whose dictionary has that code (below ndict), which becomes its number there */
+static inline const OmenColumn *
+omen_column_of_code(const OmenColumn *column, uint64 *code)
+{
+	if (*code < column->nshared)
+		return column->shared;
+	*code -= column->nshared;
+	return column;
+}
 
 /*
  * The variable-width value at start..end of data; an error if it is not a

@@ -327,6 +327,7 @@ decode_block(OmenSegmentReader *reader, const OmenBlockDesc *desc,
 		/* What is mapped in place must be decoded anew, constant or not */
 		if (prepare_block_ints(reader, &column->ints, &column->block_ints) ||
 			column->encoding == OMEN_ENC_DICT ||
+			column->encoding == OMEN_ENC_SHARED ||
 			column->encoding == OMEN_ENC_DECIMAL || column->image_mask)
 			omen_column_decode_ints(reader, column, start,
 									nrows +
@@ -397,14 +398,15 @@ put_unaligned(char *base, uint32 pos, uint32 limit, const char *value,
 /* Where an entry of a dictionary begins and ends; not checked */
 typedef struct EntryPlace
 {
+	const OmenColumn *column;	/* whose it is, see omen_column_of_code() */
 	uint64		start;
 	uint64		end;
 } EntryPlace;
 
 /*
- * Find the entries of a block's rows in a dictionary that is not decoded.  They
- * lie anywhere in memory that was not used lately: nobody waits for one after the
- * other.  A code that is none gets an impossible place.
+ * Find the entries of a block's rows in a dictionary that is not decoded, or in two.
+ * They lie anywhere in memory that was not used lately: nobody waits for one after
+ * the other.  A code that is none gets an impossible place.
  */
 static void
 find_entries(const OmenColumn *column, const uint64 *codes, uint32 nrows,
@@ -412,13 +414,26 @@ find_entries(const OmenColumn *column, const uint64 *codes, uint32 nrows,
 {
 	for (uint32 r = 0; r < nrows; r++)
 	{
-		if (likely(codes[r] < column->ndict))
-			omen_ints_get_two(&column->dict, codes[r], &places[r].start,
-							  &places[r].end);
+		uint64		code = codes[r];
+		const OmenColumn *of = column;
+
+		if (likely(code < column->ndict))
+		{
+			of = omen_column_of_code(column, &code);
+			if (of->dict_ints)
+			{
+				places[r].start = of->dict_ints[code];
+				places[r].end = of->dict_ints[code + 1];
+			}
+			else
+				omen_ints_get_two(&of->dict, code, &places[r].start,
+								  &places[r].end);
+		}
 		else
 			places[r].start = places[r].end = PG_UINT64_MAX;
-		if (likely(places[r].start < column->datalen))
-			omen_prefetch(column->data + places[r].start);
+		places[r].column = of;
+		if (likely(places[r].start < of->datalen))
+			omen_prefetch(of->data + places[r].start);
 	}
 }
 
@@ -446,6 +461,7 @@ put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 
 	for (uint32 r = 0; r < nrows; r++, base += stride)
 	{
+		const OmenColumn *of = column;
 		uint64		number;
 		const char *value;
 		uint32		length;
@@ -461,12 +477,14 @@ put_varlenas(const OmenColumn *column, int i, uint32 first_row, uint32 nrows,
 			value = omen_column_bytes(column, starts[number],
 									  starts[number + 1], &length);
 		else
-			value = omen_column_bytes(column, places[r].start, places[r].end,
+		{
+			of = places[r].column;
+			value = omen_column_bytes(of, places[r].start, places[r].end,
 									  &length);
+		}
 		if (likely(VARATT_IS_1B(value)))
 			ends[r] = put_unaligned(base, ends[r], limit, value, length,
-									column->datalen -
-									(uint32) (value - column->data));
+									of->datalen - (uint32) (value - of->data));
 		else
 			ends[r] = put_value(base, ends[r], limit, column->attalign, value,
 								length);
@@ -539,13 +557,15 @@ put_column(const OmenColumn *column, int i, const OmenBlockDesc *desc,
 		return;
 	}
 	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_DICT &&
-		column->dict_ints)
+		column->dict_ints != NULL)
 	{
 		put_varlenas(column, i, first_row, nrows, all_present, VARLENA_CODES,
 					 numbers, NULL, tuples, stride, ends);
 		return;
 	}
-	if (column->kind == COLUMN_VARLENA && column->encoding == OMEN_ENC_DICT)
+	if (column->kind == COLUMN_VARLENA &&
+		(column->encoding == OMEN_ENC_DICT ||
+		 column->encoding == OMEN_ENC_SHARED))
 	{
 		EntryPlace	places[OMEN_BLOCK_MAX_LINES];
 

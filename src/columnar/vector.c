@@ -402,6 +402,13 @@ omen_segment_numeric_vector(OmenSegmentReader *reader, int attno, int vector,
 	result->built = false;
 }
 
+static bool
+has_dictionary(const OmenColumn *column)
+{
+	return column->encoding == OMEN_ENC_DICT ||
+		column->encoding == OMEN_ENC_SHARED;
+}
+
 /*
  * omen_segment_dictionary: see columnar.h.
  */
@@ -414,9 +421,24 @@ omen_segment_dictionary(OmenSegmentReader *reader, int attno)
 	if (!column->all_null && column->encoding == OMEN_ENC_NUMERIC)
 		return (int) numeric_dictionary(reader, column, &first);
 	if (column->all_null || omen_column_is_int(column) ||
-		column->encoding != OMEN_ENC_DICT)
+		!has_dictionary(column))
 		return 0;
 	return column->ndict;
+}
+
+/*
+ * omen_segment_shared_dictionary: see columnar.h.
+ */
+int
+omen_segment_shared_dictionary(OmenSegmentReader *reader, int attno,
+							   bool is_first)
+{
+	OmenColumn *column = get_column(reader, attno);
+
+	if (column->all_null || omen_column_is_int(column) ||
+		!has_dictionary(column))
+		return 0;
+	return is_first ? column->ndict : column->nshared;
 }
 
 /* The same of numerics that are integers: all are built when one is wanted */
@@ -461,16 +483,21 @@ omen_segment_dictionary_entries(OmenSegmentReader *reader, int attno,
 		return;
 	}
 
-	if ((uint64) start + n > column->ndict)
+	if (start < 0 || n < 0 || (uint64) start + n > column->ndict)
 		omen_chunk_damaged(attno, "A code is not in its dictionary.");
-	for (i = 0; i < n; i += ENTRIES_AT_ONCE)
+	for (i = 0; i < n;)
 	{
+		uint64		code = start + i;
+		const OmenColumn *of = omen_column_of_code(column, &code);
 		int			part = Min(n - i, ENTRIES_AT_ONCE);
 
-		omen_ints_decode(&column->dict, start + i, part + 1, offsets);
+		/* (the shared ones end where its own begin) */
+		part = Min(part, (int) (of->dict.count - 1 - code));
+		omen_ints_decode(&of->dict, code, part + 1, offsets);
 		for (k = 0; k < part; k++)
-			entries[i + k] = omen_column_bytes(column, offsets[k],
+			entries[i + k] = omen_column_bytes(of, offsets[k],
 											   offsets[k + 1], &length);
+		i += part;
 	}
 }
 
@@ -491,7 +518,7 @@ omen_segment_codes(OmenSegmentReader *reader, int attno, int vector,
 
 	if (column->encoding == OMEN_ENC_NUMERIC)
 		ndict = numeric_dictionary(reader, column, &base);
-	else if (column->encoding != OMEN_ENC_DICT || omen_column_is_int(column))
+	else if (!has_dictionary(column) || omen_column_is_int(column))
 		elog(ERROR, "attribute %d has no dictionary", attno);
 	count_rows(reader, column, vector, &result->nrows, &result->nnulls);
 	set_present(column, first, result);

@@ -68,6 +68,7 @@ typedef struct OmenBatch
 	OmenVec    *columns;		/* by attribute number - 1 */
 	uint8	   *loaded;			/* the same: OMEN_COLUMN_* */
 	uint64		segment_number; /* differs between segments of a scan */
+	uint64		group_number;	/* the same of row groups */
 } OmenBatch;
 
 #define OMEN_COLUMN_NOT_LOADED	0
@@ -168,6 +169,11 @@ extern void omen_batch_load(OmenBatch *batch, int attno);
  * have it).  Dictionaries are the same in all batches of a segment_number.
  */
 extern int	omen_batch_dictionary(OmenBatch *batch, int attno);
+/*
+ * So many of its first entries are those of every batch of the group_number for which
+ * this is not 0.
+ */
+extern int	omen_batch_shared_dictionary(OmenBatch *batch, int attno);
 /*
  * The column, which has such a dictionary of n entries, as codes: see
  * omen_segment_codes().  Rows that are not in the segment have codes of their own:

@@ -231,6 +231,18 @@ omen_batch_dictionary(OmenBatch *batch, int attno)
 }
 
 /*
+ * omen_batch_shared_dictionary: see batch.h.
+ */
+int
+omen_batch_shared_dictionary(OmenBatch *batch, int attno)
+{
+	OmenSourceState *state = batch->source->state;
+
+	return omen_segment_shared_dictionary(state->segment, attno,
+										  state->first_segment);
+}
+
+/*
  * omen_batch_codes: see batch.h.
  */
 int

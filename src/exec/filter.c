@@ -32,6 +32,8 @@ typedef struct FilterQual
 	/* with a dictionary: the entries of a segment that meet it */
 	uint64		segment_number;
 	uint64		scan_number;
+	uint64		group_number;	/* of all its segments the first nshared are */
+	int			nshared;
 	bool	   *entries;
 	bool		entries_known;	/* they could be evaluated */
 	int			maxentries;
@@ -275,13 +277,13 @@ omen_filter_zones(OmenFilter *filter, OmenProgram *program,
  */
 
 /*
- * Which entries of the column's dictionary meet the condition?  Returns false if
- * that cannot be said: an entry that is in the TOAST table can be of rows that were
+ * Which entries of the column's dictionary meet the condition?  The first nkept are
+ * known.  Returns false if that cannot be said: an entry that is in the TOAST table can be of rows that were
  * thawed and have changed, and VACUUM has removed what it points to.
  */
 static bool
 evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
-				 OmenBatch *batch, int n)
+				 OmenBatch *batch, int nkept, int n)
 {
 	OmenBatch  *entries = &filter->entries;
 	OmenVec    *column = &entries->columns[qual->attno - 1];
@@ -292,10 +294,15 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 
 	if (n > qual->maxentries)
 	{
+		bool	   *known = MemoryContextAlloc(program->mcxt,
+											   (Size) n + OMEN_BATCH_ROWS);
+
 		if (qual->entries)
+		{
+			memcpy(known, qual->entries, nkept);
 			pfree(qual->entries);
-		qual->entries = MemoryContextAlloc(program->mcxt,
-										   (Size) n + OMEN_BATCH_ROWS);
+		}
+		qual->entries = known;
 		qual->maxentries = n;
 	}
 	if (column->values == NULL)
@@ -303,7 +310,7 @@ evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,
 												OMEN_BATCH_ROWS);
 	entries->loaded[qual->attno - 1] = OMEN_COLUMN_LOADED;
 
-	for (int start = 0; start < n; start += OMEN_BATCH_ROWS)
+	for (int start = nkept; start < n; start += OMEN_BATCH_ROWS)
 	{
 		int			part = Min(n - start, OMEN_BATCH_ROWS);
 
@@ -395,9 +402,18 @@ select_by_dictionary(OmenFilter *filter, FilterQual *qual,
 	if (qual->segment_number != batch->segment_number ||
 		qual->scan_number != program->scan_number)
 	{
-		qual->entries_known = evaluate_entries(filter, qual, program, batch, n);
+		int			nshared = omen_batch_shared_dictionary(batch, qual->attno);
+		int			nkept = 0;
+
+		if (qual->entries_known && qual->scan_number == program->scan_number &&
+			qual->group_number == batch->group_number)
+			nkept = Min(qual->nshared, nshared);
+		qual->entries_known = evaluate_entries(filter, qual, program, batch,
+											   nkept, n);
 		qual->segment_number = batch->segment_number;
 		qual->scan_number = program->scan_number;
+		qual->group_number = batch->group_number;
+		qual->nshared = nshared;
 	}
 	if (!qual->entries_known)
 		return false;

@@ -4,7 +4,8 @@
  *	  Groups by way of the dictionaries of columns.
  *
  * Where a segment has a dictionary of a column, each of its entries is looked up
- * once a segment, and rows find their group by their code.  (Rows that are not in
+ * once a segment, or once a row group if it shares them with its first segment, and
+ * rows find their group by their code.  (Rows that are not in
  * the segment have codes that are theirs alone, looked up once.)
  *
  * With several keys, a column whose equal values are the same bytes is interned
@@ -27,6 +28,8 @@ struct OmenKeyCodes
 	AttrNumber	attno;
 	MemoryContext mcxt;
 	uint64		segment_number; /* what entries are of; 0 = none */
+	uint64		group_number;	/* of all its segments the first nshared are */
+	int			nshared;
 	char	  **entries;		/* groups by code; NULL = not looked up yet */
 	int			max_entries;
 
@@ -62,6 +65,36 @@ void
 omen_key_codes_reset(OmenKeyCodes *codes)
 {
 	codes->segment_number = 0;
+	codes->nshared = 0;
+}
+
+/* Make entries, of which n are a dictionary's, those of the batch's segment */
+static void
+begin_segment(OmenKeyCodes *codes, OmenBatch *batch, int n)
+{
+	int			nshared = omen_batch_shared_dictionary(batch, codes->attno);
+	int			nkept = 0;
+
+	if (codes->group_number == batch->group_number)
+		nkept = Min(codes->nshared, nshared);
+	if (n > codes->max_entries)
+	{
+		char	  **entries =
+			MemoryContextAllocHuge(codes->mcxt, sizeof(char *) *
+								   ((Size) n + OMEN_BATCH_ROWS));
+
+		if (codes->entries)
+		{
+			memcpy(entries, codes->entries, sizeof(char *) * nkept);
+			pfree(codes->entries);
+		}
+		codes->entries = entries;
+		codes->max_entries = n;
+	}
+	memset(codes->entries + nkept, 0, sizeof(char *) * (n - nkept));
+	codes->segment_number = batch->segment_number;
+	codes->group_number = batch->group_number;
+	codes->nshared = nshared;
 }
 
 /* Look up entries codes->codes[0 .. n - 1] */
@@ -105,19 +138,7 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 	if (n == 0)
 		return false;
 	if (codes->segment_number != batch->segment_number)
-	{
-		if (n > codes->max_entries)
-		{
-			if (codes->entries)
-				pfree(codes->entries);
-			codes->entries =
-				MemoryContextAllocHuge(codes->mcxt, sizeof(char *) *
-									   ((Size) n + OMEN_BATCH_ROWS));
-			codes->max_entries = n;
-		}
-		memset(codes->entries, 0, sizeof(char *) * n);
-		codes->segment_number = batch->segment_number;
-	}
+		begin_segment(codes, batch, n);
 	entries = codes->entries;
 
 	nown = omen_batch_codes(batch, attno, &vector);

@@ -263,6 +263,7 @@ omen_rows_begin(OmenSource *source, OmenBatch *batch)
 	batch->sel = NULL;
 	batch->nrows = 0;
 	batch->segment_number = state->segment_number;
+	batch->group_number = state->group_number;
 	memset(batch->loaded, OMEN_COLUMN_NOT_LOADED, source->tupdesc->natts);
 	state->nruns = state->nsegment = state->ntuples = 0;
 	state->simple = true;

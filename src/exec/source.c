@@ -227,6 +227,7 @@ next_group(OmenSource *source)
 								   (BlockNumber) omen_row_group_blocks);
 	state->blk = first;
 	state->segment_end = first;
+	state->group_number++;
 	omen_rows_begin_group(source);
 	if (state->copy.sealed)
 		source->counters.groups++;
@@ -283,6 +284,8 @@ begin_segment(OmenSource *source)
 	state->segment = NULL;
 	state->pure = false;
 	state->segment_number++;
+	state->first_segment = blk - state->copy.first_block <
+		(BlockNumber) OmenSegmentBlocks();
 	if (!state->copy.sealed)
 		return;
 
@@ -368,6 +371,7 @@ use_vector(OmenSource *source, OmenBatch *batch, int vector)
 	batch->natts = state->natts;
 	batch->vector = vector;
 	batch->segment_number = state->segment_number;
+	batch->group_number = state->group_number;
 	batch->has_short_rows = state->has_missing &&
 		state->min_natts < source->max_attno;
 	batch->nrows = Min(omen_segment_rows(state->segment) - first,

@@ -62,6 +62,8 @@ typedef struct OmenSourceState
 	int			vector;			/* next vector of a pure one */
 	int			nvectors;
 	uint64		segment_number;
+	uint64		group_number;
+	bool		first_segment;	/* of the row group */
 	int			min_natts;
 	int			natts;			/* as OmenBatch's */
 

@@ -545,9 +545,10 @@ add_usage(OmenCacheUsage *total, const OmenCacheUsage *before)
 
 /* OmenChunkFetch: pin a chunk in the cache for as long as the segment is open */
 static const char *
-fetch_chunk(void *arg, int attno, Size *len)
+fetch_chunk(void *arg, int attno, bool of_first, Size *len)
 {
 	OpenSegment *seg = (OpenSegment *) arg;
+	int			segment = of_first ? 0 : seg->segment;
 	ResourceOwner owner = CurrentResourceOwner;
 	OmenCacheUsage before = omen_cache_usage;
 	MemoryContext old;
@@ -579,7 +580,7 @@ fetch_chunk(void *arg, int attno, Size *len)
 		CurrentResourceOwner = TopTransactionResourceOwner;
 		PG_TRY();
 		{
-			found = omen_cache_get(&seg->id, &seg->owner, attno, seg->segment,
+			found = omen_cache_get(&seg->id, &seg->owner, attno, segment,
 								   chunk);
 		}
 		PG_FINALLY();
@@ -590,10 +591,10 @@ fetch_chunk(void *arg, int attno, Size *len)
 	}
 	else
 		found = (seg->for_scan ? omen_cache_get_scan : omen_cache_get)
-			(&seg->id, &seg->owner, attno, seg->segment, chunk);
+			(&seg->id, &seg->owner, attno, segment, chunk);
 	if (!found)
 		omen_store_missing(&seg->id, &seg->owner);
-	if (seg->shared)
+	if (seg->shared && !of_first)
 		omen_ahead_note(seg->relid, &seg->id, seg->segment, attno);
 	seg->nchunks++;
 	nopen_chunks++;
@@ -605,7 +606,7 @@ fetch_chunk(void *arg, int attno, Size *len)
 	}
 
 	/* a scan will want the same column of the next segment */
-	if (seg->prefetch)
+	if (seg->prefetch && !of_first)
 		omen_cache_prefetch(&seg->id, &seg->owner, attno, seg->segment + 1,
 							true);
 	MemoryContextSwitchTo(old);

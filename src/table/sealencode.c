@@ -202,13 +202,26 @@ split_pages(GroupSeal *gs, int base, int end)
 	}
 }
 
-static const char *
-fetch_encoded(void *arg, int attno, Size *len)
+/* What a segment being proven is read from */
+typedef struct EncodedSegment
 {
-	StringInfo *chunks = (StringInfo *) arg;
+	OmenSegmentBuilder *builder;
+	StringInfo *chunks;
+} EncodedSegment;
 
-	*len = chunks[attno]->len;
-	return chunks[attno]->data;
+static const char *
+fetch_encoded(void *arg, int attno, bool of_first, Size *len)
+{
+	EncodedSegment *segment = (EncodedSegment *) arg;
+	StringInfo	chunk = of_first ?
+		omen_segment_builder_first_chunk(segment->builder, attno) :
+		segment->chunks[attno];
+
+	if (chunk == NULL)
+		elog(ERROR, "attribute %d of the first segment has no dictionary",
+			 attno);
+	*len = chunk->len;
+	return chunk->data;
 }
 
 /*
@@ -220,8 +233,9 @@ prove_segment(GroupSeal *gs, int base, int end, StringInfo *chunks)
 {
 	OmenSegmentReader *reader;
 	PGAlignedBlock rebuilt;
+	EncodedSegment segment = {gs->scratch->builder, chunks};
 
-	reader = omen_segment_reader_open(fetch_encoded, chunks, gs->mcxt);
+	reader = omen_segment_reader_open(fetch_encoded, &segment, gs->mcxt);
 	for (int off = base; off < end; off++)
 	{
 		BlockState *state = &gs->blocks[off];
@@ -282,6 +296,7 @@ encode_segments(GroupSeal *gs, int nsegs, PackedChunk *packed)
 	reader = omen_cold_reader_create(gs->rel, true, gs->mcxt);
 
 	resetStringInfo(&scratch->values);
+	omen_segment_builder_begin_group(scratch->builder);
 	for (int segno = 0; segno < nsegs; segno++)
 	{
 		int			base = segno * OmenSegmentBlocks();

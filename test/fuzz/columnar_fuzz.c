@@ -82,6 +82,7 @@ typedef enum Pattern
 	PAT_FEW,
 	PAT_DECIMAL,
 	PAT_FLOATS,
+	PAT_WORDS,
 	NUM_PATTERNS
 } Pattern;
 
@@ -105,6 +106,7 @@ make_relation(FuzzTable *rel)
 	static const char aligns[] = {TYPALIGN_CHAR, TYPALIGN_SHORT, TYPALIGN_INT, TYPALIGN_DOUBLE};
 	int			natts = one_in(20) ? 0 : 1 + rnd_below(one_in(4) ? MAX_ATTS : 8);
 	bool		no_nulls = one_in(3);
+	bool		words = one_in(4);
 	int			i;
 
 	memset(rel, 0, sizeof(*rel));
@@ -123,7 +125,8 @@ make_relation(FuzzTable *rel)
 		if ((att->attlen == 4 || att->attlen == 8) && one_in(2))
 			att->atttypid = att->attlen == 4 ? FLOAT4OID : FLOAT8OID;
 		att->attbyval = att->attlen > 0 && att->attlen <= 8;
-		rel->pattern[i] = rnd_below(NUM_PATTERNS);
+		rel->pattern[i] = words && one_in(2) ? PAT_WORDS :
+			rnd_below(NUM_PATTERNS);
 		rel->null_percent[i] = no_nulls || one_in(2) ? 0 :
 			one_in(4) ? 100 : rnd_below(100);
 	}
@@ -177,6 +180,8 @@ make_int(FuzzTable *rel, int att)
 				float_bits((double) (int64) rnd() / 1e16, is_float4);
 		case PAT_FEW:
 			return (uint64) rnd_below(7) * UINT64CONST(0x123456789ABCDEF);
+		case PAT_WORDS:
+			return (uint64) rnd_below(50 << (att % 4)) * UINT64CONST(0x123456789ABCDEF);
 		default:
 			return rnd();
 	}
@@ -320,6 +325,19 @@ make_numeric(FuzzTable *rel, int att, char *p)
 	}
 }
 
+/* One of some hundreds of words, n bytes of it */
+static void
+make_word(int att, int word, char *p, int n)
+{
+	uint64		state = (uint64) word * UINT64CONST(0x9E3779B97F4A7C15) + att;
+
+	for (int i = 0; i < n; i++)
+	{
+		state = state * UINT64CONST(6364136223846793005) + 1442695040888963407;
+		p[i] = (char) ('a' + (state >> 59));
+	}
+}
+
 /* Make a varlena at p; returns its length */
 static int
 make_varlena(FuzzTable *rel, int att, char *p)
@@ -335,6 +353,20 @@ make_varlena(FuzzTable *rel, int att, char *p)
 		len = 5 + (rel->pattern[att] == PAT_FEW ? rnd_below(4) : 0);
 		SET_VARSIZE_1B(p, len);
 		memset(p + 1, 'a' + len, len - 1);
+		return len;
+	}
+	if (rel->pattern[att] == PAT_WORDS)
+	{
+		int			word = rnd_below(50 << (att % 4));
+
+		/* of all forms of header, and longer than what is copied at once */
+		len = word % 5 == 0 ? 8 + word % 90 : 1 + word % 25;
+		if (word % 5 == 0)
+			SET_VARSIZE_4B(p, len);
+		else
+			SET_VARSIZE_1B(p, len);
+		make_word(att, word, p + (word % 5 == 0 ? 4 : 1),
+				  len - (word % 5 == 0 ? 4 : 1));
 		return len;
 	}
 	if (kind == 0)
@@ -421,8 +453,12 @@ make_tuple(FuzzTable *rel, char *p, int block, int offnum)
 			len = make_varlena(rel, i, value);
 		else if (len == -2)
 		{
-			len = 1 + rnd_below(30);
+			k = rnd_below(50 << (i % 4));
+			len = rel->pattern[i] == PAT_WORDS ? 1 + k % 25 :
+				1 + rnd_below(30);
 			memset(value, 'x', len);
+			if (rel->pattern[i] == PAT_WORDS)
+				make_word(i, k, value, len);
 			value[len - 1] = '\0';
 		}
 		else if (len <= 8)
@@ -575,13 +611,32 @@ typedef struct Segment
 	char	   *chunks[MAX_ATTS + 1];	/* malloced, exact */
 	Size		lengths[MAX_ATTS + 1];
 	int			fetches[MAX_ATTS + 1];
+
+	/* What it may use of its row group's first one; NULL: nothing */
+	char	   *first_chunks[MAX_ATTS + 1];
+	Size		first_lengths[MAX_ATTS + 1];
+	int			first_fetches[MAX_ATTS + 1];
 } Segment;
 
+static int	shared_columns = 0;
+static int	shared_alone = 0;	/* of them without values of their own */
+
 static const char *
-fetch_chunk(void *arg, int attno, Size *len)
+fetch_chunk(void *arg, int attno, bool of_first, Size *len)
 {
 	Segment    *segment = arg;
 
+	if (of_first)
+	{
+		segment->first_fetches[attno]++;
+		*len = segment->first_lengths[attno];
+		/* (a damaged chunk may ask for what there is not) */
+		if (segment->first_chunks[attno] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("there is no such chunk")));
+		return segment->first_chunks[attno];
+	}
 	segment->fetches[attno]++;
 	*len = segment->lengths[attno];
 	return segment->chunks[attno];
@@ -647,6 +702,8 @@ build_segment(FuzzTable *rel, Segment *segment, bool damage_pages)
 
 			(void) omen_segment_builder_finish(builder, &nrows);
 		}
+		if (one_in(4))
+			omen_segment_builder_begin_group(builder);
 		omen_segment_builder_reset(builder, segment->nblocks);
 	}
 	for (block = 0; block < segment->nblocks; block++)
@@ -692,6 +749,21 @@ build_segment(FuzzTable *rel, Segment *segment, bool damage_pages)
 		segment->chunks[i] = malloc(chunks[i]->len);
 		memcpy(segment->chunks[i], chunks[i]->data, chunks[i]->len);
 	}
+	for (i = 1; i <= segment->natts; i++)
+	{
+		StringInfo	first = omen_segment_builder_first_chunk(builder, i);
+		OmenColumnHeader *header = (OmenColumnHeader *) chunks[i]->data;
+
+		if (first == NULL)
+			continue;
+		segment->first_lengths[i] = first->len;
+		segment->first_chunks[i] = malloc(first->len);
+		memcpy(segment->first_chunks[i], first->data, first->len);
+		if (header->common.encoding != OMEN_ENC_SHARED)
+			continue;
+		shared_columns++;
+		shared_alone += header->ndict == 0;
+	}
 	omen_segment_builder_free(builder);
 }
 
@@ -703,7 +775,10 @@ free_segment(Segment *segment)
 	for (i = 0; i < OMEN_SEGMENT_BLOCKS; i++)
 		free(segment->pages[i]);
 	for (i = 0; i <= segment->natts; i++)
+	{
 		free(segment->chunks[i]);
+		free(segment->first_chunks[i]);
+	}
 }
 
 /* So that reads are not optimized away */
@@ -1069,6 +1144,7 @@ check_segment(FuzzTable *rel, Segment *segment)
 		}
 		CHECK(whole.nnulls == nulls && whole.nrows == (int) row);
 		CHECK(segment->fetches[att + 1] <= 1);
+		CHECK(segment->first_fetches[att + 1] <= segment->fetches[att + 1]);
 	}
 	CHECK(segment->fetches[0] == 1);
 	omen_segment_reader_close(reader);
@@ -1213,8 +1289,13 @@ check_mutation(FuzzTable *rel, Segment *segment)
 	volatile bool fits = false;
 	Page		page = malloc(BLCKSZ);
 	int			attno = one_in(2) ? 0 : rnd_below(segment->natts + 1);
-	char	   *chunk = segment->chunks[attno];
-	Size		length = segment->lengths[attno];
+	bool		of_first = segment->first_chunks[attno] != NULL && one_in(2);
+	char	  **place = of_first ? &segment->first_chunks[attno] :
+		&segment->chunks[attno];
+	Size	   *place_length = of_first ? &segment->first_lengths[attno] :
+		&segment->lengths[attno];
+	char	   *chunk = *place;
+	Size		length = *place_length;
 	volatile bool bad = false;
 	volatile int errors = 0;
 	const char *values[MAX_ATTS];
@@ -1222,7 +1303,7 @@ check_mutation(FuzzTable *rel, Segment *segment)
 	volatile int step;
 	int			nsteps = 2 + 2 * OMEN_SEGMENT_BLOCKS + 2 * segment->natts;
 
-	mutate(&segment->chunks[attno], &segment->lengths[attno]);
+	mutate(place, place_length);
 
 	/* Each step on its own: an error in one must not spare the others */
 	for (step = 0; step < nsteps; step++)
@@ -1365,10 +1446,11 @@ check_mutation(FuzzTable *rel, Segment *segment)
 		omen_segment_reader_close(reader);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	free(segment->chunks[attno]);
-	segment->chunks[attno] = chunk;
-	segment->lengths[attno] = length;
+	free(*place);
+	*place = chunk;
+	*place_length = length;
 	memset(segment->fetches, 0, sizeof(segment->fetches));
+	memset(segment->first_fetches, 0, sizeof(segment->first_fetches));
 	free(page);
 }
 
@@ -1392,6 +1474,7 @@ fuzz(int iterations)
 		build_segment(&rel, &segment, one_in(3));
 		check_segment(&rel, &segment);
 		memset(segment.fetches, 0, sizeof(segment.fetches));
+		memset(segment.first_fetches, 0, sizeof(segment.first_fetches));
 		for (m = 0; m < 20; m++)
 			check_mutation(&rel, &segment);
 		/* The descriptor is all that may be left */
@@ -1403,7 +1486,11 @@ fuzz(int iterations)
 		   mutations_refused, mutations_survived);
 	printf("# %d columns of numerics as integers, %d of a small range\n",
 		   numeric_columns, numeric_dictionaries);
+	printf("# %d columns with the first segment's dictionary, %d with no other values\n",
+		   shared_columns, shared_alone);
 	CHECK(numeric_columns > 0 || iterations < 100);
+	CHECK(shared_columns > shared_alone || iterations < 100);
+	CHECK(shared_alone > 0 || iterations < 100);
 }
 
 /* ---- benchmark ---- */

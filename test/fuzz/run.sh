@@ -25,6 +25,7 @@ if [ "$1" = bench ]; then
 fi
 # shellcheck disable=SC2086
 "$CC" $flags -O1 -g -fno-omit-frame-pointer -DUSE_ASSERT_CHECKING=1 \
+	-DMIN_SHARED_BYTES=1 -DMIN_SHARED_GAIN=1 -DSHARED_GAIN_PART=50 \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	$sources -o "$out/fuzz" -lm
 "$out/fuzz" fuzz "${1:-300}" "${2:-1}"

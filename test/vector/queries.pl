@@ -33,7 +33,8 @@ my $wanted = $ENV{VECTOR_QUERIES} // 3500;
 my $seed = $ENV{VECTOR_SEED} // 1;
 my $per_batch = 160;
 srand($seed);
-my $blocks = pick(16, 4, 64, 1);
+# (128: of several segments, which may share dictionaries)
+my $blocks = pick(16, 4, 64, 1, 128);
 $blocks = 16 if $seed == 1;
 $blocks = $ENV{BLOCKS} // $blocks;
 
@@ -255,7 +256,7 @@ sub make_tables
 	# the aggregation is for single tables: of these there are always some
 	while (@tables < 2 || grep({ !$_->{partitioned} && !$_->{inherited} } @tables) < 2 || (@tables < 4 && chance(30)))
 	{
-		my ($t, @sql) = new_table(pick(300, 1000, 2000, 3000, 5000, 9000));
+		my ($t, @sql) = new_table(pick(300, 1000, 2000, 3000, 5000, 9000, $blocks > 64 ? (15000, 25000) : ()));
 		push @tables, $t;
 		$s .= "$_;\n" for @sql;
 	}
