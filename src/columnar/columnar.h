@@ -73,6 +73,22 @@ extern StringInfo omen_segment_builder_first_chunk(OmenSegmentBuilder *builder,
 												   int attno);
 extern void omen_segment_builder_free(OmenSegmentBuilder *builder);
 
+/* ---- at rest ---- */
+
+/*
+ * Chunks of short texts compress better in another form, which is shorter.  Into out,
+ * which has room for length bytes; false if the chunk, which may be any bytes, has no
+ * such form.
+ */
+extern bool omen_chunk_strip(const char *chunk, Size length, char *out,
+							 Size *outlen);
+/*
+ * And back: exactly the chunk of length bytes.  False, and chunk is arbitrary, if
+ * stripped is not the form of one of that length.
+ */
+extern bool omen_chunk_unstrip(const char *stripped, Size stripped_length,
+							   char *chunk, Size length);
+
 /* ---- decoding ---- */
 
 /*

@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "columnar/columnar.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 
@@ -66,6 +67,7 @@ typedef struct PackerAttribute
 struct OmenChunkPacker
 {
 	ZSTD_CCtx  *cctx;
+	StringInfoData stripped;	/* see omen_chunk_strip() */
 	PackerAttribute attributes[MaxHeapAttributeNumber + 1];
 	MemoryContextCallback callback;
 };
@@ -89,6 +91,7 @@ omen_chunk_packer_create(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	initStringInfo(&packer->stripped);
 	packer->callback.func = packer_cleanup;
 	packer->callback.arg = packer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext,
@@ -104,17 +107,36 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 {
 	ZSTD_CCtx  *cctx = attribute->vain < VAIN_TRIES ? packer->cctx : NULL;
 	bool		trial = cctx != NULL && attribute->packed == 0;
+	char	   *stripped = NULL;
+	Size		stripped_len = 0;
 	Size		length;
 
+	if (cctx != NULL)
+	{
+		resetStringInfo(&packer->stripped);
+		enlargeStringInfo(&packer->stripped, (int) len);
+		if (omen_chunk_strip(data, len, packer->stripped.data, &stripped_len))
+			stripped = packer->stripped.data;
+#ifdef USE_ASSERT_CHECKING
+		if (stripped != NULL)
+		{
+			char	   *back = palloc(len);
+
+			Assert(omen_chunk_unstrip(stripped, stripped_len, back, len));
+			Assert(memcmp(back, data, len) == 0);
+			pfree(back);
+		}
+#endif
+	}
 	length = omen_chunk_encode(cctx, !trial && attribute->dense ?
-							   DENSE_LEVEL : FAST_LEVEL,
-							   key, data, len, out, outsize);
+							   DENSE_LEVEL : FAST_LEVEL, key, data, len,
+							   stripped, stripped_len, out, outsize);
 	if (trial && length < len)
 	{
 		Size		dense;
 
-		dense = omen_chunk_encode(cctx, DENSE_LEVEL, key, data, len, out,
-								  outsize);
+		dense = omen_chunk_encode(cctx, DENSE_LEVEL, key, data, len, stripped,
+								  stripped_len, out, outsize);
 		attribute->dense = dense < length - length / 8;
 		length = dense;
 	}
@@ -152,7 +174,7 @@ omen_chunk_pack(OmenChunkPacker *packer, const OmenRowGroupId *id, uint16 attno,
 										 key, data, len, value, bound);
 	else
 		out->len += (int) omen_chunk_encode(packer->cctx, FAST_LEVEL, key,
-											data, len, value, bound);
+											data, len, NULL, 0, value, bound);
 }
 
 /* Close the file, remove the temporary file. */

@@ -14,6 +14,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "columnar/columnar.h"
 #include "crc.h"
 
 /*
@@ -23,6 +24,8 @@
  * PostgreSQL data directory is.
  */
 #define CHUNK_FORMAT	1
+/* The same, but what is compressed is stripped: see omen_chunk_strip() */
+#define CHUNK_STRIPPED	2
 
 typedef enum ChunkCodec
 {
@@ -82,11 +85,13 @@ omen_chunk_bound(Size len)
 /*
  * Encode data (len bytes) for the key into out (outsize bytes, at least
  * omen_chunk_bound(len)).  Returns the value's length.  Without a cctx it is not
- * compressed.  level: zstd's
+ * compressed.  level: zstd's.  stripped: NULL, or the form of data that is to be
+ * compressed, of stripped_len bytes.
  */
 Size
 omen_chunk_encode(ZSTD_CCtx *cctx, int level, const char *key, const char *data,
-				  Size len, char *out, Size outsize)
+				  Size len, const char *stripped, Size stripped_len, char *out,
+				  Size outsize)
 {
 	ChunkHeader header;
 	char	   *payload = out + sizeof(header);
@@ -101,7 +106,8 @@ omen_chunk_encode(ZSTD_CCtx *cctx, int level, const char *key, const char *data,
 	{
 		size_t		n = ZSTD_compressCCtx(cctx, payload,
 										  outsize - sizeof(header),
-										  data, len, level);
+										  stripped ? stripped : data,
+										  stripped ? stripped_len : len, level);
 
 		if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
 			ereport(ERROR,
@@ -111,6 +117,8 @@ omen_chunk_encode(ZSTD_CCtx *cctx, int level, const char *key, const char *data,
 		if (!ZSTD_isError(n) && n <= len - len / 8)
 		{
 			header.codec = CODEC_ZSTD;
+			if (stripped)
+				header.format = CHUNK_STRIPPED;
 			paylen = n;
 		}
 	}
@@ -138,7 +146,7 @@ omen_chunk_check(const char *key, const char *value, Size len, Size *rawlen)
 	if (len < sizeof(header))
 		return "value is shorter than its header";
 	memcpy(&header, value, sizeof(header));
-	if (header.format != CHUNK_FORMAT)
+	if (header.format != CHUNK_FORMAT && header.format != CHUNK_STRIPPED)
 		return "unknown format version";
 	if (header.crc != chunk_crc(key, value, len))
 		return "checksum mismatch";
@@ -146,19 +154,40 @@ omen_chunk_check(const char *key, const char *value, Size len, Size *rawlen)
 		return "impossible length";
 	if (header.codec == CODEC_NONE && header.rawlen != len - sizeof(header))
 		return "length mismatch";
-	if (header.codec > CODEC_LZ4)
+	if (header.codec > CODEC_LZ4 ||
+		(header.format == CHUNK_STRIPPED && header.codec != CODEC_ZSTD))
 		return "unknown compression method";
 	*rawlen = header.rawlen;
 	return NULL;
 }
 
+/* Decode a stripped value, by way of scratch; as omen_chunk_decode() */
+static const char *
+decode_stripped(ZSTD_DCtx *dctx, const char *payload, Size paylen,
+				StringInfo scratch, char *out, Size rawlen)
+{
+	unsigned long long size = ZSTD_getFrameContentSize(payload, paylen);
+
+	/* (unknown, or an error: the largest numbers) */
+	if (size > rawlen)
+		return "could not be decompressed";
+	resetStringInfo(scratch);
+	enlargeStringInfo(scratch, (int) size);
+	if (ZSTD_decompressDCtx(dctx, scratch->data, size, payload, paylen) != size)
+		return "could not be decompressed";
+	if (!omen_chunk_unstrip(scratch->data, size, out, rawlen))
+		return "texts and their offsets do not fit";
+	return NULL;
+}
+
 /*
- * Decode a value that omen_chunk_check has passed into out (rawlen bytes).
- * Returns NULL, or what is wrong with it.
+ * Decode a value that omen_chunk_check has passed into out (rawlen bytes), which is
+ * MAXALIGNed.  Returns NULL, or what is wrong with it.  scratch: memory that it may
+ * use, whose contents are lost
  */
 const char *
-omen_chunk_decode(ZSTD_DCtx *dctx, const char *value, Size len, char *out,
-				  Size rawlen)
+omen_chunk_decode(ZSTD_DCtx *dctx, const char *value, Size len,
+				  StringInfo scratch, char *out, Size rawlen)
 {
 	ChunkHeader header;
 	const char *payload = value + sizeof(header);
@@ -171,6 +200,9 @@ omen_chunk_decode(ZSTD_DCtx *dctx, const char *value, Size len, char *out,
 			memcpy(out, payload, rawlen);
 			return NULL;
 		case CODEC_ZSTD:
+			if (header.format == CHUNK_STRIPPED)
+				return decode_stripped(dctx, payload, paylen, scratch, out,
+									   rawlen);
 			if (ZSTD_decompressDCtx(dctx, out, rawlen, payload, paylen) != rawlen)
 				return "could not be decompressed";
 			return NULL;

@@ -166,12 +166,14 @@ extern void omen_key_encode(char *buf, const OmenRowGroupId *id, uint16 attno,
 extern Size omen_chunk_bound(Size len);
 extern Size omen_chunk_encode(struct ZSTD_CCtx_s *cctx, int level,
 							  const char *key, const char *data, Size len,
+							  const char *stripped, Size stripped_len,
 							  char *out, Size outsize);
 /* NULL or what is wrong; *rawlen is the decoded length in bytes */
 extern const char *omen_chunk_check(const char *key, const char *value,
 									Size len, Size *rawlen);
 extern const char *omen_chunk_decode(struct ZSTD_DCtx_s *dctx,
-									 const char *value, Size len, char *out,
+									 const char *value, Size len,
+									 StringInfo scratch, char *out,
 									 Size rawlen);
 
 /* ---- shared state (storeshmem.c) ---- */

@@ -31,6 +31,7 @@ static Size open_memory = 0;
 static MemoryContext load_context = NULL;
 static char *load_buffer = NULL;
 static Size load_bufsize = 0;
+static StringInfoData load_scratch;	/* data = NULL until needed */
 static ZSTD_DCtx *load_dctx = NULL;
 
 void
@@ -207,7 +208,14 @@ load_value(KnownGroup *group, LoadArgs *args, char *wrong)
 			args->result = OMEN_RES_NOROOM;
 			return OMEN_SST_GOOD;
 		}
-		bad = omen_chunk_decode(load_dctx, value, vallen, out, *args->len);
+		if (load_scratch.data == NULL)
+		{
+			old = MemoryContextSwitchTo(load_context);
+			initStringInfo(&load_scratch);
+			MemoryContextSwitchTo(old);
+		}
+		bad = omen_chunk_decode(load_dctx, value, vallen, &load_scratch, out,
+								*args->len);
 	}
 	if (bad != NULL)
 	{
@@ -325,6 +333,11 @@ omen_db_load(const OmenChunkKey *key, const OmenOwner *owner, bool prefetch,
 		pfree(load_buffer);
 		load_buffer = NULL;
 		load_bufsize = 0;
+	}
+	if (load_scratch.data != NULL && load_scratch.maxlen > BUFFER_KEEP)
+	{
+		pfree(load_scratch.data);
+		load_scratch.data = NULL;
 	}
 	return args.result;
 }

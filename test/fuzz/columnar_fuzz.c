@@ -1178,6 +1178,60 @@ check_segment(FuzzTable *rel, Segment *segment)
 	free(page);
 }
 
+/* ---- the form at rest ---- */
+
+static int	stripped_chunks = 0;
+static int	stripped_refused = 0;
+
+static void
+check_strip(const char *original, Size length)
+{
+	char	   *chunk = malloc(length + 1); /* as the server's, MAXALIGNed */
+	char	   *stripped = malloc(length);
+	char	   *back = malloc(length);
+	Size		n;
+
+	memcpy(chunk, original, length);
+	if (omen_chunk_strip(chunk, length, stripped, &n))
+	{
+		char	   *exact = malloc(n);
+
+		stripped_chunks++;
+		CHECK(n < length);
+		memcpy(exact, stripped, n);
+		CHECK(omen_chunk_unstrip(exact, n, back, length));
+		CHECK(memcmp(chunk, back, length) == 0);
+		CHECK(!omen_chunk_unstrip(exact, n - 1, back, length));
+		CHECK(!omen_chunk_unstrip(exact, n, back, length - 8));
+
+		/* damage: anything, but within bounds */
+		for (int k = 0; k < 8; k++)
+		{
+			char	   *damaged = malloc(n);
+			Size		at = one_in(2) ? rnd_below(n) :
+				rnd_below(Min(n, sizeof(OmenColumnHeader) + 100));
+
+			memcpy(damaged, exact, n);
+			if (one_in(2) && n >= 8)
+			{
+				static const uint32 words[] = {0, 1, 8, 255, 65535, 0xFFFFFFFF, 0x7FFFFFFF};
+				uint32		word = one_in(2) ? words[rnd_below(lengthof(words))] :
+					(uint32) rnd_below(length + 16) & ~7;
+
+				memcpy(damaged + (at & ~(Size) 3) - (at + 4 > n ? 4 : 0), &word, 4);
+			}
+			else
+				damaged[at] ^= 1 << rnd_below(8);
+			stripped_refused += !omen_chunk_unstrip(damaged, n, back, length);
+			free(damaged);
+		}
+		free(exact);
+	}
+	free(chunk);
+	free(stripped);
+	free(back);
+}
+
 /* ---- mutations ---- */
 
 static void
@@ -1475,6 +1529,8 @@ fuzz(int iterations)
 		check_segment(&rel, &segment);
 		memset(segment.fetches, 0, sizeof(segment.fetches));
 		memset(segment.first_fetches, 0, sizeof(segment.first_fetches));
+		for (m = 0; m <= segment.natts; m++)
+			check_strip(segment.chunks[m], segment.lengths[m]);
 		for (m = 0; m < 20; m++)
 			check_mutation(&rel, &segment);
 		/* The descriptor is all that may be left */
@@ -1488,6 +1544,9 @@ fuzz(int iterations)
 		   numeric_columns, numeric_dictionaries);
 	printf("# %d columns with the first segment's dictionary, %d with no other values\n",
 		   shared_columns, shared_alone);
+	printf("# %d chunks stripped, of which damaged %d were refused\n",
+		   stripped_chunks, stripped_refused);
+	CHECK(stripped_chunks > 0 || iterations < 100);
 	CHECK(numeric_columns > 0 || iterations < 100);
 	CHECK(shared_columns > shared_alone || iterations < 100);
 	CHECK(shared_alone > 0 || iterations < 100);
