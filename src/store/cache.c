@@ -773,6 +773,31 @@ fetch_chunk_ahead(const OmenCacheEntry *e)
 }
 
 /*
+ * Is a chunk in the cache?  See store.h.
+ */
+bool
+omen_cache_has(const OmenRowGroupId *id, uint16 attno, uint16 segment)
+{
+	OmenChunkKey key;
+	uint32		hash;
+	LWLock	   *lock;
+	int32		index;
+	bool		result;
+
+	key.id = *id;
+	key.attno = attno;
+	key.segment = segment;
+	hash = hash_key(&key);
+	lock = OMEN_CACHE_LOCK(hash);
+	LWLockAcquire(lock, LW_SHARED);
+	index = lookup(&key, hash);
+	result = index >= 0 &&
+		pg_atomic_read_u32(&omen_cache_entries[index].state) == OMEN_ENTRY_VALID;
+	LWLockRelease(lock);
+	return result;
+}
+
+/*
  * Ask for a chunk that will be needed soon; see store.h.
  */
 void

@@ -249,6 +249,9 @@ extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
  * with begin.
  */
 extern void omen_cache_allowance(bool begin, Size *bytes, int *chunks);
+/* Is a chunk in the cache at this moment?  Does not count as a use of it. */
+extern bool omen_cache_has(const OmenRowGroupId *id, uint16 attno,
+						   uint16 segment);
 /*
  * Ask for chunks that will be needed soon, scan as with omen_cache_get_scan();
  * never waits, never errors.

@@ -352,7 +352,7 @@ pg_noreturn extern void omen_store_raise(int code, const char *text, bool readin
  */
 #define OMEN_CACHE_PARTITIONS	64
 #define OMEN_CACHE_RESERVE		64	/* entries kept free for new loads */
-#define OMEN_PREFETCH_MAX		64	/* prefetches queued at once */
+#define OMEN_PREFETCH_MAX		256	/* prefetches queued at once */
 
 typedef enum OmenEntryState
 {

@@ -577,6 +577,7 @@ seal_group(GroupSeal *gs, XLogRecPtr settled_lsn, OmenSealStats *stats)
 		OmenOwner	owner = omen_group_owner(gs->rel, gs->first);
 
 		omen_store_remove_owner(&gs->old_id, &owner, false);
+		omen_seal_warm(gs);
 	}
 
 	for (int off = 0; off < gs->nblocks; off++)

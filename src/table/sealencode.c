@@ -364,6 +364,35 @@ gains_pages(GroupSeal *gs)
 	return gained > 0;
 }
 
+/* Which chunks of the old version are in the cache?  (Encoding reads them all.) */
+static void
+note_cached(GroupSeal *gs, int nsegs, int natts)
+{
+	gs->cached = palloc(sizeof(bool) * nsegs * (natts + 1));
+	for (int attno = 0; attno <= natts; attno++)
+		for (int segno = 0; segno < nsegs; segno++)
+			gs->cached[attno * nsegs + segno] =
+				omen_cache_has(&gs->old_id, attno, segno);
+}
+
+/*
+ * What was wanted of the old version will be wanted of the new one, which the header
+ * page names by now: have it loaded, as far as there is room in the queue.
+ */
+void
+omen_seal_warm(GroupSeal *gs)
+{
+	int			nsegs = (gs->nblocks + OmenSegmentBlocks() - 1) /
+		OmenSegmentBlocks();
+	int			natts = RelationGetDescr(gs->rel)->natts;
+	OmenOwner	owner = omen_group_owner(gs->rel, gs->first);
+
+	for (int attno = 0; attno <= natts; attno++)
+		for (int segno = 0; segno < nsegs; segno++)
+			if (gs->cached[attno * nsegs + segno])
+				omen_cache_prefetch(&gs->new_id, &owner, attno, segno, false);
+}
+
 /*
  * Phases 2 and 3.  Returns false if there is nothing that could be turned.
  * On true the id of the new version is registered.
@@ -382,6 +411,8 @@ omen_seal_encode(GroupSeal *gs)
 
 	/* chunks are bound to it before there is a file */
 	omen_id_generate(&gs->new_id);
+	if (gs->resealing)
+		note_cached(gs, nsegs, natts);
 	if (!encode_segments(gs, nsegs, packed) || !gains_pages(gs))
 		return false;
 

@@ -85,6 +85,8 @@ typedef struct GroupSeal
 	uint32		file_rows;
 	uint64		file_size;
 	TimestampTz sealed_at;		/* when resealing: the last time */
+	bool	   *cached;			/* when resealing, by attno * nsegs + segment:
+								 * was the old version's chunk in the cache? */
 	XLogRecPtr *unproven;		/* in the background: see sealmemory.h */
 	OmenFreezeState freeze;
 	BlockState *blocks;
@@ -124,6 +126,7 @@ seal_read_block(GroupSeal *gs, int off)
 
 /* sealencode.c */
 extern bool omen_seal_encode(GroupSeal *gs);
+extern void omen_seal_warm(GroupSeal *gs);
 extern void omen_seal_clock_start(SealClock *clock);
 extern void omen_seal_clock_charge(SealClock *clock, SealPhase phase);
 extern void omen_seal_clock_report(SealClock *clock, Relation rel,

@@ -101,7 +101,18 @@ equal('changed: by vectors', $node, $vectors);
 equal('changed: by rows', $node, $rows);
 sql(q{ALTER TABLE t ADD COLUMN added text DEFAULT 'new'; ALTER TABLE h ADD COLUMN added text DEFAULT 'new'});
 equal('a column more', $node, $vectors);
-seal_all($node, 't');
+
+# what is in the cache of the version before is loaded of the new one, and nobody waits for it
+my $cached = q{SELECT coalesce(sum(chunks), 0) FROM omendb.cached_columns WHERE relation = 't'::regclass};
+my $misses = 'SELECT misses FROM omendb.cache_stats()';
+sql("$rows; SELECT count(t) FROM t");
+my $before = sql($cached);
+sql("VACUUM (INDEX_CLEANUP on) t; CALL seal_all('t')");
+$node->poll_query_until('postgres', "SELECT ($cached) >= 2 * $before") or die 'nothing is loaded';
+my $missed = sql($misses);
+sql("$rows; SELECT count(t) FROM t");
+# (a segment may be new, of 9 chunks)
+cmp_ok(sql($misses), '<=', $missed + 9, 'the new version was in the cache');
 equal('sealed again: by vectors', $node, $vectors);
 equal('sealed again: by rows', $node, $rows);
 
