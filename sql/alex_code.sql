@@ -83,20 +83,20 @@ INSERT INTO alex_co_u SELECT pg_temp.key(77);
 SELECT omendb.alex_check('alex_co_u_k', true);
 -- many codes, of which the backend forgets some
 DO $$ BEGIN
-  FOR i IN 1 .. 40 LOOP
+  FOR i IN 1 .. 80 LOOP
     EXECUTE format('CREATE TABLE alex_co_%s AS SELECT %L || k AS k FROM alex_co_u WHERE hashtext(k) %% 4 = 0', i, i);
     EXECUTE format('CREATE INDEX alex_co_%s_k ON alex_co_%s USING alex (k COLLATE "C")', i, i);
   END LOOP;
 END $$;
-SELECT sum((SELECT version FROM omendb.alex_stats(format('alex_co_%s_k', i)::regclass))) FROM generate_series(1, 40) i;
+SELECT sum((SELECT version FROM omendb.alex_stats(format('alex_co_%s_k', i)::regclass))) FROM generate_series(1, 80) i;
 DO $$ BEGIN
-  FOR i IN 1 .. 40 LOOP
-    EXECUTE format('INSERT INTO alex_co_%s SELECT k FROM alex_co_u WHERE hashtext(k) %% 40 = 1', i);
+  FOR i IN 1 .. 80 LOOP
+    EXECUTE format('INSERT INTO alex_co_%s SELECT k FROM alex_co_u WHERE hashtext(k) %% 80 = 1', i);
     PERFORM omendb.alex_check(format('alex_co_%s_k', i)::regclass, true);
     COMMIT;
   END LOOP;
 END $$;
-DO $$ BEGIN FOR i IN 1 .. 40 LOOP EXECUTE format('DROP TABLE alex_co_%s', i); END LOOP; END $$;
+DO $$ BEGIN FOR i IN 1 .. 80 LOOP EXECUTE format('DROP TABLE alex_co_%s', i); END LOOP; END $$;
 -- built by several processes
 SET min_parallel_table_scan_size = 0;
 SET max_parallel_maintenance_workers = 2;

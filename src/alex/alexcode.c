@@ -58,13 +58,16 @@ typedef struct Parser
 	char		string[CODE_MAX_STRING + 1];	/* to the node at hand */
 } Parser;
 
-/* Codes that are in use; the generation changes when some are forgotten */
+/*
+ * Codes that are in use, the one that was asked for last first; the generation
+ * changes when some are forgotten
+ */
 static AlexCode *remembered = NULL;
 static int	nremembered = 0;
 uint32		alex_code_generation = 0;
 
-/* So many may stay beyond the end of a transaction */
-#define MAX_REMEMBERED		32
+/* So many, of half a megabyte each, may stay beyond the end of a transaction */
+#define MAX_REMEMBERED		64
 
 uint32
 alex_code_hash(const AlexStoredCode *stored)
@@ -95,7 +98,8 @@ parse_symbol(Parser *p, int node, int kind)
 	int			bits = next_bits(p, CODE_LENGTH_BITS);
 	CodeSymbol *symbol;
 
-	if (bits <= 0 || p->nsymbols >= 2 * CODE_MAX_NODES)
+	if (bits <= 0 || bits > CODE_MAX_BITS ||
+		p->nsymbols >= 2 * CODE_MAX_NODES)
 		return -1;
 	/* an alphabetic code's symbols begin where their own bits can */
 	if ((p->position & ((1 << (CODE_MAX_BITS - bits)) - 1)) != 0)
@@ -377,26 +381,31 @@ alex_parse_code(const AlexStoredCode *stored)
 }
 
 /*
- * At the end of a transaction nobody has a copy of an AlexRel any more: forget
- * codes if there are many.  Those in rd_amcache are known to be out of date by the
- * generation.
+ * At the end of a transaction nobody has a copy of an AlexRel any more: if there are
+ * many codes, forget those that were asked for longest ago.  What is in rd_amcache is
+ * known to be out of date by the generation, and asks for its code again.
  */
 static void
 forget_codes(XactEvent event, void *arg)
 {
+	AlexCode  **last;
+
 	if (nremembered <= MAX_REMEMBERED ||
 		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		 event != XACT_EVENT_PREPARE))
 		return;
 	alex_code_generation++;
-	while (remembered != NULL)
+	last = &remembered;
+	for (int i = 0; i < MAX_REMEMBERED; i++)
+		last = &(*last)->next;
+	while (*last != NULL)
 	{
-		AlexCode   *code = remembered;
+		AlexCode   *code = *last;
 
-		remembered = code->next;
+		*last = code->next;
 		MemoryContextDelete(code->memory);
 	}
-	nremembered = 0;
+	nremembered = MAX_REMEMBERED;
 }
 
 void
@@ -429,17 +438,24 @@ alex_keep_code(AlexCode *code)
 AlexCode *
 alex_find_code(const AlexStoredCode *stored)
 {
+	AlexCode  **place;
 	AlexCode   *code;
 
 	if (stored->len == 0 || stored->len > ALEX_MAX_CODE ||
 		stored->hash != alex_code_hash(stored))
 		return NULL;
-	for (code = remembered; code != NULL; code = code->next)
+	for (place = &remembered; *place != NULL; place = &code->next)
 	{
+		code = *place;
 		if (code->stored.hash == stored->hash &&
 			code->stored.len == stored->len &&
 			memcmp(code->stored.data, stored->data, stored->len) == 0)
+		{
+			*place = code->next;
+			code->next = remembered;
+			remembered = code;
 			return code;
+		}
 	}
 	code = alex_parse_code(stored);
 	return code != NULL ? alex_keep_code(code) : NULL;

@@ -217,7 +217,10 @@ pack_coded(Writer *w, const AlexRel *info, const struct varlena *value,
 		int			held = read.len;
 
 		if (read.whole || held > len || memcmp(read.p, p, held) != 0)
-			elog(ERROR, "a text's code is not that of its beginning");
+			ereport(ERROR,
+					(errcode(ERRCODE_INDEX_CORRUPTED),
+					 errmsg("an alex index's code of texts is damaged: what it has written is not what it reads"),
+					 errhint("REINDEX the index.")));
 		put_length(w, CODED_CUT + held);
 		if (compressed)
 			put_compressed(w, value);

@@ -471,6 +471,8 @@ read_meta(Relation rel, AlexRel *info, AlexStoredCode **code)
 {
 	Buffer		buf = alex_get_buffer(rel, ALEX_META_BLOCK, BUFFER_LOCK_SHARE);
 	AlexMeta   *meta = alex_meta(BufferGetPage(buf));
+	int			rest;
+	bool		damaged;
 
 	if (alex_opaque(BufferGetPage(buf))->kind != ALEX_PAGE_META ||
 		meta->magic != ALEX_MAGIC)
@@ -495,17 +497,22 @@ read_meta(Relation rel, AlexRel *info, AlexStoredCode **code)
 	/* what has been made by an older version is left readable to it */
 	info->may_group = meta->version >= ALEX_PLAIN_VERSION &&
 		meta->kind < ALEX_KIND_WIDE;
-	if (code != NULL && meta->version >= ALEX_CODED_VERSION)
+	/* is there a code behind it, or not, as the version says? */
+	rest = ((PageHeader) BufferGetPage(buf))->pd_lower -
+		(int) ((char *) (meta + 1) - (char *) BufferGetPage(buf));
+	damaged = meta->version >= ALEX_CODED_VERSION ?
+		rest < (int) sizeof(AlexStoredCode) : rest > 0;
+	if (code != NULL && meta->version >= ALEX_CODED_VERSION && !damaged)
 	{
 		*code = palloc(sizeof(AlexStoredCode));
 		memcpy(*code, alex_meta_code(BufferGetPage(buf)),
 			   sizeof(AlexStoredCode));
 	}
 	UnlockReleaseBuffer(buf);
-	/* the images of all keys depend on it */
-	if (info->prefix.len > ALEX_MAX_PREFIX ||
-		(info->prefix.len > 0 &&
-		 info->prefix.hash != alex_prefix_hash(&info->prefix)))
+	/* the images of all keys depend on these */
+	if (damaged || info->prefix.len > ALEX_MAX_PREFIX ||
+		info->prefix.hash != (info->prefix.len > 0 ?
+							  alex_prefix_hash(&info->prefix) : 0))
 		alex_corrupted(rel, ALEX_META_BLOCK);
 
 	/*

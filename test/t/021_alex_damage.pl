@@ -208,6 +208,11 @@ $node->safe_psql('postgres', q{REINDEX INDEX d_a});
 damage(24 + 32, pack('L', 3));
 fails($use, qr/corrupted page at block 0/, 'another prefix');
 
+$node->safe_psql('postgres', q{DROP INDEX d_a; CREATE INDEX d_a ON d USING alex (('/usr/share/doc/' || md5(a::text)) COLLATE "C")});
+is($node->safe_psql('postgres', "SELECT prefix_length > 10 FROM omendb.alex_stats('d_a')"), 't', 'an index with a prefix');
+damage(24 + 32, pack('L', 0));
+fails(q{SELECT count(*) FROM d WHERE '/usr/share/doc/' || md5(a::text) = '/usr/share/doc/x' COLLATE "C"}, qr/corrupted page at block 0/, 'no prefix');
+
 # the code that images are in: its length, its bytes, and a text in it
 $node->safe_psql('postgres', q{
 DROP INDEX d_a;
@@ -219,8 +224,13 @@ damage(24 + 128, pack('L', 8000));
 fails($check, qr/corrupted page at block 0/, 'a code that is too long');
 damage(24 + 128 + 8 + 100, pack('L', 0x12345678));
 fails($check, qr/corrupted page at block 0/, 'another code');
-damage(24 + 4, pack('L', 5));
-fails($check, qr/not one of its columns|corrupted|damaged|other images/, 'no code');
+foreach my $version (4, 5)
+{
+	damage(24 + 4, pack('L', $version));
+	fails($check, qr/corrupted page at block 0/, "no code, version $version: check");
+	fails(q{SELECT count(*) FROM d WHERE (ARRAY['libboost-filesystem', 'libboost-program-options', 'postgresql-server'])[1 + a % 3] || '-dev_' || a % 500 || '.' || a / 500 || '/' || md5(a::text) = 'z' COLLATE "C"},
+		qr/corrupted page at block 0/, "no code, version $version: use");
+}
 # the first entry of a leaf: the number of its text's bytes that the images hold
 damage($block, sub {
 	my ($page) = @_;
