@@ -566,7 +566,7 @@ load_failed(int32 slot, const OmenOwner *owner)
 
 static bool
 cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
-		  uint16 segment, OmenChunk *chunk, bool scan)
+		  uint16 segment, OmenChunk *chunk, bool scan, bool again)
 {
 	OmenChunkKey key;
 	uint32		hash;
@@ -633,7 +633,8 @@ cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 				e->prefetch = false;
 				ours = true;
 			}
-			else if (!missed && pg_atomic_read_u32(&e->touched) == 0)
+			else if (!missed && !again &&
+					 pg_atomic_read_u32(&e->touched) == 0)
 				pg_atomic_write_u32(&e->touched, 1);
 			if (missed)
 			{
@@ -677,7 +678,7 @@ bool
 omen_cache_get(const OmenRowGroupId *id, const OmenOwner *owner, uint16 attno,
 			   uint16 segment, OmenChunk *chunk)
 {
-	return cache_get(id, owner, attno, segment, chunk, false);
+	return cache_get(id, owner, attno, segment, chunk, false, false);
 }
 
 /*
@@ -687,7 +688,17 @@ bool
 omen_cache_get_scan(const OmenRowGroupId *id, const OmenOwner *owner,
 					uint16 attno, uint16 segment, OmenChunk *chunk)
 {
-	return cache_get(id, owner, attno, segment, chunk, true);
+	return cache_get(id, owner, attno, segment, chunk, true, false);
+}
+
+/*
+ * Get and pin a chunk for a scan that may have had it; see store.h.
+ */
+bool
+omen_cache_get_scan_again(const OmenRowGroupId *id, const OmenOwner *owner,
+						  uint16 attno, uint16 segment, OmenChunk *chunk)
+{
+	return cache_get(id, owner, attno, segment, chunk, true, true);
 }
 
 /*

@@ -68,7 +68,11 @@ struct OmenChunkPacker
 {
 	ZSTD_CCtx  *cctx;
 	StringInfoData stripped;	/* see omen_chunk_strip() */
-	PackerAttribute attributes[MaxHeapAttributeNumber + 1];
+	/*
+	 * A row group's first segment on its own: it may have the texts that others
+	 * refer to, and those hardly anything that can be compressed.
+	 */
+	PackerAttribute attributes[MaxHeapAttributeNumber + 1][2];
 	MemoryContextCallback callback;
 };
 
@@ -170,7 +174,8 @@ omen_chunk_pack(OmenChunkPacker *packer, const OmenRowGroupId *id, uint16 attno,
 	value = out->data + out->len;
 	omen_key_encode(key, id, attno, segment);
 	if (attno <= MaxHeapAttributeNumber)
-		out->len += (int) pack_attribute(packer, &packer->attributes[attno],
+		out->len += (int) pack_attribute(packer,
+										 &packer->attributes[attno][segment > 0],
 										 key, data, len, value, bound);
 	else
 		out->len += (int) omen_chunk_encode(packer->cctx, FAST_LEVEL, key,

@@ -242,6 +242,13 @@ extern PGDLLEXPORT bool omen_cache_get_scan(const OmenRowGroupId *id,
 											const OmenOwner *owner,
 											uint16 attno, uint16 segment,
 											OmenChunk *chunk);
+/*
+ * The same of a chunk that the scan may have used before: that is not a second use,
+ * which would make it one of those that others use.
+ */
+extern bool omen_cache_get_scan_again(const OmenRowGroupId *id,
+									  const OmenOwner *owner, uint16 attno,
+									  uint16 segment, OmenChunk *chunk);
 extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
 /*
  * How many bytes and chunks a process may keep pinned because it may want them

@@ -548,7 +548,6 @@ static const char *
 fetch_chunk(void *arg, int attno, bool of_first, Size *len)
 {
 	OpenSegment *seg = (OpenSegment *) arg;
-	int			segment = of_first ? 0 : seg->segment;
 	ResourceOwner owner = CurrentResourceOwner;
 	OmenCacheUsage before = omen_cache_usage;
 	MemoryContext old;
@@ -580,8 +579,8 @@ fetch_chunk(void *arg, int attno, bool of_first, Size *len)
 		CurrentResourceOwner = TopTransactionResourceOwner;
 		PG_TRY();
 		{
-			found = omen_cache_get(&seg->id, &seg->owner, attno, segment,
-								   chunk);
+			found = omen_cache_get(&seg->id, &seg->owner, attno,
+								   of_first ? 0 : seg->segment, chunk);
 		}
 		PG_FINALLY();
 		{
@@ -590,8 +589,9 @@ fetch_chunk(void *arg, int attno, bool of_first, Size *len)
 		PG_END_TRY();
 	}
 	else
-		found = (seg->for_scan ? omen_cache_get_scan : omen_cache_get)
-			(&seg->id, &seg->owner, attno, segment, chunk);
+		found = (!seg->for_scan ? omen_cache_get :
+				 of_first ? omen_cache_get_scan_again : omen_cache_get_scan)
+			(&seg->id, &seg->owner, attno, of_first ? 0 : seg->segment, chunk);
 	if (!found)
 		omen_store_missing(&seg->id, &seg->owner);
 	if (seg->shared && !of_first)

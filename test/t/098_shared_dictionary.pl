@@ -14,7 +14,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf',
-	omen_conf('omendb.row_group_blocks' => 256, 'autovacuum' => 'off', 'omendb.gc_interval' => 0));
+	omen_conf('omendb.row_group_blocks' => 512, 'autovacuum' => 'off', 'omendb.gc_interval' => 0));
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION omendb');
 omen_helpers($node);
@@ -172,6 +172,31 @@ equal('what was damaged is whole again', $node, $vectors);
 
 is(sql(q{SELECT omendb.unseal('t') > 0}), 't', 'unsealed');
 equal('unsealed', $node, $rows);
+
+# -- segments without texts of their own, which cannot be compressed, do not keep the first
+# one's from it; and a scan that comes to that again and again does not use it often
+sql(q{DROP TABLE t;
+CREATE TABLE w (k text COLLATE "C") USING omendb;
+INSERT INTO w SELECT repeat('customer record template ', 12) || (random() * 900)::int FROM generate_series(1, 250000);
+CREATE TABLE all_shared (LIKE w) USING omendb;
+INSERT INTO all_shared SELECT repeat('customer record template ', 12) || (random() * 100)::int FROM generate_series(1, 120000);
+CREATE TABLE a (id int PRIMARY KEY, pad text) USING omendb;
+INSERT INTO a SELECT g, md5(g::text) FROM generate_series(1, 20000) g});
+seal_all($node, $_) for qw(w all_shared a);
+sql('ANALYZE w; ANALYZE a');
+my ($smallest, $largest) = split /\|/, sql(q{SELECT min(file_bytes), max(file_bytes) FROM omendb.row_groups('all_shared') WHERE cold_rows >
+	(SELECT max(cold_rows) * 0.9 FROM omendb.row_groups('all_shared'))});
+cmp_ok($largest, '<', 1.5 * $smallest, 'all dictionaries are compressed');
+
+$node->append_conf('postgresql.conf', "omendb.cache_size = '4MB'");
+$node->restart;
+my $of_a = q{SELECT coalesce(sum(chunks), 0) FROM omendb.cached_columns WHERE relation = 'a'::regclass};
+sql(q{SET enable_seqscan = off; SET enable_bitmapscan = off; SET omendb.enable_vectorized_scan = off;
+SELECT count(a.pad) FROM generate_series(1, 20000, 100) g JOIN LATERAL (SELECT pad FROM a WHERE id = g OFFSET 0) a ON true}) for 1 .. 2;
+my $hot = sql($of_a);
+cmp_ok($hot, '>=', 3, 'chunks that are used');
+sql("$vectors; SELECT count(*) FROM (SELECT k FROM w GROUP BY k) q") for 1 .. 2;
+is(sql($of_a), $hot, 'a scan leaves them in the cache');
 $node->stop;
 
 done_testing();
