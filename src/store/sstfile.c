@@ -50,7 +50,7 @@ struct OmenFileWriter
  * zstd's levels.  The second takes twice as long, but makes a third of
  * dictionaries of similar strings.  Each attribute's first chunk, and then every
  * so many'th, is compressed both ways; what is an eighth smaller by the second is
- * worth it for those that follow.
+ * worth it for those that follow.  So are both forms of it, stripped and not.
  */
 #define FAST_LEVEL		1
 #define DENSE_LEVEL		3
@@ -62,6 +62,7 @@ typedef struct PackerAttribute
 	uint8		vain;			/* compressed in vain so far, not tried */
 	uint8		packed;			/* since the levels were compared */
 	bool		dense;			/* the second level is the better one */
+	bool		plain;			/* better not stripped */
 } PackerAttribute;
 
 struct OmenChunkPacker
@@ -103,17 +104,27 @@ omen_chunk_packer_create(void)
 	return packer;
 }
 
-/* Compress a chunk as its attribute's chunks have deserved it so far */
+/*
+ * Compress a chunk as its attribute's chunks have deserved it so far.
+ *
+ * What is stripped (see omen_chunk_strip()) is mostly smaller, but not always: of
+ * very short texts that resemble each other the byte in front can be what makes a
+ * match long enough for zstd's faster levels.
+ */
 static Size
 pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 			   const char *key, const char *data, Size len, char *out,
 			   Size outsize)
 {
+	static const int levels[] = {FAST_LEVEL, DENSE_LEVEL};
 	ZSTD_CCtx  *cctx = attribute->vain < VAIN_TRIES ? packer->cctx : NULL;
-	bool		trial = cctx != NULL && attribute->packed == 0;
 	char	   *stripped = NULL;
 	Size		stripped_len = 0;
 	Size		length;
+
+#define ENCODE(dense, strip) \
+	omen_chunk_encode(cctx, levels[dense], key, data, len, \
+					  (strip) ? stripped : NULL, stripped_len, out, outsize)
 
 	if (cctx != NULL)
 	{
@@ -132,18 +143,30 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 		}
 #endif
 	}
-	length = omen_chunk_encode(cctx, !trial && attribute->dense ?
-							   DENSE_LEVEL : FAST_LEVEL, key, data, len,
-							   stripped, stripped_len, out, outsize);
-	if (trial && length < len)
+	if (cctx != NULL && attribute->packed == 0)
 	{
-		Size		dense;
+		Size		best[2];
+		bool		strip[2];
 
-		dense = omen_chunk_encode(cctx, DENSE_LEVEL, key, data, len, stripped,
-								  stripped_len, out, outsize);
-		attribute->dense = dense < length - length / 8;
-		length = dense;
+		for (int dense = 0; dense < 2; dense++)
+		{
+			best[dense] = ENCODE(dense, false);
+			strip[dense] = false;
+			if (stripped != NULL)
+			{
+				length = ENCODE(dense, true);
+				strip[dense] = length < best[dense];
+				best[dense] = Min(best[dense], length);
+			}
+			/* what cannot be compressed at all need not be tried again */
+			if (best[dense] >= len)
+				break;
+			attribute->dense = dense == 1 && best[1] < best[0] - best[0] / 8;
+			attribute->plain = !strip[attribute->dense];
+		}
 	}
+	length = ENCODE(attribute->dense, !attribute->plain);
+#undef ENCODE
 	if (length < len)
 	{
 		attribute->vain = 0;
