@@ -232,7 +232,7 @@ choose_code(Relation heap, Relation index, IndexInfo *indexInfo,
 		if (code == NULL)
 			 /* the index can do without */ ;
 		else if (count_equal(sample, info, code) * 2 <=
-			count_equal(sample, info, NULL))
+				 count_equal(sample, info, NULL))
 			info->code = alex_keep_code(code);
 		else
 			alex_free_code(code);

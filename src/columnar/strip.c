@@ -74,63 +74,81 @@ open_offsets(OmenInts *ints, const char *chunk, Size length,
 }
 
 /*
+ * Lengths of values i .. i + n - 1, n at most OFFSETS_AT_ONCE.  *end: where the one
+ * before ends, and then the last of them.  False if they do not follow each other
+ * within datalen bytes.
+ */
+static pg_attribute_always_inline bool
+decode_lengths(const OmenInts *ints, uint32 i, uint32 n, uint32 datalen,
+			   uint64 *end, uint32 *lengths)
+{
+	uint64		offsets[OFFSETS_AT_ONCE + 1];
+	bool		bad;
+
+	omen_ints_decode(ints, i, n + 1, offsets);
+	bad = offsets[0] != *end;
+	for (uint32 k = 0; k < n; k++)
+	{
+		bad |= offsets[k + 1] < offsets[k] || offsets[k + 1] > datalen;
+		lengths[k] = (uint32) (offsets[k + 1] - offsets[k]);
+	}
+	*end = offsets[n];
+	return !bad;
+}
+
+/*
  * omen_chunk_strip: see columnar.h.
  */
 bool
 omen_chunk_strip(const char *chunk, Size length, char *out, Size *outlen)
 {
 	const OmenColumnHeader *header = (const OmenColumnHeader *) chunk;
-	const char *data;
+	const char *value;
+	const char *chunk_end = chunk + length;
 	OmenInts	ints;
-	uint64		offsets[OFFSETS_AT_ONCE + 1];
+	uint32		lengths[OFFSETS_AT_ONCE];
 	uint64		end = 0;
 	char	   *to = out;
 	uint32		offset;
 	uint32		count;
+	uint32		n;
 
 	if (length < sizeof(OmenColumnHeader) ||
 		!has_offsets(header, &offset, &count) ||
 		header->data > length || header->datalen > length - header->data ||
 		!open_offsets(&ints, chunk, length, header, offset, count))
 		return false;
-	data = chunk + header->data;
 	memcpy(to, chunk, header->data);
 	to += header->data;
+	value = chunk + header->data;
 
-	for (uint32 i = 0; i + 1 < count;)
+	for (uint32 i = 0; i + 1 < count; i += n)
 	{
-		uint32		n = Min(count - 1 - i, OFFSETS_AT_ONCE);
-
-		omen_ints_decode(&ints, i, n + 1, offsets);
+		n = Min(count - 1 - i, OFFSETS_AT_ONCE);
+		if (!decode_lengths(&ints, i, n, header->datalen, &end, lengths))
+			return false;
 		for (uint32 k = 0; k < n; k++)
 		{
-			uint64		start = offsets[k];
-			Size		len;
+			Size		len = lengths[k];
 
-			if (start != end || offsets[k + 1] > header->datalen ||
-				offsets[k + 1] < start)
-				return false;
-			end = offsets[k + 1];
-			if (end == start)
+			if (len == 0)
 				continue;		/* no value */
-			len = end - start;
-			if (!VARATT_IS_1B(data + start) || VARATT_IS_1B_E(data + start) ||
-				VARSIZE_1B(data + start) != len)
+			if (!VARATT_IS_1B(value) || VARATT_IS_1B_E(value) ||
+				VARSIZE_1B(value) != len)
 				return false;
 			/* (out has room for the whole chunk, and this is no more of it) */
-			if (likely(len <= SHORT_COPY) &&
-				length - header->data - start > SHORT_COPY)
-				memcpy(to, data + start + 1, SHORT_COPY);
+			if (likely(len <= SHORT_COPY) && chunk_end - value > SHORT_COPY)
+				memcpy(to, value + 1, SHORT_COPY);
 			else
-				memcpy(to, data + start + 1, len - 1);
+				memcpy(to, value + 1, len - 1);
 			to += len - 1;
+			value += len;
 		}
-		i += n;
 	}
 	if (end != header->datalen)
 		return false;
-	memcpy(to, data + end, length - header->data - end);
-	*outlen = to - out + (length - header->data - end);
+	memcpy(to, value, chunk_end - value);
+	*outlen = to - out + (chunk_end - value);
 	return true;
 }
 
@@ -143,14 +161,16 @@ omen_chunk_unstrip(const char *stripped, Size stripped_length, char *chunk,
 {
 	OmenColumnHeader header;
 	OmenInts	ints;
-	uint64		offsets[OFFSETS_AT_ONCE + 1];
+	uint32		lengths[OFFSETS_AT_ONCE];
 	const char *from;
 	const char *from_end;
-	char	   *data;
+	char	   *to;
+	char	   *to_end;
 	Size		rest;
 	uint64		end = 0;
 	uint32		offset;
 	uint32		count;
+	uint32		n;
 
 	if (stripped_length < sizeof(OmenColumnHeader) || stripped_length > length)
 		return false;
@@ -159,48 +179,42 @@ omen_chunk_unstrip(const char *stripped, Size stripped_length, char *chunk,
 		header.data > length || header.datalen > length - header.data)
 		return false;
 
-	/* what is around the values, which may be their offsets */
+	/* what is around the values, which has their offsets */
 	rest = length - header.data - header.datalen;
 	if (header.data > stripped_length || rest > stripped_length - header.data)
 		return false;
 	memcpy(chunk, stripped, header.data);
-	data = chunk + header.data;
+	to = chunk + header.data;
+	to_end = to + header.datalen;
 	from = stripped + header.data;
 	from_end = stripped + stripped_length - rest;
-	memcpy(data + header.datalen, from_end, rest);
+	memcpy(to_end, from_end, rest);
 	if (!open_offsets(&ints, chunk, length, &header, offset, count))
 		return false;
 
-	for (uint32 i = 0; i + 1 < count;)
+	for (uint32 i = 0; i + 1 < count; i += n)
 	{
-		uint32		n = Min(count - 1 - i, OFFSETS_AT_ONCE);
-
-		omen_ints_decode(&ints, i, n + 1, offsets);
+		n = Min(count - 1 - i, OFFSETS_AT_ONCE);
+		if (!decode_lengths(&ints, i, n, header.datalen, &end, lengths))
+			return false;
 		for (uint32 k = 0; k < n; k++)
 		{
-			uint64		start = offsets[k];
-			Size		len;
-			char	   *to;
+			Size		len = lengths[k];
 
-			if (start != end || offsets[k + 1] > header.datalen ||
-				offsets[k + 1] < start)
-				return false;
-			end = offsets[k + 1];
-			if (end == start)
+			if (len == 0)
 				continue;
-			len = end - start;
 			if (len > VARATT_SHORT_MAX || len - 1 > (Size) (from_end - from))
 				return false;
-			to = data + start;
 			SET_VARSIZE_1B(to, len);
+			/* (what is written beyond it, the next values overwrite) */
 			if (likely(len <= SHORT_COPY) && from_end - from >= SHORT_COPY &&
-				header.datalen - start > SHORT_COPY)
+				to_end - to > SHORT_COPY)
 				memcpy(to + 1, from, SHORT_COPY);
 			else
 				memcpy(to + 1, from, len - 1);
 			from += len - 1;
+			to += len;
 		}
-		i += n;
 	}
 	return end == header.datalen && from == from_end;
 }

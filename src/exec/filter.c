@@ -278,8 +278,9 @@ omen_filter_zones(OmenFilter *filter, OmenProgram *program,
 
 /*
  * Which entries of the column's dictionary meet the condition?  The first nkept are
- * known.  Returns false if that cannot be said: an entry that is in the TOAST table can be of rows that were
- * thawed and have changed, and VACUUM has removed what it points to.
+ * known.  Returns false if that cannot be said: an entry that is in the TOAST table
+ * can be of rows that were thawed and have changed, and VACUUM has removed what it
+ * points to.
  */
 static bool
 evaluate_entries(OmenFilter *filter, FilterQual *qual, OmenProgram *program,

@@ -127,6 +127,6 @@ omen_pairset_count(OmenSlots *set, const Datum *counters,
 								  missing + *nmissing);
 		else
 			set->used += add_rows(set, counters, values, sel, start, n,
-									false, NULL);
+								  false, NULL);
 	}
 }

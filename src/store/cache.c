@@ -786,14 +786,14 @@ fetch_chunk_ahead(const OmenCacheEntry *e)
 /*
  * Is a chunk in the cache?  See store.h.
  */
-bool
-omen_cache_has(const OmenRowGroupId *id, uint16 attno, uint16 segment)
+OmenCached
+omen_cache_look(const OmenRowGroupId *id, uint16 attno, uint16 segment)
 {
 	OmenChunkKey key;
 	uint32		hash;
 	LWLock	   *lock;
 	int32		index;
-	bool		result;
+	OmenCached	result = OMEN_NOT_CACHED;
 
 	key.id = *id;
 	key.attno = attno;
@@ -802,8 +802,13 @@ omen_cache_has(const OmenRowGroupId *id, uint16 attno, uint16 segment)
 	lock = OMEN_CACHE_LOCK(hash);
 	LWLockAcquire(lock, LW_SHARED);
 	index = lookup(&key, hash);
-	result = index >= 0 &&
-		pg_atomic_read_u32(&omen_cache_entries[index].state) == OMEN_ENTRY_VALID;
+	if (index >= 0 &&
+		pg_atomic_read_u32(&omen_cache_entries[index].state) == OMEN_ENTRY_VALID)
+	{
+		/* (the worker may be moving it: either answer is good then) */
+		result = omen_cache_entries[index].list == OMEN_LIST_HOT ?
+			OMEN_CACHED_HOT : OMEN_CACHED_COLD;
+	}
 	LWLockRelease(lock);
 	return result;
 }

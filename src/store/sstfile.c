@@ -118,6 +118,7 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 {
 	static const int levels[] = {FAST_LEVEL, DENSE_LEVEL};
 	ZSTD_CCtx  *cctx = attribute->vain < VAIN_TRIES ? packer->cctx : NULL;
+	bool		trial = cctx != NULL && attribute->packed == 0;
 	char	   *stripped = NULL;
 	Size		stripped_len = 0;
 	Size		length;
@@ -126,7 +127,7 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 	omen_chunk_encode(cctx, levels[dense], key, data, len, \
 					  (strip) ? stripped : NULL, stripped_len, out, outsize)
 
-	if (cctx != NULL)
+	if (trial || (cctx != NULL && !attribute->plain))
 	{
 		resetStringInfo(&packer->stripped);
 		enlargeStringInfo(&packer->stripped, (int) len);
@@ -143,7 +144,7 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 		}
 #endif
 	}
-	if (cctx != NULL && attribute->packed == 0)
+	if (trial)
 	{
 		Size		best[2];
 		bool		strip[2];

@@ -256,9 +256,19 @@ extern PGDLLEXPORT void omen_cache_release(OmenChunk *chunk);
  * with begin.
  */
 extern void omen_cache_allowance(bool begin, Size *bytes, int *chunks);
-/* Is a chunk in the cache at this moment?  Does not count as a use of it. */
-extern bool omen_cache_has(const OmenRowGroupId *id, uint16 attno,
-						   uint16 segment);
+/*
+ * Is a chunk in the cache at this moment, as one that only a scan or a prefetch has
+ * brought in, or as one that others use?  Does not count as a use of it.
+ */
+typedef enum OmenCached
+{
+	OMEN_NOT_CACHED,
+	OMEN_CACHED_COLD,
+	OMEN_CACHED_HOT
+} OmenCached;
+
+extern OmenCached omen_cache_look(const OmenRowGroupId *id, uint16 attno,
+								  uint16 segment);
 /*
  * Ask for chunks that will be needed soon, scan as with omen_cache_get_scan();
  * never waits, never errors.

@@ -368,16 +368,17 @@ gains_pages(GroupSeal *gs)
 static void
 note_cached(GroupSeal *gs, int nsegs, int natts)
 {
-	gs->cached = palloc(sizeof(bool) * nsegs * (natts + 1));
+	gs->cached = palloc(sizeof(uint8) * nsegs * (natts + 1));
 	for (int attno = 0; attno <= natts; attno++)
 		for (int segno = 0; segno < nsegs; segno++)
 			gs->cached[attno * nsegs + segno] =
-				omen_cache_has(&gs->old_id, attno, segno);
+				(uint8) omen_cache_look(&gs->old_id, attno, segno);
 }
 
 /*
  * What was wanted of the old version will be wanted of the new one, which the header
- * page names by now: have it loaded, as far as there is room in the queue.
+ * page names by now: have it loaded, as far as there is room in the queue.  What only
+ * scans have brought in does not push out what others use, then as before.
  */
 void
 omen_seal_warm(GroupSeal *gs)
@@ -389,8 +390,13 @@ omen_seal_warm(GroupSeal *gs)
 
 	for (int attno = 0; attno <= natts; attno++)
 		for (int segno = 0; segno < nsegs; segno++)
-			if (gs->cached[attno * nsegs + segno])
-				omen_cache_prefetch(&gs->new_id, &owner, attno, segno, false);
+		{
+			uint8		cached = gs->cached[attno * nsegs + segno];
+
+			if (cached != OMEN_NOT_CACHED)
+				omen_cache_prefetch(&gs->new_id, &owner, attno, segno,
+									cached == OMEN_CACHED_COLD);
+		}
 }
 
 /*

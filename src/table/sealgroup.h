@@ -85,8 +85,8 @@ typedef struct GroupSeal
 	uint32		file_rows;
 	uint64		file_size;
 	TimestampTz sealed_at;		/* when resealing: the last time */
-	bool	   *cached;			/* when resealing, by attno * nsegs + segment:
-								 * was the old version's chunk in the cache? */
+	uint8	   *cached;			/* when resealing, by attno * nsegs + segment:
+								 * OmenCached of the old version's chunk */
 	XLogRecPtr *unproven;		/* in the background: see sealmemory.h */
 	OmenFreezeState freeze;
 	BlockState *blocks;

@@ -85,7 +85,7 @@ ON ROW(t.few, t.many, t.u, t.nul, t.long, t.n) IS NOT DISTINCT FROM ROW(h.few, h
 	'60000', 'row by row');
 
 # Words that the first segment has are not stored by the others: some 800 of 900 words,
-# of 18 bytes, in each of 30 segments
+# of 18 bytes, in each segment
 sql('SELECT omendb.cache_reset()');
 sql("$vectors; SELECT count(few) FROM t WHERE few > ''");
 cmp_ok(sql(q{SELECT bytes FROM omendb.cached_columns WHERE relation = 't'::regclass AND column_name = 'few'}),
