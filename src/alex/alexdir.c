@@ -296,24 +296,31 @@ node_less(const DirNode *node, int i, AlexKey key, bool before)
 	return before ? alex_key_lt(k, key) : !alex_key_lt(key, k);
 }
 
+/* Where among a node's n keys, of which there are some, a key should be. */
+static inline int
+node_predict(const DirNode *node, int n, AlexKey key)
+{
+	double		d = key.image <= node->image[0] ? 0 :
+		node->slope * (double) (key.image - node->image[0]);
+
+	return !(d > 0) ? 0 : d >= n - 1 ? n - 1 : (int) d;
+}
+
 /*
  * Position of the last key <= key (before: < key), or -1.  n has been checked
  * against DIR_FANOUT.
  */
-static int
+static inline int
 node_search(const DirNode *node, int n, AlexKey key, bool before)
 {
 	int			lo = 0;
 	int			hi = n;			/* before lo: less; from hi: not */
 	int			hint;
 	int			step = 1;
-	double		d;
 
 	if (n == 0)
 		return -1;
-	d = key.image <= node->image[0] ? 0 :
-		node->slope * (double) (key.image - node->image[0]);
-	hint = !(d > 0) ? 0 : d >= n - 1 ? n - 1 : (int) d;
+	hint = node_predict(node, n, key);
 
 	if (node_less(node, hint, key, before))
 	{
@@ -404,6 +411,15 @@ alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key, bool before,
 		n = *(volatile uint16 *) &node->n;
 		if (n > DIR_FANOUT)
 			return false;
+		if (height == 0 && n > 0)
+		{
+			int			hint = node_predict(node, n, key);
+
+			/* what is read last is on its way while the keys are searched */
+			__builtin_prefetch(&node->u.entry[hint]);
+			__builtin_prefetch(&node->u.entry[hint].block);
+			__builtin_prefetch(&node->recent[hint]);
+		}
 		i = node_search(node, n, key, before);
 		if (height > 0)
 		{

@@ -168,6 +168,9 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 	}
 }
 
+/* How far from its predicted slot an entry usually is at most */
+#define PREDICTION_ERROR	4
+
 /*
  * Start loading what a search in the hinted buffer will touch: its header and
  * the predicted lines of images and TIDs, in a wide leaf also of payload offsets
@@ -191,7 +194,9 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 									   2 * alex_words(nslots) * sizeof(uint64));
 	__builtin_prefetch(page);
 	__builtin_prefetch(page + ALEX_CONTENTS + 64);
-	__builtin_prefetch(images + slot * sizeof(uint64));
+	/* a prediction is wrong by a few slots, so often by a line */
+	__builtin_prefetch(images + Max(slot - PREDICTION_ERROR, 0) * sizeof(uint64));
+	__builtin_prefetch(images + (slot + PREDICTION_ERROR) * sizeof(uint64));
 	/* of a group, where it ends */
 	__builtin_prefetch(images + nslots * sizeof(uint64) +
 					   slot * (grouped ? sizeof(uint16) :

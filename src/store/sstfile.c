@@ -42,25 +42,31 @@ struct OmenFileWriter
 
 /*
  * Attributes whose chunks could not be compressed, so often in a row, are not
- * tried for as many of the next ones
+ * tried for some of the next ones, twice as many each time that it was in vain again.
  */
 #define VAIN_TRIES		4
+#define VAIN_TRIES_MAX	6
 
 /*
  * zstd's levels.  The second takes twice as long, but makes a third of
  * dictionaries of similar strings.  Each attribute's first chunk, and then every
  * so many'th, is compressed both ways; what is an eighth smaller by the second is
- * worth it for those that follow.  So are both forms of it, stripped and not.
+ * worth it for those that follow.  So are both forms of it, stripped and not.  A
+ * trial takes as long as three or four chunks: each that finds what is known already
+ * puts off the next.
  */
 #define FAST_LEVEL		1
 #define DENSE_LEVEL		3
 #define LEVEL_TRIAL		32
+#define LEVEL_TRIAL_MAX	128
 
 /* What is known of an attribute's chunks */
 typedef struct PackerAttribute
 {
-	uint8		vain;			/* compressed in vain so far, not tried */
+	uint8		vain;			/* tries in vain so far, in a row */
+	uint8		skip;			/* chunks not to be tried */
 	uint8		packed;			/* since the levels were compared */
+	uint8		trial;			/* after how many this is due again; 0: none yet */
 	bool		dense;			/* the second level is the better one */
 	bool		plain;			/* better not stripped */
 } PackerAttribute;
@@ -117,7 +123,7 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 			   Size outsize)
 {
 	static const int levels[] = {FAST_LEVEL, DENSE_LEVEL};
-	ZSTD_CCtx  *cctx = attribute->vain < VAIN_TRIES ? packer->cctx : NULL;
+	ZSTD_CCtx  *cctx = attribute->skip == 0 ? packer->cctx : NULL;
 	bool		trial = cctx != NULL && attribute->packed == 0;
 	char	   *stripped = NULL;
 	Size		stripped_len = 0;
@@ -148,6 +154,8 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 	{
 		Size		best[2];
 		bool		strip[2];
+		bool		was_dense = attribute->dense;
+		bool		was_plain = attribute->plain;
 
 		for (int dense = 0; dense < 2; dense++)
 		{
@@ -161,20 +169,34 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 			}
 			/* what cannot be compressed at all need not be tried again */
 			if (best[dense] >= len)
+			{
+				cctx = NULL;
 				break;
+			}
 			attribute->dense = dense == 1 && best[1] < best[0] - best[0] / 8;
 			attribute->plain = !strip[attribute->dense];
 		}
+		if (attribute->trial == 0 || attribute->dense != was_dense ||
+			attribute->plain != was_plain)
+			attribute->trial = LEVEL_TRIAL;
+		else
+			attribute->trial = Min(attribute->trial * 2, LEVEL_TRIAL_MAX);
 	}
 	length = ENCODE(attribute->dense, !attribute->plain);
 #undef ENCODE
-	if (length < len)
+	if (attribute->skip > 0)
+		attribute->skip--;
+	else if (length < len)
 	{
 		attribute->vain = 0;
-		attribute->packed = (attribute->packed + 1) % LEVEL_TRIAL;
+		attribute->packed = (attribute->packed + 1) % Max(attribute->trial, 1);
 	}
-	else if (++attribute->vain == 2 * VAIN_TRIES)
-		attribute->vain = VAIN_TRIES - 1;
+	else
+	{
+		attribute->vain = Min(attribute->vain + 1, VAIN_TRIES_MAX);
+		if (attribute->vain >= VAIN_TRIES)
+			attribute->skip = 1 << (attribute->vain - 1);
+	}
 	return length;
 }
 

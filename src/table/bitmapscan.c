@@ -547,8 +547,8 @@ omen_analyze_block(TableScanDesc sscan, Buffer buf)
 			segment = omen_cold_reader_segment(scan->reader, &scan->copy,
 											   hscan->rs_cblock,
 											   &scan->analyze_block);
-			scan->analyze_lines = omen_segment_max_offset(segment,
-														  scan->analyze_block);
+			omen_segment_block_lines(segment, scan->analyze_block,
+									 &scan->analyze_lines);
 			return;
 		}
 		if (tries >= OMEN_MAX_RETRIES)
@@ -614,12 +614,27 @@ analyze_next_cold(OmenScanDesc scan, double *liverows, double *deadrows,
 	OmenSegmentReader *segment;
 	int			block = scan->analyze_block;
 
+	/* mostly all line pointers are rows, and all rows but a few only counted */
+	if (likely(scan->analyze_lines.map == NULL))
+	{
+		OffsetNumber off = hscan->rs_cindex;
+
+		if (off > scan->analyze_lines.nlines)
+			return false;
+		hscan->rs_cindex++;
+		*liverows += 1;
+		omen_slot_store_row(slot, scan->reader, block,
+							scan->analyze_lines.first + off - 1, blk, off,
+							RelationGetRelid(hscan->rs_base.rs_rd));
+		return true;
+	}
+
 	/* behind the first row, the slot has the one before */
 	segment = omen_slot_row_segment(slot, scan->reader);
 	if (unlikely(segment == NULL))
 		segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk,
 										   &block);
-	while (hscan->rs_cindex <= scan->analyze_lines)
+	while (hscan->rs_cindex <= scan->analyze_lines.nlines)
 	{
 		OffsetNumber off = hscan->rs_cindex++;
 		OffsetNumber target;

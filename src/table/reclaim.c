@@ -255,6 +255,38 @@ find_data(Punch *punch, BlockNumber first, int nblocks, uint8 *data)
 }
 
 /*
+ * Were the chosen blocks of a row group turned since the checkpoint, as far as a
+ * few of them tell?  Then hardly any of them may be punched yet.  To read them all to
+ * learn it would take more than turning them did, after each load of a table.
+ */
+static bool
+is_too_recent(Punch *punch, BlockNumber first, int n, const uint8 *blocks)
+{
+	int			count = 0;
+	int			step;
+	int			at = 0;
+
+	for (int off = 0; off < n; off++)
+		count += OmenBitmapIsSet(blocks, off) ? 1 : 0;
+	step = Max(1, count / 16);
+	for (int off = 0; off < n; off++)
+	{
+		Buffer		buf;
+		XLogRecPtr	lsn;
+
+		if (!OmenBitmapIsSet(blocks, off) || at++ % step != 0)
+			continue;
+		buf = ReadBufferExtended(punch->rel, MAIN_FORKNUM, first + off,
+								 RBM_NORMAL, punch->strategy);
+		lsn = BufferGetLSNAtomic(buf);
+		ReleaseBuffer(buf);
+		if (lsn <= punch->redo)
+			return false;
+	}
+	return true;
+}
+
+/*
  * Of the blocks that are cold by the copy: keep in blocks[] those that may be
  * punched.  given: the row group's header says so already.
  */
@@ -288,6 +320,9 @@ choose_blocks(Punch *punch, const OmenGroupCopy *copy, bool given,
 		}
 		run = 0;
 	}
+	/* (with blocks that are given already, there may be something to put right) */
+	if (!given && is_too_recent(punch, first, n, blocks))
+		return 0;
 
 	for (int off = 0; off < n; off++)
 	{

@@ -50,7 +50,7 @@ typedef struct OmenScanDescData
 	bool		cold;
 	bool		image;
 	int			analyze_block;	/* ANALYZE: the cold block in its segment, */
-	int			analyze_lines;	/* and its line pointers */
+	OmenBlockLines analyze_lines;	/* and its line pointers */
 	MemoryContext mcxt;
 
 	/*

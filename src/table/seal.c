@@ -894,6 +894,8 @@ omen_seal_relation(Relation rel, int options, OmenSealStats *stats)
 			reclaim(rel);
 		else if (!omen_guarded(reclaim, rel, &error))
 			omen_warn_unreadable(rel, InvalidBlockNumber, error, &warned);
+		if (pass.scratch.clock.runs)
+			omen_seal_clock_charge(&pass.scratch.clock, SEAL_RECLAIM);
 	}
 	end_pass(&pass);
 }
