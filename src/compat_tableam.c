@@ -106,9 +106,10 @@ static bool
 scan_analyze_next_block(TableScanDesc sscan, BlockNumber blockno,
 						BufferAccessStrategy bstrategy)
 {
-	omen_analyze_block(sscan, ReadBufferExtended(sscan->rs_rd, MAIN_FORKNUM,
-												 blockno, RBM_NORMAL,
-												 bstrategy));
+	if (!omen_analyze_known_block(sscan, blockno))
+		omen_analyze_block(sscan, ReadBufferExtended(sscan->rs_rd, MAIN_FORKNUM,
+													 blockno, RBM_NORMAL,
+													 bstrategy));
 	return true;
 }
 
@@ -121,7 +122,11 @@ scan_analyze_next_block(TableScanDesc sscan, ReadStream *stream)
 
 	if (!BufferIsValid(buf))
 		return false;
-	omen_analyze_block(sscan, buf);
+	/* it has been read, but needs not be looked at */
+	if (omen_analyze_known_block(sscan, BufferGetBlockNumber(buf)))
+		ReleaseBuffer(buf);
+	else
+		omen_analyze_block(sscan, buf);
 	return true;
 }
 

@@ -501,22 +501,42 @@ omen_scan_sample_next_tuple(TableScanDesc sscan,
  *
  * As in heapam the page stays share-locked until its last tuple has been given
  * out; a cold block is looked at without a lock.
+ *
+ * The copy of a row group, made when the first of its cold blocks is sampled, answers
+ * for the others: their rows are taken as they were then.  What was deleted since may
+ * be counted as live, but nothing of it is gone, since ANALYZE has had a snapshot from
+ * before; and heapam looks at the blocks of so many rows at different times as well.
  * ------------------------------------------------------------------------
  */
 
-/*
- * Does the copy, from an earlier block of the row group, answer for this cold page,
- * too, which is share-locked?  There is no snapshot to say that what happened since
- * does not matter.  But a marker names the version under which its page has turned
- * cold: if that is the copy's, the rows are those, however old the copy.
- */
-static bool
-copy_has_marker(OmenScanDesc scan, Page page, BlockNumber blk)
+/* Give out the rows of a block that the copy of its row group knows as cold. */
+static void
+analyze_cold_block(OmenScanDesc scan, BlockNumber blk)
 {
-	return scan->copy.sealed && omen_group_copy_has(&scan->copy, blk) &&
-		omen_group_copy_is_cold(&scan->copy, blk) &&
-		OmenPageGetColdPage(page)->kind == OMEN_PAGE_MARKER &&
-		OmenRowGroupIdEquals(&OmenPageGetMarker(page)->id, &scan->copy.id);
+	OmenSegmentReader *segment;
+
+	scan->heap.rs_cblock = blk;
+	scan->heap.rs_cindex = FirstOffsetNumber;
+	/* most rows are only counted: no need to rebuild the page */
+	omen_scan_use_cold(scan, blk, false);
+	segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk,
+									   &scan->analyze_block);
+	omen_segment_block_lines(segment, scan->analyze_block,
+							 &scan->analyze_lines);
+}
+
+/* See table.h */
+bool
+omen_analyze_known_block(TableScanDesc sscan, BlockNumber blk)
+{
+	OmenScanDesc scan = (OmenScanDesc) sscan;
+
+	if (!scan->copy.sealed || !omen_group_copy_has(&scan->copy, blk) ||
+		!omen_group_copy_is_cold(&scan->copy, blk))
+		return false;
+	scan->heap.rs_cbuf = InvalidBuffer;
+	analyze_cold_block(scan, blk);
+	return true;
 }
 
 /* See table.h */
@@ -534,21 +554,10 @@ omen_analyze_block(TableScanDesc sscan, Buffer buf)
 
 	for (int tries = 0; unlikely(omen_lock_page(sscan->rs_rd, buf, 0)); tries++)
 	{
-		bool		copied = copy_has_marker(scan, BufferGetPage(buf),
-											 hscan->rs_cblock);
-
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-		if (copied || omen_scan_load_copy(scan, hscan->rs_cblock))
+		if (omen_scan_load_copy(scan, hscan->rs_cblock))
 		{
-			OmenSegmentReader *segment;
-
-			/* most rows are only counted: no need to rebuild the page */
-			omen_scan_use_cold(scan, hscan->rs_cblock, false);
-			segment = omen_cold_reader_segment(scan->reader, &scan->copy,
-											   hscan->rs_cblock,
-											   &scan->analyze_block);
-			omen_segment_block_lines(segment, scan->analyze_block,
-									 &scan->analyze_lines);
+			analyze_cold_block(scan, hscan->rs_cblock);
 			return;
 		}
 		if (tries >= OMEN_MAX_RETRIES)
@@ -611,45 +620,25 @@ analyze_next_cold(OmenScanDesc scan, double *liverows, double *deadrows,
 {
 	HeapScanDesc hscan = &scan->heap;
 	BlockNumber blk = hscan->rs_cblock;
-	OmenSegmentReader *segment;
-	int			block = scan->analyze_block;
+	const OmenBlockLines *lines = &scan->analyze_lines;
 
-	/* mostly all line pointers are rows, and all rows but a few only counted */
-	if (likely(scan->analyze_lines.map == NULL))
-	{
-		OffsetNumber off = hscan->rs_cindex;
-
-		if (off > scan->analyze_lines.nlines)
-			return false;
-		hscan->rs_cindex++;
-		*liverows += 1;
-		omen_slot_store_row(slot, scan->reader, block,
-							scan->analyze_lines.first + off - 1, blk, off,
-							RelationGetRelid(hscan->rs_base.rs_rd));
-		return true;
-	}
-
-	/* behind the first row, the slot has the one before */
-	segment = omen_slot_row_segment(slot, scan->reader);
-	if (unlikely(segment == NULL))
-		segment = omen_cold_reader_segment(scan->reader, &scan->copy, blk,
-										   &block);
-	while (hscan->rs_cindex <= scan->analyze_lines.nlines)
+	while (hscan->rs_cindex <= lines->nlines)
 	{
 		OffsetNumber off = hscan->rs_cindex++;
 		OffsetNumber target;
-		uint32		row;
+		int32		row = omen_block_line_row(lines, off);
 
-		if (omen_segment_find_row(segment, block, false, &off,
-								  &row) == OMEN_ROW_FOUND)
+		if (likely(row >= 0))
 		{
 			*liverows += 1;
-			omen_slot_store_row(slot, scan->reader, block, row, blk, off,
+			omen_slot_store_row(slot, scan->reader, scan->analyze_block,
+								(uint32) row, blk, off,
 								RelationGetRelid(hscan->rs_base.rs_rd));
 			return true;
 		}
 		/* dead line pointers wait for vacuum, so they count */
-		if (omen_segment_line_pointer(segment, block, off,
+		if (omen_segment_line_pointer(omen_cold_reader_current(scan->reader),
+									  scan->analyze_block, off,
 									  &target) == LP_DEAD)
 			*deadrows += 1;
 	}
@@ -706,9 +695,12 @@ omen_scan_analyze_next_tuple(TableScanDesc sscan, TransactionId OldestXmin,
 	}
 
 done:
-	omen_scan_unlock_page(scan);
-	ReleaseBuffer(hscan->rs_cbuf);
-	hscan->rs_cbuf = InvalidBuffer;
+	if (BufferIsValid(hscan->rs_cbuf))
+	{
+		omen_scan_unlock_page(scan);
+		ReleaseBuffer(hscan->rs_cbuf);
+		hscan->rs_cbuf = InvalidBuffer;
+	}
 	scan->cold = false;
 	ExecClearTuple(slot);
 	return false;

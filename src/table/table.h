@@ -486,7 +486,12 @@ extern bool omen_scan_sample_next_block(TableScanDesc sscan,
 extern bool omen_scan_sample_next_tuple(TableScanDesc sscan,
 										struct SampleScanState *scanstate,
 										TupleTableSlot *slot);
-/* Begin with a page that is pinned and not locked; gives the pin back itself */
+/*
+ * ANALYZE: begin with a block whose row group has been looked at already, if it was
+ * cold then; there is no need to read it.  False: begin with its page, which is
+ * pinned and not locked; the pin is given back by the scan.
+ */
+extern bool omen_analyze_known_block(TableScanDesc sscan, BlockNumber blk);
 extern void omen_analyze_block(TableScanDesc sscan, Buffer buf);
 extern bool omen_scan_analyze_next_tuple(TableScanDesc sscan,
 										 TransactionId OldestXmin,
