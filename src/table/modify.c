@@ -106,12 +106,74 @@ unpin_hot(Buffer buf)
 		ReleaseBuffer(buf);
 }
 
+/*
+ * Bulk loads (COPY, CREATE TABLE AS) go through a ring of 16 MB of buffers, so that
+ * the cache keeps what it has: their pages are written soon after they were filled.
+ * Those of a table that will be sealed are written in vain then, and have to be read
+ * again.  So a load takes ordinary buffers, as INSERT does, until it has filled an
+ * eighth of the cache, and only then the ring.
+ *
+ * What the loads of our transaction have filled (one at a time, or partitions by turns):
+ */
+typedef struct BulkLoad
+{
+	TransactionId xid;			/* top transaction */
+	RelFileLocator locator;		/* the table at hand, */
+	BlockNumber first;			/* where its load began */
+	BlockNumber next;			/* and has come to */
+	BlockNumber before;			/* filled in other tables */
+} BulkLoad;
+
+static BulkLoad bulk_load;
+
+/*
+ * Which buffers is the load at hand to take?  Returns the ring that it has, which
+ * end_load() gives back to it when the rows at hand are in.  (After an error nobody
+ * needs it.)
+ */
+static BufferAccessStrategy
+begin_load(Relation rel, BulkInsertState bistate)
+{
+	BufferAccessStrategy ring = bistate->strategy;
+	BulkLoad   *load = &bulk_load;
+	TransactionId xid;
+
+	if (ring == NULL ||
+		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		return ring;
+	xid = GetTopTransactionId();
+	if (load->xid != xid ||
+		!RelFileLocatorEquals(load->locator, rel->rd_locator))
+	{
+		load->before = load->xid == xid ?
+			load->before + load->next - load->first : 0;
+		load->xid = xid;
+		load->locator = rel->rd_locator;
+		load->first = load->next = RelationGetNumberOfBlocks(rel);
+	}
+	if (load->before + load->next - load->first < (BlockNumber) NBuffers / 8)
+		bistate->strategy = NULL;
+	return ring;
+}
+
+/* The last of the rows at hand is at tid. */
+static inline void
+end_load(BulkInsertState bistate, BufferAccessStrategy ring, ItemPointer tid)
+{
+	/* (free space in front of where the load began may be filled first) */
+	if (bistate->strategy != ring)
+		bulk_load.next = Max(bulk_load.next,
+							 ItemPointerGetBlockNumberNoCheck(tid));
+	bistate->strategy = ring;
+}
+
 static void
 insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 			BulkInsertState bistate, uint32 spec_token)
 {
 	bool		should_free = true;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, true, &should_free);
+	BufferAccessStrategy ring = NULL;
 
 	slot->tts_tableOid = RelationGetRelid(rel);
 	tuple->t_tableOid = slot->tts_tableOid;
@@ -123,7 +185,11 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 	else
 		(void) omen_vet_targets(rel, &slot, 1, bistate, &options);
 	OMEN_STOP_EVENT("insert-vetted");
+	if (bistate != NULL)
+		ring = begin_load(rel, bistate);
 	heap_insert(rel, tuple, cid, options, bistate);
+	if (bistate != NULL)
+		end_load(bistate, ring, &tuple->t_self);
 	OMEN_STOP_EVENT("insert-unchecked");
 	ItemPointerCopy(&tuple->t_self, &slot->tts_tid);
 
@@ -204,10 +270,15 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 	{
 		int			how = options;
 		int			n;
+		BufferAccessStrategy ring = NULL;
 
 		n = omen_vet_targets(rel, slots + done, ntuples - done, bistate, &how);
 		n = rows_before_header(rel, slots + done, n, bistate);
+		if (bistate != NULL)
+			ring = begin_load(rel, bistate);
 		heap_multi_insert(rel, slots + done, n, cid, how, bistate);
+		if (bistate != NULL)
+			end_load(bistate, ring, &slots[done + n - 1]->tts_tid);
 		for (int i = done; i < done + n; i++)
 			note_insertion(rel, &slots[i]->tts_tid, bistate);
 		done += n;
