@@ -194,9 +194,15 @@ extern int	alex_entry_cmp(Relation rel, const AlexRel *info, uint64 image,
 						   bool with_tid);
 
 /* alexleaf.c */
+
+/*
+ * A longer run of entries without a gap than this makes a model-based layout
+ * give way to an even one.  Counted in slots; refitted from ALEX's cost
+ * constants to pages: moving 64 slots is two 500-byte memmoves.
+ */
+#define ALEX_MAX_RUN	64
+
 extern int	alex_leaf_bytes(int nslots, bool payload);
-extern int	alex_model_predict(const AlexModel *model, int nslots,
-							   uint64 image);
 extern int	alex_leaf_predict(Page page, uint64 image);
 extern int	alex_leaf_lower_bound(Page page, uint64 image, uint64 tid);
 extern int	alex_leaf_next_used(Page page, int slot);

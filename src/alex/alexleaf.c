@@ -20,13 +20,6 @@
 #include "port/atomics.h"
 #include "port/pg_bitutils.h"
 
-/*
- * A longer run of entries without a gap than this makes a model-based layout
- * give way to an even one.  Counted in slots; refitted from ALEX's cost
- * constants to pages: moving 64 slots is two 500-byte memmoves.
- */
-#define ALEX_MAX_RUN	64
-
 /* Bytes that a leaf's arrays take. */
 int
 alex_leaf_bytes(int nslots, bool payload)
@@ -34,25 +27,6 @@ alex_leaf_bytes(int nslots, bool payload)
 	return 2 * alex_words(nslots) * sizeof(uint64) +
 		nslots * (sizeof(uint64) + sizeof(ItemPointerData) +
 				  (payload ? sizeof(uint16) : 0));
-}
-
-/* Slot of nslots that the model predicts for an image. */
-int
-alex_model_predict(const AlexModel *model, int nslots, uint64 image)
-{
-	double		pos;
-
-	if (image <= model->base)
-		pos = model->intercept;
-	else
-		pos = model->slope * (double) (image - model->base) +
-			model->intercept;
-	/* written so that a NaN gives 0 */
-	if (!(pos > 0))
-		return 0;
-	if (pos >= nslots - 1)
-		return nslots - 1;
-	return (int) pos;
 }
 
 /* Slot that the model predicts for an image, always within the page. */
@@ -585,15 +559,10 @@ alex_leaf_spread(const AlexItem *items, int nitems, int nslots, bool payload,
 
 		for (int i = 0; i < nitems; i++)
 		{
-			double		d = layout->model.slope *
-				(double) (items[i].image - layout->model.base) +
-				layout->model.intercept;
-			int			pos;
+			int			pos = alex_model_predict(model, nslots,
+											 items[i].image);
 
 			/* not before the last one, and leave slots for the rest */
-			if (!(d > 0))
-				d = 0;
-			pos = d >= nslots ? nslots - 1 : (int) d;
 			pos = Max(pos, last + 1);
 			pos = Min(pos, nslots - (nitems - i));
 			run = (pos == last + 1) ? run + 1 : 1;

@@ -87,6 +87,22 @@ typedef struct AlexModel
 	double		intercept;
 } AlexModel;
 
+/* Slot of nslots that the model predicts for an image. */
+static inline int
+alex_model_predict(const AlexModel *model, int nslots, uint64 image)
+{
+	double		pos = model->intercept;
+
+	if (image > model->base)
+		pos += model->slope * (double) (image - model->base);
+	/* written so that a NaN gives 0 */
+	if (!(pos > 0))
+		return 0;
+	if (pos >= nslots - 1)
+		return nslots - 1;
+	return (int) pos;
+}
+
 /*
  * A gapped leaf.  After the header follow
  *	  uint64 used[nwords]	occupancy bitmap

@@ -98,6 +98,52 @@ leaf_cost(const AlexModel *model, int nslots, const uint64 *used,
 }
 
 /*
+ * The steps that leaf_cost() would count for what alex_leaf_spread() makes of n
+ * entries with a model, both in one go and without making it.
+ */
+static int64
+steps_with_model(const AlexModel *model, const AlexItem *items, int n,
+				 int nslots, AlexSpread spread)
+{
+	int64		steps = 0;
+	int			gap = 0;		/* first slot behind the last entry */
+	int			run = 0;
+	bool		even = false;	/* they would crowd */
+
+	for (int i = 0; i < n; i++)
+	{
+		int			hint = alex_model_predict(model, nslots, items[i].image);
+		int			far = abs(hint - gap);
+		int			pos = i;
+
+		if (far != 0)
+			steps += pg_leftmost_one_pos32(far) + 1;
+		if (spread == ALEX_SPREAD_MODEL)
+		{
+			pos = Min(Max(hint, gap), nslots - (n - i));
+			run = pos == gap ? run + 1 : 1;
+			even |= run > ALEX_MAX_RUN;
+		}
+		gap = pos + 1;
+	}
+	if (!even || n >= nslots)
+		return steps;
+
+	steps = 0;
+	gap = 0;
+	for (int i = 0; i < n; i++)
+	{
+		int			far = abs(alex_model_predict(model, nslots, items[i].image) -
+							  gap);
+
+		if (far != 0)
+			steps += pg_leftmost_one_pos32(far) + 1;
+		gap = (int) ((int64) i * nslots / n) + 1;
+	}
+	return steps;
+}
+
+/*
  * The best layout of n entries, and its cost: by least squares, or by a line
  * through two of the entries.  (Insertions do with least squares; they have no
  * time to try.)
@@ -114,25 +160,32 @@ find_layout(const AlexItem *items, int n, int nslots, bool payload,
 	}			lines[] = {{0, 16}, {1, 15}, {4, 12}, {0, 8}, {8, 16}, {0, 12}, {4, 16}};
 	double		scale = spread == ALEX_SPREAD_APPEND ? 1 :
 		(double) nslots / n;
+	int64		best_steps;
+	AlexModel	best;
 
 	alex_leaf_plan(items, n, nslots, payload, spread, layout);
 	leaf_cost(&layout->model, nslots, layout->used, items, n, cost);
-	for (int i = 0; i < lengthof(lines) && cost->steps > n; i++)
+	best_steps = cost->steps;
+	for (int i = 0; i < lengthof(lines) && best_steps > n; i++)
 	{
 		AlexModel	model;
-		AlexLayout	other;
-		LeafCost	other_cost;
+		int64		steps;
 
 		if (!alex_fit_between(items, (n - 1) * lines[i].first / 16,
 							  (n - 1) * lines[i].last / 16, scale, &model))
 			continue;
-		alex_leaf_spread(items, n, nslots, payload, spread, &model, &other);
-		leaf_cost(&other.model, nslots, other.used, items, n, &other_cost);
-		if (other_cost.steps < cost->steps)
+		steps = steps_with_model(&model, items, n, nslots, spread);
+		if (steps < best_steps)
 		{
-			*layout = other;
-			*cost = other_cost;
+			best_steps = steps;
+			best = model;
 		}
+	}
+	if (best_steps < cost->steps)
+	{
+		alex_leaf_spread(items, n, nslots, payload, spread, &best, layout);
+		leaf_cost(&layout->model, nslots, layout->used, items, n, cost);
+		Assert(cost->steps == best_steps);
 	}
 }
 

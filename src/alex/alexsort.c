@@ -18,6 +18,7 @@
 #include <fcntl.h>
 
 #include "lib/binaryheap.h"
+#include "port/pg_bitutils.h"
 #include "storage/buffile.h"
 #include "utils/memutils.h"
 
@@ -111,6 +112,122 @@ compare_entries(const SortEntry *a, const SortEntry *b, const AlexSort *sort)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+/* Fewer entries than this are compared, not distributed */
+#define FEW_ENTRIES		1024
+
+/* Bits of the image by which they are distributed at a time */
+#define DIGIT_BITS		10
+#define DIGITS			(1 << DIGIT_BITS)
+
+static inline uint16
+entry_class(const SortEntry *entry)
+{
+	return (entry->rest & ~SORT_DEAD) >> ALEX_CLASS_SHIFT;
+}
+
+/*
+ * Sort n entries of one class: American flag sort (P. M. McIlroy, K. Bostic,
+ * M. D. McIlroy: Engineering Radix Sort, 1993), which needs no memory, by the first bits
+ * in which their images differ, then those that are equal in these in the same way.
+ */
+static void
+distribute(SortEntry *entries, Size n, const AlexSort *sort)
+{
+	Size		begin[DIGITS + 1];
+	Size		next[DIGITS];
+	uint64		differ = 0;
+	int			shift;
+
+	CHECK_FOR_INTERRUPTS();
+	if (n > FEW_ENTRIES)
+	{
+		for (Size i = 1; i < n; i++)
+			differ |= entries[i].image ^ entries[0].image;
+	}
+	if (differ == 0)
+	{
+		sort_entries(entries, n, (AlexSort *) sort);
+		return;
+	}
+
+	shift = Max(pg_leftmost_one_pos64(differ) + 1 - DIGIT_BITS, 0);
+#define DIGIT_OF(entry) ((entry).image >> shift & (DIGITS - 1))
+	memset(begin, 0, sizeof(begin));
+	for (Size i = 0; i < n; i++)
+		begin[DIGIT_OF(entries[i]) + 1]++;
+	for (int d = 0; d < DIGITS; d++)
+	{
+		begin[d + 1] += begin[d];
+		next[d] = begin[d];
+	}
+	for (int d = 0; d < DIGITS; d++)
+	{
+		while (next[d] < begin[d + 1])
+		{
+			SortEntry	entry = entries[next[d]];
+			int			to = DIGIT_OF(entry);
+
+			/* until one comes that belongs here */
+			while (to != d)
+			{
+				SortEntry	other = entries[next[to]];
+
+				entries[next[to]++] = entry;
+				entry = other;
+				to = DIGIT_OF(entry);
+			}
+			entries[next[d]++] = entry;
+		}
+	}
+#undef DIGIT_OF
+	for (int d = 0; d < DIGITS; d++)
+	{
+		Size		count = begin[d + 1] - begin[d];
+
+		if (count > 1)
+			distribute(entries + begin[d], count, sort);
+	}
+}
+
+/*
+ * Sort the entries in memory.  Most images are told apart by their first bytes; what
+ * these leave open, and few entries at a time, is compared.
+ */
+static void
+sort_in_memory(AlexSort *sort)
+{
+	SortEntry  *entries = sort->entries;
+	Size		n = sort->nentries;
+	Size		i = 1;
+	Size		low = 0;
+	uint16		lowest;
+
+	while (i < n && compare_entries(&entries[i - 1], &entries[i], sort) <= 0)
+	{
+		if ((++i & 0xFFFF) == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	if (i >= n)
+		return;
+
+	/* values and NULLs: the lower class first */
+	lowest = entry_class(&entries[0]);
+	for (i = 1; i < n; i++)
+		lowest = Min(lowest, entry_class(&entries[i]));
+	for (i = 0; i < n; i++)
+	{
+		if (entry_class(&entries[i]) == lowest && low++ != i)
+		{
+			SortEntry	entry = entries[i];
+
+			entries[i] = entries[low - 1];
+			entries[low - 1] = entry;
+		}
+	}
+	distribute(entries, low, sort);
+	distribute(entries + low, n - low, sort);
+}
+
 /*
  * Start a sort that may use about workmem_kb of memory, of entries of the index
  * rel; of wide keys the payloads tell the order of equal images.
@@ -164,7 +281,7 @@ spill(AlexSort *sort)
 	MemoryContext old = MemoryContextSwitchTo(sort->context);
 	SortRun    *run;
 
-	sort_entries(sort->entries, sort->nentries, sort);
+	sort_in_memory(sort);
 	run = add_run(sort);
 	if (sort->fileset)
 	{
@@ -340,7 +457,7 @@ alex_sort_perform(AlexSort *sort)
 {
 	if (sort->nruns == 0)
 	{
-		sort_entries(sort->entries, sort->nentries, sort);
+		sort_in_memory(sort);
 		return;
 	}
 	if (sort->nentries > 0)
