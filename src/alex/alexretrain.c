@@ -110,6 +110,7 @@ steps_with_model(const AlexModel *model, const AlexItem *items, int n,
 	int			run = 0;
 	bool		even = false;	/* they would crowd */
 
+	Assert(spread == ALEX_SPREAD_MODEL || spread == ALEX_SPREAD_APPEND);
 	for (int i = 0; i < n; i++)
 	{
 		int			hint = alex_model_predict(model, nslots, items[i].image);

@@ -139,6 +139,7 @@ distribute(SortEntry *entries, Size n, const AlexSort *sort)
 	int			shift;
 
 	CHECK_FOR_INTERRUPTS();
+	Assert(n == 0 || entry_class(&entries[0]) == entry_class(&entries[n - 1]));
 	if (n > FEW_ENTRIES)
 	{
 		for (Size i = 1; i < n; i++)

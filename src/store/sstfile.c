@@ -170,7 +170,8 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 			/* what cannot be compressed at all need not be tried again */
 			if (best[dense] >= len)
 			{
-				cctx = NULL;
+				if (dense == 0)
+					cctx = NULL;
 				break;
 			}
 			attribute->dense = dense == 1 && best[1] < best[0] - best[0] / 8;
@@ -179,7 +180,7 @@ pack_attribute(OmenChunkPacker *packer, PackerAttribute *attribute,
 		if (attribute->trial == 0 || attribute->dense != was_dense ||
 			attribute->plain != was_plain)
 			attribute->trial = LEVEL_TRIAL;
-		else
+		else if (cctx != NULL)
 			attribute->trial = Min(attribute->trial * 2, LEVEL_TRIAL_MAX);
 	}
 	length = ENCODE(attribute->dense, !attribute->plain);

@@ -523,6 +523,8 @@ analyze_cold_block(OmenScanDesc scan, BlockNumber blk)
 									   &scan->analyze_block);
 	omen_segment_block_lines(segment, scan->analyze_block,
 							 &scan->analyze_lines);
+	/* which may point into it, whatever becomes of the slot */
+	omen_cold_reader_hold(scan->reader);
 }
 
 /* See table.h */

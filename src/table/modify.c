@@ -113,22 +113,21 @@ unpin_hot(Buffer buf)
  * again.  So a load takes ordinary buffers, as INSERT does, until it has filled an
  * eighth of the cache, and only then the ring.
  *
- * What the loads of our transaction have filled (one at a time, or partitions by turns):
+ * What the loads of our transaction, of whatever tables, have filled of such:
  */
 typedef struct BulkLoad
 {
 	TransactionId xid;			/* top transaction */
+	int			filled;			/* blocks that rows were put into */
 	RelFileLocator locator;		/* the table at hand, */
-	BlockNumber first;			/* where its load began */
-	BlockNumber next;			/* and has come to */
-	BlockNumber before;			/* filled in other tables */
+	BlockNumber last;			/* and the block that had rows last */
 } BulkLoad;
 
 static BulkLoad bulk_load;
 
 /*
  * Which buffers is the load at hand to take?  Returns the ring that it has, which
- * end_load() gives back to it when the rows at hand are in.  (After an error nobody
+ * the load gets back when the rows at hand are in.  (After an error nobody
  * needs it.)
  */
 static BufferAccessStrategy
@@ -142,29 +141,37 @@ begin_load(Relation rel, BulkInsertState bistate)
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		return ring;
 	xid = GetTopTransactionId();
-	if (load->xid != xid ||
-		!RelFileLocatorEquals(load->locator, rel->rd_locator))
+	if (load->xid != xid)
 	{
-		load->before = load->xid == xid ?
-			load->before + load->next - load->first : 0;
 		load->xid = xid;
-		load->locator = rel->rd_locator;
-		load->first = load->next = RelationGetNumberOfBlocks(rel);
+		load->filled = 0;
+		load->locator.relNumber = InvalidOid;
 	}
-	if (load->before + load->next - load->first < (BlockNumber) NBuffers / 8)
-		bistate->strategy = NULL;
+	if (load->filled >= NBuffers / 8)
+		return ring;
+	if (!RelFileLocatorEquals(load->locator, rel->rd_locator))
+	{
+		/* partitions are loaded by turns, and go on with the block they had */
+		load->locator = rel->rd_locator;
+		load->last = BufferIsValid(bistate->current_buf) ?
+			BufferGetBlockNumber(bistate->current_buf) :
+			RelationGetTargetBlock(rel);
+	}
+	bistate->strategy = NULL;
 	return ring;
 }
 
-/* The last of the rows at hand is at tid. */
+/* A row of the load is at tid now. */
 static inline void
-end_load(BulkInsertState bistate, BufferAccessStrategy ring, ItemPointer tid)
+count_loaded(BulkInsertState bistate, BufferAccessStrategy ring, ItemPointer tid)
 {
-	/* (free space in front of where the load began may be filled first) */
-	if (bistate->strategy != ring)
-		bulk_load.next = Max(bulk_load.next,
-							 ItemPointerGetBlockNumberNoCheck(tid));
-	bistate->strategy = ring;
+	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
+
+	if (bistate->strategy != ring && blk != bulk_load.last)
+	{
+		bulk_load.filled++;
+		bulk_load.last = blk;
+	}
 }
 
 static void
@@ -189,7 +196,10 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 		ring = begin_load(rel, bistate);
 	heap_insert(rel, tuple, cid, options, bistate);
 	if (bistate != NULL)
-		end_load(bistate, ring, &tuple->t_self);
+	{
+		count_loaded(bistate, ring, &tuple->t_self);
+		bistate->strategy = ring;
+	}
 	OMEN_STOP_EVENT("insert-unchecked");
 	ItemPointerCopy(&tuple->t_self, &slot->tts_tid);
 
@@ -278,7 +288,11 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 			ring = begin_load(rel, bistate);
 		heap_multi_insert(rel, slots + done, n, cid, how, bistate);
 		if (bistate != NULL)
-			end_load(bistate, ring, &slots[done + n - 1]->tts_tid);
+		{
+			for (int i = done; i < done + n; i++)
+				count_loaded(bistate, ring, &slots[i]->tts_tid);
+			bistate->strategy = ring;
+		}
 		for (int i = done; i < done + n; i++)
 			note_insertion(rel, &slots[i]->tts_tid, bistate);
 		done += n;
