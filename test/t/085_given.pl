@@ -134,7 +134,11 @@ foreach my $path (tid_paths($rows, $at, 0))
 	next if $name =~ /CLUSTER|UPDATE by sequential scan/;
 	do { $at++ } until is_zero($at);
 	my $a = value("SELECT a FROM h WHERE tid = '($at,3)'");
-	$node->restart('immediate') if $at % 8 == 0;
+	if ($at % 8 == 0)
+	{
+		$node->stop('immediate');
+		$node->start;
+	}
 	my ($same) = grep { $_->[0] eq $name } tid_paths($rows, $at, $a);
 	my ($rc, $out, $err) = $node->psql('postgres', $same->[1]);
 	$out = (split /\n/, $out)[-1] // '';
