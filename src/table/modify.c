@@ -106,81 +106,12 @@ unpin_hot(Buffer buf)
 		ReleaseBuffer(buf);
 }
 
-/*
- * Bulk loads (COPY, CREATE TABLE AS) go through a ring of 16 MB of buffers, so that
- * the cache keeps what it has: their pages are written soon after they were filled.
- * Those of a table that will be sealed are written in vain then, and have to be read
- * again.  So a load takes ordinary buffers, as INSERT does, until it has filled an
- * eighth of the cache, and only then the ring.
- *
- * What the loads of our transaction, of whatever tables, have filled of such:
- */
-typedef struct BulkLoad
-{
-	TransactionId xid;			/* top transaction */
-	int			filled;			/* blocks that rows were put into */
-	RelFileLocator locator;		/* the table at hand, */
-	BlockNumber last;			/* and the block that had rows last */
-} BulkLoad;
-
-static BulkLoad bulk_load;
-
-/*
- * Which buffers is the load at hand to take?  Returns the ring that it has, which
- * the load gets back when the rows at hand are in.  (After an error nobody
- * needs it.)
- */
-static BufferAccessStrategy
-begin_load(Relation rel, BulkInsertState bistate)
-{
-	BufferAccessStrategy ring = bistate->strategy;
-	BulkLoad   *load = &bulk_load;
-	TransactionId xid;
-
-	if (ring == NULL ||
-		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		return ring;
-	xid = GetTopTransactionId();
-	if (load->xid != xid)
-	{
-		load->xid = xid;
-		load->filled = 0;
-		load->locator.relNumber = InvalidOid;
-	}
-	if (load->filled >= NBuffers / 8)
-		return ring;
-	if (!RelFileLocatorEquals(load->locator, rel->rd_locator))
-	{
-		/* partitions are loaded by turns, and go on with the block they had */
-		load->locator = rel->rd_locator;
-		load->last = BufferIsValid(bistate->current_buf) ?
-			BufferGetBlockNumber(bistate->current_buf) :
-			RelationGetTargetBlock(rel);
-	}
-	bistate->strategy = NULL;
-	return ring;
-}
-
-/* A row of the load is at tid now. */
-static inline void
-count_loaded(BulkInsertState bistate, BufferAccessStrategy ring, ItemPointer tid)
-{
-	BlockNumber blk = ItemPointerGetBlockNumberNoCheck(tid);
-
-	if (bistate->strategy != ring && blk != bulk_load.last)
-	{
-		bulk_load.filled++;
-		bulk_load.last = blk;
-	}
-}
-
 static void
 insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 			BulkInsertState bistate, uint32 spec_token)
 {
 	bool		should_free = true;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, true, &should_free);
-	BufferAccessStrategy ring = NULL;
 
 	slot->tts_tableOid = RelationGetRelid(rel);
 	tuple->t_tableOid = slot->tts_tableOid;
@@ -192,14 +123,7 @@ insert_slot(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 	else
 		(void) omen_vet_targets(rel, &slot, 1, bistate, &options);
 	OMEN_STOP_EVENT("insert-vetted");
-	if (bistate != NULL)
-		ring = begin_load(rel, bistate);
 	heap_insert(rel, tuple, cid, options, bistate);
-	if (bistate != NULL)
-	{
-		count_loaded(bistate, ring, &tuple->t_self);
-		bistate->strategy = ring;
-	}
 	OMEN_STOP_EVENT("insert-unchecked");
 	ItemPointerCopy(&tuple->t_self, &slot->tts_tid);
 
@@ -280,19 +204,10 @@ omen_multi_insert(Relation rel, TupleTableSlot **slots, int ntuples,
 	{
 		int			how = options;
 		int			n;
-		BufferAccessStrategy ring = NULL;
 
 		n = omen_vet_targets(rel, slots + done, ntuples - done, bistate, &how);
 		n = rows_before_header(rel, slots + done, n, bistate);
-		if (bistate != NULL)
-			ring = begin_load(rel, bistate);
 		heap_multi_insert(rel, slots + done, n, cid, how, bistate);
-		if (bistate != NULL)
-		{
-			for (int i = done; i < done + n; i++)
-				count_loaded(bistate, ring, &slots[i]->tts_tid);
-			bistate->strategy = ring;
-		}
 		for (int i = done; i < done + n; i++)
 			note_insertion(rel, &slots[i]->tts_tid, bistate);
 		done += n;
