@@ -143,6 +143,26 @@ SELECT temp_files - :before AS temp_files FROM pg_stat_database WHERE datname = 
 RESET maintenance_work_mem;
 SELECT omendb.alex_check('edge_spill_i', true);
 
+-- builds of so many entries that they are distributed by their images before they are compared:
+-- NULLs on either side, negative keys, one key in thousands of rows, images that are all the same
+CREATE TABLE edge_many AS
+SELECT CASE WHEN i % 7 = 0 THEN NULL WHEN i % 5 = 0 THEN 42 ELSE (i * 7919::int8 % 40009 - 20000) * (1::int8 << (i % 40)) END AS k,
+  'one beginning of all texts, ' || i * 7919::int8 % 3001 AS t, i FROM generate_series(1, 40000) i;
+CREATE INDEX edge_many_last ON edge_many USING alex (k);
+CREATE INDEX edge_many_first ON edge_many USING alex (k DESC NULLS FIRST);
+CREATE INDEX edge_many_array ON edge_many USING alex ((ARRAY[t, t]));
+CREATE INDEX edge_many_both ON edge_many USING alex (k NULLS FIRST, t COLLATE "C" DESC);
+SELECT i, omendb.alex_check(('edge_many_' || i)::regclass, true) FROM unnest('{last,first,array,both}'::text[]) i;
+SET enable_seqscan = off;
+SET enable_sort = off;
+SELECT count(*), count(*) FILTER (WHERE k < before) AS out_of_order, count(*) FILTER (WHERE before IS NULL AND k IS NOT NULL) AS first
+FROM (SELECT k, lag(k) OVER (ORDER BY k) AS before FROM edge_many) s;
+SELECT count(*), count(*) FILTER (WHERE k > before) AS out_of_order, count(*) FILTER (WHERE k IS NULL AND before IS NOT NULL) AS null_behind
+FROM (SELECT k, lag(k) OVER (ORDER BY k DESC NULLS FIRST) AS before FROM edge_many) s;
+RESET enable_seqscan;
+RESET enable_sort;
+DROP TABLE edge_many;
+
 
 -- a key that is stored beside its image comes to a full leaf with one place to split that
 -- would leave more on a side than have room there then

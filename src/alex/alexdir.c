@@ -307,20 +307,15 @@ node_predict(const DirNode *node, int n, AlexKey key)
 }
 
 /*
- * Position of the last key <= key (before: < key), or -1.  n has been checked
- * against DIR_FANOUT.
+ * Position of the last key <= key (before: < key), or -1, searched from hint on.  n
+ * has been checked against DIR_FANOUT, and is not 0.
  */
 static inline int
-node_search(const DirNode *node, int n, AlexKey key, bool before)
+node_search_from(const DirNode *node, int n, AlexKey key, bool before, int hint)
 {
 	int			lo = 0;
 	int			hi = n;			/* before lo: less; from hi: not */
-	int			hint;
 	int			step = 1;
-
-	if (n == 0)
-		return -1;
-	hint = node_predict(node, n, key);
 
 	if (node_less(node, hint, key, before))
 	{
@@ -360,6 +355,15 @@ node_search(const DirNode *node, int n, AlexKey key, bool before)
 			hi = mid;
 	}
 	return lo - 1;
+}
+
+/* The same from the position that is predicted; also of a node without keys. */
+static int
+node_search(const DirNode *node, int n, AlexKey key, bool before)
+{
+	if (n == 0)
+		return -1;
+	return node_search_from(node, n, key, before, node_predict(node, n, key));
 }
 
 /* Retrain a node's model: the line through its ends. */
@@ -411,16 +415,20 @@ alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key, bool before,
 		n = *(volatile uint16 *) &node->n;
 		if (n > DIR_FANOUT)
 			return false;
-		if (height == 0 && n > 0)
+		i = -1;
+		if (n > 0)
 		{
 			int			hint = node_predict(node, n, key);
 
 			/* what is read last is on its way while the keys are searched */
-			__builtin_prefetch(&node->u.entry[hint]);
-			__builtin_prefetch(&node->u.entry[hint].block);
-			__builtin_prefetch(&node->recent[hint]);
+			if (height == 0)
+			{
+				__builtin_prefetch(&node->u.entry[hint]);
+				__builtin_prefetch(&node->u.entry[hint].block);
+				__builtin_prefetch(&node->recent[hint]);
+			}
+			i = node_search_from(node, n, key, before, hint);
 		}
-		i = node_search(node, n, key, before);
 		if (height > 0)
 		{
 			/* the first child has no left bound */

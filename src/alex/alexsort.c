@@ -125,13 +125,21 @@ entry_class(const SortEntry *entry)
 	return (entry->rest & ~SORT_DEAD) >> ALEX_CLASS_SHIFT;
 }
 
+/* In a loop over all entries, of which there may be very many */
+static inline void
+check_interrupts(Size i)
+{
+	if (unlikely((i & 0xFFFF) == 0))
+		CHECK_FOR_INTERRUPTS();
+}
+
 /*
  * Sort n entries of one class: American flag sort (P. M. McIlroy, K. Bostic,
  * M. D. McIlroy: Engineering Radix Sort, 1993), which needs no memory, by the first bits
  * in which their images differ, then those that are equal in these in the same way.
  */
 static void
-distribute(SortEntry *entries, Size n, const AlexSort *sort)
+distribute(SortEntry *entries, Size n, AlexSort *sort)
 {
 	Size		begin[DIGITS + 1];
 	Size		next[DIGITS];
@@ -143,11 +151,14 @@ distribute(SortEntry *entries, Size n, const AlexSort *sort)
 	if (n > FEW_ENTRIES)
 	{
 		for (Size i = 1; i < n; i++)
+		{
+			check_interrupts(i);
 			differ |= entries[i].image ^ entries[0].image;
+		}
 	}
 	if (differ == 0)
 	{
-		sort_entries(entries, n, (AlexSort *) sort);
+		sort_entries(entries, n, sort);
 		return;
 	}
 
@@ -155,7 +166,10 @@ distribute(SortEntry *entries, Size n, const AlexSort *sort)
 #define DIGIT_OF(entry) ((entry).image >> shift & (DIGITS - 1))
 	memset(begin, 0, sizeof(begin));
 	for (Size i = 0; i < n; i++)
+	{
+		check_interrupts(i);
 		begin[DIGIT_OF(entries[i]) + 1]++;
+	}
 	for (int d = 0; d < DIGITS; d++)
 	{
 		begin[d + 1] += begin[d];
@@ -168,6 +182,7 @@ distribute(SortEntry *entries, Size n, const AlexSort *sort)
 			SortEntry	entry = entries[next[d]];
 			int			to = DIGIT_OF(entry);
 
+			check_interrupts(next[d]);
 			/* until one comes that belongs here */
 			while (to != d)
 			{
@@ -204,19 +219,20 @@ sort_in_memory(AlexSort *sort)
 	uint16		lowest;
 
 	while (i < n && compare_entries(&entries[i - 1], &entries[i], sort) <= 0)
-	{
-		if ((++i & 0xFFFF) == 0)
-			CHECK_FOR_INTERRUPTS();
-	}
+		check_interrupts(++i);
 	if (i >= n)
 		return;
 
 	/* values and NULLs: the lower class first */
 	lowest = entry_class(&entries[0]);
 	for (i = 1; i < n; i++)
+	{
+		check_interrupts(i);
 		lowest = Min(lowest, entry_class(&entries[i]));
+	}
 	for (i = 0; i < n; i++)
 	{
+		check_interrupts(i);
 		if (entry_class(&entries[i]) == lowest && low++ != i)
 		{
 			SortEntry	entry = entries[i];
