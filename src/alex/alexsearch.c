@@ -176,8 +176,11 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
  * the predicted lines of images and TIDs, in a wide leaf also of payload offsets
  * and its end, where the tail is.  The hint may be wrong; then this
  * has loaded some other buffer's lines.
+ *
+ * Inlined by all means: gcc takes a function that does nothing but prefetch for
+ * one without effect, and leaves calls of it out.
  */
-static void
+static pg_attribute_always_inline void
 prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 {
 	char	   *page = (char *) BufferGetPage(hit->recent);
