@@ -29,6 +29,7 @@
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "port/atomics.h"
+#include "prefetch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
@@ -423,9 +424,9 @@ alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key, bool before,
 			/* what is read last is on its way while the keys are searched */
 			if (height == 0)
 			{
-				__builtin_prefetch(&node->u.entry[hint]);
-				__builtin_prefetch(&node->u.entry[hint].block);
-				__builtin_prefetch(&node->recent[hint]);
+				omen_prefetch(&node->u.entry[hint]);
+				omen_prefetch(&node->u.entry[hint].block);
+				omen_prefetch(&node->recent[hint]);
 			}
 			i = node_search_from(node, n, key, before, hint);
 		}

@@ -14,6 +14,7 @@
 #include "alex/alex.h"
 
 #include "pgstat.h"
+#include "prefetch.h"
 #include "storage/buf_internals.h"
 
 /*
@@ -176,11 +177,8 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
  * the predicted lines of images and TIDs, in a wide leaf also of payload offsets
  * and its end, where the tail is.  The hint may be wrong; then this
  * has loaded some other buffer's lines.
- *
- * Inlined by all means: gcc takes a function that does nothing but prefetch for
- * one without effect, and leaves calls of it out.
  */
-static pg_attribute_always_inline void
+static void
 prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 {
 	char	   *page = (char *) BufferGetPage(hit->recent);
@@ -195,21 +193,21 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 	slot = !(d > 0) ? 0 : d >= nslots ? nslots : (int) d;
 	images = page + ALEX_LEAF_START + (grouped ? sizeof(AlexGroups) :
 									   2 * alex_words(nslots) * sizeof(uint64));
-	__builtin_prefetch(page);
-	__builtin_prefetch(page + ALEX_CONTENTS + 64);
+	omen_prefetch(page);
+	omen_prefetch(page + ALEX_CONTENTS + 64);
 	/* a prediction is wrong by a few slots, so often by a line */
-	__builtin_prefetch(images + Max(slot - PREDICTION_ERROR, 0) * sizeof(uint64));
-	__builtin_prefetch(images + (slot + PREDICTION_ERROR) * sizeof(uint64));
+	omen_prefetch(images + Max(slot - PREDICTION_ERROR, 0) * sizeof(uint64));
+	omen_prefetch(images + (slot + PREDICTION_ERROR) * sizeof(uint64));
 	/* of a group, where it ends */
-	__builtin_prefetch(images + nslots * sizeof(uint64) +
+	omen_prefetch(images + nslots * sizeof(uint64) +
 					   slot * (grouped ? sizeof(uint16) :
 							   sizeof(ItemPointerData)));
 	if (key.bound != NULL)
 	{
-		__builtin_prefetch(images + nslots * (sizeof(uint64) +
+		omen_prefetch(images + nslots * (sizeof(uint64) +
 											  sizeof(ItemPointerData)) +
 						   slot * sizeof(uint16));
-		__builtin_prefetch(page + ALEX_SPECIAL - sizeof(AlexWideTail));
+		omen_prefetch(page + ALEX_SPECIAL - sizeof(AlexWideTail));
 	}
 }
 

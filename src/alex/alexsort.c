@@ -19,6 +19,7 @@
 
 #include "lib/binaryheap.h"
 #include "port/pg_bitutils.h"
+#include "prefetch.h"
 #include "storage/buffile.h"
 #include "utils/memutils.h"
 
@@ -509,7 +510,7 @@ alex_sort_get(AlexSort *sort, AlexSortItem *item)
 		entry = &sort->entries[sort->next++];
 		/* payloads lie where the table's rows have put them */
 		if (sort->next + PREFETCH_DISTANCE < sort->nentries)
-			__builtin_prefetch(sort->entries[sort->next +
+			omen_prefetch(sort->entries[sort->next +
 											 PREFETCH_DISTANCE].payload);
 	}
 	else

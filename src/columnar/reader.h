@@ -15,12 +15,6 @@
 #include "ints.h"
 #include "numerics.h"
 
-#if defined(__GNUC__)
-#define omen_prefetch(p)	__builtin_prefetch(p)
-#else
-#define omen_prefetch(p)	((void) (p))
-#endif
-
 /* What the physical values of an attribute look like */
 typedef enum ColumnKind
 {

@@ -21,6 +21,7 @@
 
 #include "reader.h"
 
+#include "prefetch.h"
 #include "utils/memutils.h"
 
 /* Up to this size tuples of a page are assembled side by side */

@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "chunk_format.h"
+#include "prefetch.h"
 
 /*
  * omen_segment_row, omen_segment_row_is_heap_only: see columnar.h.

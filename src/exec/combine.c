@@ -17,6 +17,7 @@
 #include "exec/agg.h"
 
 #include "port/pg_bitutils.h"
+#include "prefetch.h"
 #include "utils/memutils.h"
 
 #define MAX_COMBINED_BITS	17
@@ -202,7 +203,7 @@ omen_combined_lookup(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 			combined->groups[codes[k]];
 
 		/* what advances its state comes soon */
-		__builtin_prefetch(group);
+		omen_prefetch(group);
 		found[k] = group;
 		rest[n] = (uint16) k;
 		n += group == NULL;

@@ -17,6 +17,7 @@
 
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "prefetch.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -696,7 +697,7 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 		int			end = Min(start + PREFETCH_ROWS, n);
 
 		for (int j = start; j < end; j++)
-			__builtin_prefetch(&groups->table[(uint32) hashes[ROW(j)] &
+			omen_prefetch(&groups->table[(uint32) hashes[ROW(j)] &
 											  groups->mask]);
 		for (int j = start; j < end; j++)
 		{
@@ -705,15 +706,15 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 			guesses[j - start] = guess;
 			if (guess != NULL)
 			{
-				__builtin_prefetch(guess);
+				omen_prefetch(guess);
 				if (two_lines)
-					__builtin_prefetch(guess + groups->size - 1);
+					omen_prefetch(guess + groups->size - 1);
 			}
 		}
 		if (by_reference)
 			for (int j = start; j < end; j++)
 				if (guesses[j - start] != NULL)
-					__builtin_prefetch(DatumGetPointer(OmenGroupKeys(guesses[j - start])[0]));
+					omen_prefetch(DatumGetPointer(OmenGroupKeys(guesses[j - start])[0]));
 		for (int j = start; j < end; j++)
 		{
 			int			k = ROW(j);

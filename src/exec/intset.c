@@ -14,6 +14,8 @@
  */
 #include "exec/agg.h"
 
+#include "prefetch.h"
+
 #define FIRST_SIZE		2048	/* slots: more than twice a batch's rows */
 #define ROWS_AT_ONCE	64
 
@@ -77,7 +79,7 @@ add_rows(OmenIntSet *set, const Datum *values, const uint16 *sel, int start,
 		uint64		value = values[sel ? sel[start + k] : start + k];
 
 		places[k] = omen_hash_int(value) & mask;
-		__builtin_prefetch(&table[places[k]], 1);
+		omen_prefetch_to_write(&table[places[k]]);
 	}
 	for (int k = 0; k < n; k++)
 	{

@@ -20,6 +20,7 @@
  */
 #include "exec/agg.h"
 
+#include "prefetch.h"
 #include "utils/memutils.h"
 
 struct OmenKeyCodes
@@ -177,7 +178,7 @@ omen_key_codes_lookup(OmenKeyCodes *codes, OmenBatch *batch,
 		for (int k = 0; k < nsel; k++)
 		{
 			found[k] = entries[ints[sel ? sel[k] : k]];
-			__builtin_prefetch(found[k]);
+			omen_prefetch(found[k]);
 		}
 		return true;
 	}

@@ -14,6 +14,8 @@
  */
 #include "exec/agg.h"
 
+#include "prefetch.h"
+
 #define FIRST_SIZE		2048	/* slots: more than a batch's rows and a third */
 #define ROWS_AT_ONCE	64
 
@@ -41,7 +43,7 @@ move_pairs(const void *from, uint64 n, void *to, uint64 mask)
 			const OmenPair *pair = &old[start + k];
 
 			places[k] = omen_pair_hash(pair->counter, pair->value) & mask;
-			__builtin_prefetch(&table[places[k]], 1);
+			omen_prefetch_to_write(&table[places[k]]);
 		}
 		for (int k = 0; k < ROWS_AT_ONCE; k++)
 		{
@@ -77,7 +79,7 @@ add_rows(OmenSlots *set, const Datum *counters, const Datum *values,
 
 		places[k] = omen_pair_hash((int64 *) DatumGetPointer(counters[i]),
 								   values[i]) & mask;
-		__builtin_prefetch(&table[places[k]], 1);
+		omen_prefetch_to_write(&table[places[k]]);
 	}
 	for (int k = 0; k < n; k++)
 	{

@@ -22,6 +22,7 @@
 
 #include "access/heapam.h"
 #include "pgstat.h"
+#include "prefetch.h"
 #include "storage/buf_internals.h"
 #include "storage/predicate.h"
 #include "utils/memutils.h"
@@ -71,12 +72,6 @@ begin_page(OmenSource *source, Page page, PageView *view)
  */
 #define PREFETCH_PAGES		2
 
-#if defined(__GNUC__) || defined(__clang__)
-#define prefetch(p) __builtin_prefetch(p)
-#else
-#define prefetch(p) ((void) (p))
-#endif
-
 /*
  * Headers are all that is looked at of most tuples, one in each cache line: memory
  * is what their scan waits for.
@@ -84,7 +79,7 @@ begin_page(OmenSource *source, Page page, PageView *view)
 static inline void
 prefetch_tuple(Page page, OffsetNumber off)
 {
-	prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, off)) +
+	omen_prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, off)) +
 			 offsetof(HeapTupleHeaderData, t_ctid));
 }
 
@@ -109,10 +104,10 @@ prefetch_page(OmenSourceState *state, int block)
 
 	if (buffer <= 0 || buffer > NBuffers)
 		return;
-	prefetch(GetBufferDescriptor(buffer - 1));
+	omen_prefetch(GetBufferDescriptor(buffer - 1));
 	page = BufferGetBlock(buffer);
 	for (Size i = 0; i < length; i += PG_CACHE_LINE_SIZE / 2)
-		prefetch(page + i);
+		omen_prefetch(page + i);
 }
 
 /*

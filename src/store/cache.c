@@ -37,6 +37,7 @@
 #include "executor/instrument.h"
 #include "pgstat.h"
 #include "port/pg_bitutils.h"
+#include "prefetch.h"
 #include "storage/bufmgr.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -768,8 +769,8 @@ fetch_entry_ahead(uint32 hash)
 	{
 		const char *entry = (const char *) &omen_cache_entries[index];
 
-		__builtin_prefetch(entry);
-		__builtin_prefetch(entry + sizeof(OmenCacheEntry) - 1);
+		omen_prefetch(entry);
+		omen_prefetch(entry + sizeof(OmenCacheEntry) - 1);
 	}
 }
 
@@ -780,7 +781,7 @@ fetch_chunk_ahead(const OmenCacheEntry *e)
 	Size		n = Min(e->len, LINES_AHEAD * LINE_SIZE);
 
 	for (Size i = 0; i < n; i += LINE_SIZE)
-		__builtin_prefetch(data + i);
+		omen_prefetch(data + i);
 }
 
 /*

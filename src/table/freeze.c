@@ -20,6 +20,7 @@
 #include "access/xloginsert.h"
 #include "commands/vacuum.h"
 #include "pgstat.h"
+#include "prefetch.h"
 #include "storage/procarray.h"
 
 /*
@@ -120,7 +121,7 @@ prefetch_header(Page page, OffsetNumber off, OffsetNumber maxoff)
 {
 #if defined(__GNUC__) || defined(__clang__)
 	if (off <= maxoff)
-		__builtin_prefetch((char *) page +
+		omen_prefetch((char *) page +
 						   ItemIdGetOffset(PageGetItemId(page, off)));
 #endif
 }
