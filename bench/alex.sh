@@ -12,6 +12,8 @@
 # Measured, in rounds that alternate between the two, after warm-up:
 #   probe       nested loop of random existing keys, index-only
 #   fetch       the same, reading a column of the heap
+#   probe1, fetch1  the same with omendb.nestloop_batch = 0: one key after the other
+#               (keys of eight bytes; btree's times are those of probe and fetch)
 #   range       index-only ranges of about 100 keys each
 #   insert      rows of another table, of the same distribution, appended to a
 #               table that has the index already
@@ -110,6 +112,7 @@ for d in $DISTRIBUTIONS; do
 		text_int8) key="('tenant-' || (random() * 1000)::int) COLLATE \"C\"" key2="(random() * 9e18)::bigint" ;;
 		*) fail "unknown distribution $d" ;;
 	esac
+	case $d in random | sequential | lognormal | bursty) wide= ;; *) wide=yes ;; esac
 	if [ -n "$key2" ]; then
 		columns="k, k2" new="$key AS k, $key2 AS k2" join="t.k = p.k AND t.k2 = p.k2"
 		ranges="SELECT k, k2 AS lo, lead(k2, 100) OVER (PARTITION BY k ORDER BY k2) AS hi"
@@ -145,9 +148,16 @@ for d in $DISTRIBUTIONS; do
 			p=$(timed "SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join")
 			f=$(timed "SELECT sum(t.v) FROM probes_$d p JOIN ${am}_$d t ON $join")
 			r=$(timed "SELECT count($counted) FROM ranges_$d r JOIN ${am}_$d t ON $within")
+			p1=$p f1=$f
+			if [ $am = alex ] && [ -z "$wide" ]; then
+				p1=$(timed "SET omendb.nestloop_batch = 0; SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join")
+				f1=$(timed "SET omendb.nestloop_batch = 0; SELECT sum(t.v) FROM probes_$d p JOIN ${am}_$d t ON $join")
+			fi
 			[ "$round" = 0 ] && continue # warm-up
 			note "$d" probe $am "$p"
+			[ -n "$wide" ] || note "$d" probe1 $am "$p1"
 			note "$d" fetch $am "$f"
+			[ -n "$wide" ] || note "$d" fetch1 $am "$f1"
 			note "$d" range $am "$r"
 		done
 	done
@@ -157,6 +167,9 @@ for d in $DISTRIBUTIONS; do
 			-c "EXPLAIN (COSTS off) SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join" |
 			grep -q "Index Only Scan using ${am}_${d}_k" || fail "probes of ${am}_$d do not go through the index"
 	done
+	[ -n "$wide" ] || sql bench -At -d postgres -c "SET enable_seqscan = off" -c "SET enable_hashjoin = off" -c "SET enable_mergejoin = off" -c "SET enable_bitmapscan = off" -c "SET enable_material = off" -c "SET enable_memoize = off" \
+		-c "EXPLAIN (COSTS off) SELECT count($counted) FROM probes_$d p JOIN alex_$d t ON $join" |
+		grep -q "OmendbBatchedNestLoop" || fail "probes of alex_$d are not taken together"
 
 	for am in btree alex; do
 		note "$d" probe4 $am "$(timed4 "SELECT count($counted) FROM probes_$d p JOIN ${am}_$d t ON $join")"
@@ -235,6 +248,7 @@ P
 	echo
 	echo "Times are those of one SQL statement, executor included. build: CREATE INDEX without parallel workers."
 	echo "size: after the build; size_after: after the inserts. fetch reads a column of the heap as well."
+	echo "probe1, fetch1: omendb.nestloop_batch = 0, so one key after the other."
 	echo "wal: of one round of inserts, with the heap's, without images of pages. probe4, insert4: four clients at once (one round)."
 	echo
 	sed 's/^/* /' "$WORK/stats.txt"

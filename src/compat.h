@@ -177,6 +177,10 @@ extern int no_such_variable
 
 /* searches are not shown */
 #define omen_count_index_search(scan) ((void) 0)
+#define omen_count_plan_search(ps) ((void) 0)
+
+/* how many nodes of a plan settings have disabled is not counted */
+#define omen_copy_disabled_nodes(to, from) ((void) 0)
 
 #else
 
@@ -192,6 +196,18 @@ extern int no_such_variable
 		if ((scan)->instrument != NULL) \
 			(scan)->instrument->nsearches++; \
 	} while (0)
+/* the same of a plan's scan, without its help (for users of execnodes.h) */
+#define omen_count_plan_search(ps) \
+	do { \
+		if (IsA(ps, IndexOnlyScanState)) \
+			((IndexOnlyScanState *) (ps))->ioss_Instrument.nsearches++; \
+		else \
+			((IndexScanState *) (ps))->iss_Instrument.nsearches++; \
+	} while (0)
+
+/* of Plan nodes */
+#define omen_copy_disabled_nodes(to, from) \
+	((to)->disabled_nodes = (from)->disabled_nodes)
 
 #endif
 

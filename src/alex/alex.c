@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "alex/alex.h"
+#include "alex/alexbatch.h"
 
 #include "storage/shmem.h"
 #include "utils/guc.h"
@@ -45,6 +45,12 @@ alex_define_settings(void)
 							 &alex_retrain_enabled, true,
 							 PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.nestloop_batch",
+							"Outer rows of a nested loop whose keys are looked up together in an alex index.",
+							"0 looks them up one by one, by PostgreSQL's own nested loop.",
+							&alex_nestloop_batch, 16, 0, ALEX_MAX_BATCH,
+							PGC_USERSET, GUC_EXPLAIN,
+							NULL, NULL, NULL);
 	alex_init_options();
 }
 
@@ -78,4 +84,5 @@ void
 alex_install_hooks(void)
 {
 	alex_hooks_install();
+	alex_batch_install_hooks();
 }

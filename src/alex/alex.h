@@ -82,6 +82,7 @@ typedef struct AlexDirHit
 	uint32		nslots;
 	Buffer		recent;			/* buffer hint, or InvalidBuffer */
 	volatile int32 *hint;		/* where the hint lives, to correct it */
+	bool		asked_for;		/* the leaf's lines have been prefetched */
 } AlexDirHit;
 
 /* ----------------------------------------------------------------
@@ -272,6 +273,9 @@ extern void alex_finish_split(Relation rel, Buffer lbuf);
 /* alexsearch.c */
 extern Buffer alex_find_leaf(Relation rel, AlexKey key, bool before,
 							 int lockmode, BlockNumber hint);
+extern bool alex_look_ahead(Relation rel, AlexKey key, AlexDirHit *hit);
+extern Buffer alex_find_leaf_ahead(Relation rel, AlexKey key, int lockmode,
+								   AlexDirHit *hit);
 extern void alex_count_move(Relation rel, int64 *moves);
 extern bool alex_leaf_covers(Relation rel, Page page, AlexKey key,
 							 bool before);
@@ -396,9 +400,9 @@ typedef struct AlexRange
 	AlexKey		begin;			/* wide: [begin, end) instead */
 	AlexKey		end;
 } AlexRange;
-extern AlexRange *alex_scan_ranges(IndexScanDesc scan, const AlexRel *info,
-								   AlexRange *room, int *nranges,
-								   bool *recheck);
+extern AlexRange *alex_scan_ranges(Relation rel, ScanKey keys, int nkeys,
+								   const AlexRel *info, AlexRange *room,
+								   int *nranges, bool *recheck);
 
 /* alexwidekeys.c */
 typedef struct AlexFilterKey

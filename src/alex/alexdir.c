@@ -450,6 +450,7 @@ alex_dir_lookup(Relation rel, AlexRel *info, AlexKey key, bool before,
 		hit->nslots = node->u.entry[i].nslots;
 		hit->recent = node->recent[i];
 		hit->hint = (volatile int32 *) &node->recent[i];
+		hit->asked_for = false;
 		break;
 	}
 	pg_read_barrier();

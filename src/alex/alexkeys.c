@@ -326,15 +326,14 @@ intersect(const AlexRange *a, int na, const AlexRange *b, int nb, int *n)
 }
 
 /*
- * Translate a scan's keys to ranges in index order.  room holds two ranges
+ * Translate a scan's nkeys keys to ranges in index order.  room holds two ranges
  * and is used when that is enough; other results are palloc'd.  *recheck tells
  * whether the ranges hold keys that the conditions exclude.
  */
 AlexRange *
-alex_scan_ranges(IndexScanDesc scan, const AlexRel *info, AlexRange *room,
-				 int *nranges, bool *recheck)
+alex_scan_ranges(Relation rel, ScanKey keys, int nkeys, const AlexRel *info,
+				 AlexRange *room, int *nranges, bool *recheck)
 {
-	Relation	rel = scan->indexRelation;
 	bool		want_null = true;
 	bool		want_value = true;
 	KeyBounds	all = {0, PG_UINT64_MAX, false};
@@ -344,9 +343,9 @@ alex_scan_ranges(IndexScanDesc scan, const AlexRel *info, AlexRange *room,
 	int			n = 0;
 
 	*recheck = false;
-	for (int i = 0; i < scan->numberOfKeys; i++)
+	for (int i = 0; i < nkeys; i++)
 	{
-		ScanKey		skey = &scan->keyData[i];
+		ScanKey		skey = &keys[i];
 
 		if (skey->sk_attno != 1 || (skey->sk_flags & SK_ROW_HEADER))
 			elog(ERROR, "unexpected scan key for index \"%s\"",

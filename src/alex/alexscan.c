@@ -276,7 +276,8 @@ alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
 									  &so->filter);
 	}
 	else
-		so->ranges = alex_scan_ranges(scan, &so->info, so->room,
+		so->ranges = alex_scan_ranges(scan->indexRelation, scan->keyData,
+									  scan->numberOfKeys, &so->info, so->room,
 									  &so->nranges, &so->recheck);
 	MemoryContextSwitchTo(old);
 }

@@ -173,9 +173,9 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 #define PREDICTION_ERROR	4
 
 /*
- * Start loading what a search in the hinted buffer will touch: its header and
- * the predicted lines of images and TIDs, in a wide leaf also of payload offsets
- * and its end, where the tail is.  The hint may be wrong; then this
+ * Start loading what a search in the hinted buffer will touch: its header, its
+ * end and the predicted lines of images and TIDs, in a wide leaf also of payload
+ * offsets and the tail.  The hint may be wrong; then this
  * has loaded some other buffer's lines.
  */
 static void
@@ -195,6 +195,7 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 									   2 * alex_words(nslots) * sizeof(uint64));
 	omen_prefetch(page);
 	omen_prefetch(page + ALEX_CONTENTS + 64);
+	omen_prefetch(page + ALEX_SPECIAL);
 	/* a prediction is wrong by a few slots, so often by a line */
 	omen_prefetch(images + Max(slot - PREDICTION_ERROR, 0) * sizeof(uint64));
 	omen_prefetch(images + (slot + PREDICTION_ERROR) * sizeof(uint64));
@@ -251,7 +252,8 @@ try_leaf(Relation rel, BlockNumber block, AlexDirHit *hit, AlexKey key,
 	buf = InvalidBuffer;
 	if (hit != NULL && hit->recent > 0 && hit->recent <= NBuffers)
 	{
-		prefetch_leaf(hit, key);
+		if (!hit->asked_for)
+			prefetch_leaf(hit, key);
 		if (usage_is_full(hit->recent) &&
 			ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, hit->recent))
 		{
@@ -376,4 +378,43 @@ alex_find_leaf(Relation rel, AlexKey key, bool before, int lockmode,
 					 errhint("Please REINDEX it.")));
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/*
+ * Look a key up in the directory and have the lines of its leaf loaded that a
+ * search will touch.  Returns false if the directory has no entry for it.  hit is
+ * for alex_find_leaf_ahead(), by which time all of it may have changed.
+ */
+bool
+alex_look_ahead(Relation rel, AlexKey key, AlexDirHit *hit)
+{
+	if (!alex_dir_lookup(rel, alex_rel(rel), key, false, hit))
+		return false;
+	if (hit->recent > 0 && hit->recent <= NBuffers)
+	{
+		omen_prefetch_to_write(GetBufferDescriptor(hit->recent - 1));
+		prefetch_leaf(hit, key);
+	}
+	hit->asked_for = true;
+	return true;
+}
+
+/*
+ * alex_find_leaf(), not before, for a key that alex_look_ahead() has found.
+ */
+Buffer
+alex_find_leaf_ahead(Relation rel, AlexKey key, int lockmode, AlexDirHit *hit)
+{
+	Buffer		buf;
+	bool		moved;
+
+	if (try_leaf(rel, hit->block, hit, key, false, lockmode, ALEX_MAX_MOVES,
+				 &buf, &moved) == TRY_FOUND)
+	{
+		if (moved)
+			alex_dir_enter(rel, alex_rel(rel), buf);
+		return buf;
+	}
+	/* which also mends the directory */
+	return alex_find_leaf(rel, key, false, lockmode, InvalidBlockNumber);
 }
