@@ -79,6 +79,8 @@ SELECT batch_compare('SELECT * FROM (SELECT o.n, i.id FROM batch_outer o JOIN ba
 SELECT batch_compare('WITH RECURSIVE r AS (SELECT n FROM batch_outer WHERE n < 200 UNION SELECT i.id + 61 FROM r JOIN batch_inner i ON i.id = r.n) SELECT * FROM r');
 SELECT batch_compare('WITH w AS MATERIALIZED (SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4) SELECT w.n, v.id FROM w, w v WHERE w.n < 4 AND v.n > 1190 AND w.id < v.id');
 SELECT batch_compare('SELECT DISTINCT o.n % 10, i.i4 % 7 FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 ORDER BY 1, 2 LIMIT 20');
+-- (one row may be longer than a batch, and those behind it short; work_mem is 4 MB)
+SELECT batch_compare('SELECT o.n, i.id, length(o.t) FROM (SELECT n, i4, CASE WHEN n = 30 THEN repeat(''x'', 3000000) ELSE t END AS t FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.i4 = o.i4 WHERE o.n < 100');
 SELECT batch_compare('SELECT o.n, i.id, length(o.t) FROM (SELECT n, i4, repeat(t, 3000) AS t FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.i4 = o.i4 WHERE o.n < 300 AND i.id % 20 = 0');
 -- not for volatile functions, subplans on the inner side, other conditions, few rows, more in the index
 SELECT batch_compare('SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 WHERE o.n < 100 AND random() >= 0', 0);
@@ -96,6 +98,12 @@ SELECT batch_compare('WITH w AS MATERIALIZED (SELECT o.n, i.id FROM batch_outer 
 SELECT batch_compare('WITH RECURSIVE w AS (SELECT n FROM batch_outer WHERE n < 100 UNION ALL SELECT n + 1 FROM w) SELECT w.n, i.id FROM w JOIN batch_inner i ON i.id = w.n LIMIT 10', 0);
 SELECT batch_compare('SELECT p.n FROM batch_outer p WHERE EXISTS (SELECT 1 FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 WHERE 1 / (o.n - 2) < 10 OFFSET 0) AND p.n < 4', 0);
 SELECT batch_compare('SELECT count(*) FROM (SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 WHERE o.n < 50) x WHERE id > 5 LIMIT 1');
+SELECT batch_compare('SELECT * FROM (SELECT o.n, i.id, e, row_number() OVER () AS r FROM (SELECT n, 1 / (n - 9) AS e FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.id = o.n) s WHERE r <= 3 ORDER BY id DESC', 0);
+SET enable_hashjoin = on;
+CREATE TABLE batch_empty (x int);
+SELECT batch_compare('SELECT count(e) FROM (SELECT o.n, i.id, e FROM (SELECT n, 1 / (n - 9) AS e FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.id = o.n OFFSET 0) s JOIN batch_empty ON x = s.id');
+DROP TABLE batch_empty;
+SET enable_hashjoin = off;
 EXPLAIN (COSTS off) DECLARE batch_cursor CURSOR FOR SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
 BEGIN;
 SELECT count(*) FROM (SELECT o.n, i.id FROM (SELECT * FROM batch_outer ORDER BY n FOR UPDATE SKIP LOCKED) o JOIN batch_inner i ON i.id = o.n LIMIT 5) s;
@@ -111,7 +119,16 @@ DECLARE x record;
 BEGIN
   SELECT o.n, i.id INTO x FROM batch_outer o JOIN batch_inner i ON i.id = o.n WHERE 1 / (o.n - 2) < 10 AND o.n < 100;
   RAISE WARNING '%', x;
+  SELECT o.n, i.id INTO x FROM (SELECT n, 1 / (n - 19) AS e FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.id = o.n AND i.id > 15 AND e IS NOT NULL;
+  RAISE WARNING '%', x;
+  WITH c AS MATERIALIZED (SELECT n FROM batch_outer ORDER BY n FOR UPDATE) SELECT c.n, i.id INTO x FROM c JOIN batch_inner i ON i.id = c.n AND i.id >= 5;
+  RAISE WARNING '%, % locked', x, (SELECT count(*) FROM batch_outer WHERE xmax <> 0);
 END $$;
+CREATE FUNCTION batch_lazy() RETURNS SETOF int STABLE LANGUAGE sql AS $$
+  SELECT i.id FROM (SELECT n, 1 / (n - 90) AS e FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.id = o.n
+$$;
+SELECT count(*) FROM (SELECT batch_lazy() LIMIT 80) s;
+DROP FUNCTION batch_lazy;
 -- columns that are dropped, or generated
 CREATE TABLE batch_target (a int, b int, c text, d int GENERATED ALWAYS AS (a * 2) STORED);
 ALTER TABLE batch_target DROP b;

@@ -27,8 +27,8 @@
  *	 entry of a key is one, the inner scan is left to read this key, and marks it.
  *
  * Reading outer rows ahead, of which somebody above may not want all, can be
- * seen: alexbatchplan.c puts the node where all are read, or may be by a client; then
- * the first batch is of one row, the next ones of more and more.
+ * seen: alexbatchplan.c puts the node where all are read, or may be by a client, who
+ * then gets some rows before any are read ahead.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -47,6 +47,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/spccache.h"
+
+/* Rows that a client gets who may not want more, before batches begin */
+#define CLIENT_ROWS		100
 
 typedef struct BatchRow
 {
@@ -80,8 +83,8 @@ typedef struct BatchState
 	MemoryContext context;		/* outer rows */
 	Size		max_memory;		/* of it, before a batch ends early */
 	int			max_rows;
-	int			size;			/* of the next batch, in rows */
-	bool		all_read;		/* for sure, so the first one need not be small */
+	bool		all_read;		/* for sure, so batches need not wait */
+	int64		given;			/* joined rows, since the last rescan */
 	BatchRow   *rows;			/* max_rows of them */
 	Buffer		outer_page;		/* on which the first of them is, perhaps */
 	int			nrows;
@@ -92,6 +95,7 @@ typedef struct BatchState
 	BatchRow   *row;			/* or NULL: go on to the next one */
 	bool		matched;
 	bool		scanning;		/* the inner scan reads its key */
+	bool		scanned;		/* it has, and holds what it holds */
 	bool		counted;		/* the look-up, in statistics */
 	int			tid;			/* next of its TIDs */
 } BatchState;
@@ -128,6 +132,7 @@ static void
 scan_inner(BatchState *state)
 {
 	state->scanning = true;
+	state->scanned = true;
 	set_params(state, true);
 	ExecReScan(&state->inner->ps);
 }
@@ -143,10 +148,15 @@ begin_inner(BatchState *state)
 		return;
 	}
 	state->scanning = false;
-	set_params(state, false);
-	/* what ExecReScan() would do */
-	if (state->inner->ps.instrument != NULL)
-		InstrEndLoop(state->inner->ps.instrument);
+	set_params(state, state->scanned);
+	if (state->scanned)
+	{
+		/* the scan gives up its pins, as it would if it had the next key */
+		ExecReScan(&state->inner->ps);
+		state->scanned = false;
+	}
+	else if (state->inner->ps.instrument != NULL)
+		InstrEndLoop(state->inner->ps.instrument);	/* as ExecReScan() does */
 }
 
 /*
@@ -316,12 +326,23 @@ read_probes(BatchState *state)
 		alex_prefetch_tuples(state->table, tids, ntids);
 }
 
-/* Forget the batch; give up what it has pinned, and its memory. */
+/* Forget the outer rows, with their pins and their memory. */
+static void
+clear_rows(BatchState *state)
+{
+	for (int i = 0; i < state->nrows; i++)
+		ExecClearTuple(state->rows[i].slot);
+	MemoryContextReset(state->context);
+	state->nrows = 0;
+	state->next = 0;
+	state->row = NULL;
+}
+
+/* Forget the batch, and give up what else it has pinned. */
 static void
 drop_batch(BatchState *state)
 {
-	for (int i = 0; i < state->max_rows; i++)
-		ExecClearTuple(state->rows[i].slot);
+	clear_rows(state);
 	if (state->fetch != NULL)
 		table_index_fetch_reset(state->fetch);
 	if (BufferIsValid(state->map))
@@ -329,9 +350,6 @@ drop_batch(BatchState *state)
 		ReleaseBuffer(state->map);
 		state->map = InvalidBuffer;
 	}
-	state->nrows = 0;
-	state->next = 0;
-	state->row = NULL;
 }
 
 /*
@@ -360,10 +378,11 @@ next_batch(BatchState *state)
 {
 	ExprContext *econtext = state->inner->ps.ps_ExprContext;
 	MemoryContext old;
+	int			size = state->all_read || state->given >= CLIENT_ROWS ?
+		state->max_rows : 1;
 
-	state->next = 0;
-	state->nrows = 0;
-	while (state->nrows < state->size && !state->outer_ended &&
+	clear_rows(state);
+	while (state->nrows < size && !state->outer_ended &&
 		   (state->nrows == 0 ||
 			MemoryContextMemAllocated(state->context,
 									  false) < state->max_memory))
@@ -377,7 +396,6 @@ next_batch(BatchState *state)
 		}
 		keep_row(state, &state->rows[state->nrows++], slot);
 	}
-	state->size = Min(2 * state->size, state->max_rows);
 	if (state->nrows == 0)
 	{
 		/* a cursor may stay open at the end */
@@ -473,6 +491,7 @@ exec_batch(CustomScanState *css)
 	if (loop->instrument != NULL)
 		InstrStartNode(loop->instrument);
 	result = next_joined(state);
+	state->given++;
 	if (loop->instrument != NULL)
 		InstrStopNode(loop->instrument, result != NULL ? 1 : 0);
 	return result;
@@ -485,7 +504,6 @@ begin_batch(CustomScanState *css, EState *estate, int eflags)
 	BatchState *state = (BatchState *) css;
 	CustomScan *plan = (CustomScan *) css->ss.ps.plan;
 	PlanState  *inner;
-	MemoryContext old;
 
 	state->loop = (NestLoopState *) ExecInitNode(outerPlan(plan), estate,
 												 eflags);
@@ -525,18 +543,19 @@ begin_batch(CustomScanState *css, EState *estate, int eflags)
 	state->key.sk_subtype = lsecond_int(plan->custom_private);
 	state->key.sk_collation = lthird_int(plan->custom_private);
 	state->all_read = lfourth_int(plan->custom_private) != 0;
-	state->size = state->all_read ? state->max_rows : 1;
 
 	state->rows = palloc0(state->max_rows * sizeof(BatchRow));
 	state->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "outer rows of a batch",
 										   ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(state->context);
 	for (int i = 0; i < state->max_rows; i++)
+	{
 		state->rows[i].slot =
 			MakeSingleTupleTableSlot(ExecGetResultType(state->outer),
 									 ExecGetResultSlotOps(state->outer, NULL));
-	MemoryContextSwitchTo(old);
+		/* what it copies, apart from itself */
+		state->rows[i].slot->tts_mcxt = state->context;
+	}
 	state->max_memory = MemoryContextMemAllocated(state->context, false) +
 		work_mem * (Size) 1024 / 4;
 }
@@ -551,7 +570,7 @@ rescan_batch(CustomScanState *css)
 	{
 		drop_batch(state);
 		state->outer_ended = false;
-		state->size = state->all_read ? state->max_rows : 1;
+		state->given = 0;
 	}
 	/* at once, for nobody calls ExecProcNode() for it */
 	ExecReScan(&state->loop->js.ps);

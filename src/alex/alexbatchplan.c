@@ -270,6 +270,7 @@ typedef struct Walk
 {
 	int			last_id;		/* of nodes */
 	Reader	   *readers;		/* by subplan: of CTEs */
+	bool		effects;		/* of subplans */
 } Walk;
 
 static Plan *add_batches(Walk *walk, Plan *plan, Reader reader);
@@ -298,12 +299,33 @@ add_batches(Walk *walk, Plan *plan, Reader reader)
 	{
 		case T_Sort:
 		case T_Hash:
-		case T_ModifyTable:
 			outer_reader = READER_ALL;
 			break;
-		case T_Agg:
-			if (((Agg *) plan)->aggstrategy != AGG_SORTED)
+		case T_ModifyTable:
+			if (((ModifyTable *) plan)->returningLists == NIL)
 				outer_reader = READER_ALL;
+			break;
+		case T_Agg:
+			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
+				((Agg *) plan)->aggstrategy == AGG_HASHED)
+				outer_reader = READER_ALL;
+			break;
+		case T_WindowAgg:
+			if (((WindowAgg *) plan)->runCondition != NIL)
+				outer_reader = READER_STOPS;
+			break;
+		case T_HashJoin:
+			/* it may read one row, to find that the hash table is empty */
+			outer_reader = Max(outer_reader, READER_CLIENT);
+			break;
+		case T_SetOp:
+			/* the end of the first is that of the second (from 18 on) */
+			inner_reader = READER_STOPS;
+			break;
+		case T_CustomScan:
+		case T_ForeignScan:
+			/* others' */
+			outer_reader = inner_reader = READER_STOPS;
 			break;
 		case T_Limit:
 			if (((Limit *) plan)->limitCount != NULL)
@@ -344,8 +366,14 @@ add_batches(Walk *walk, Plan *plan, Reader reader)
 			((SubqueryScan *) plan)->subplan =
 				add_batches(walk, ((SubqueryScan *) plan)->subplan, reader);
 			break;
+		case T_CustomScan:
+			/* they may look at what these are: there is no node for them */
+			add_batches_to_list(walk, ((CustomScan *) plan)->custom_plans,
+								READER_STOPS);
+			break;
 		case T_NestLoop:
-			if (reader != READER_STOPS &&
+			if ((reader == READER_ALL ||
+				 (reader == READER_CLIENT && !walk->effects)) &&
 				outerPlan(plan)->plan_rows >= MIN_OUTER_ROWS &&
 				is_lookup((NestLoop *) plan, &private) &&
 				!has_effects(outerPlan(plan)))
@@ -368,8 +396,12 @@ add_batches_to_statement(PlannedStmt *stmt, Reader reader)
 
 	walk.readers = palloc0(list_length(stmt->subplans) * sizeof(Reader));
 	walk.last_id = highest_id(stmt->planTree, 0);
+	walk.effects = false;
 	foreach(lc, stmt->subplans)
+	{
 		walk.last_id = highest_id((Plan *) lfirst(lc), walk.last_id);
+		walk.effects |= has_effects((Plan *) lfirst(lc));
+	}
 
 	stmt->planTree = add_batches(&walk, stmt->planTree, reader);
 
