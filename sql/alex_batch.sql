@@ -40,9 +40,19 @@ BEGIN
   RETURN format('%s rows', cardinality(one));
 END $$;
 
-EXPLAIN (COSTS off, VERBOSE) SELECT o.n, i.v FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 AND i.v > o.t WHERE o.n < 500;
-EXPLAIN (COSTS off) SELECT count(*) FROM batch_outer o LEFT JOIN batch_inner i ON i.i8 = o.i8;
-EXPLAIN (COSTS off, FORMAT yaml) SELECT count(i.i8) FROM batch_outer o, batch_inner i WHERE i.i8 = o.i8;
+-- (18 says of nodes whether settings have disabled them, has two digits of rows, and tells of searches)
+CREATE FUNCTION batch_explain(q text, options text DEFAULT 'ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off') RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+  FOR line IN EXECUTE format('EXPLAIN (%s) %s', options, q) LOOP
+    CONTINUE WHEN line ~ '^ *(Disabled: |Index Searches: )';
+    RETURN NEXT regexp_replace(regexp_replace(line, '(rows=\d+)\.\d+', '\1'), '\n *Disabled: \w+', '', 'g');
+  END LOOP;
+END $$;
+
+SELECT batch_explain('SELECT o.n, i.v FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 AND i.v > o.t WHERE o.n < 500', 'COSTS off, VERBOSE');
+SELECT batch_explain('SELECT count(*) FROM batch_outer o LEFT JOIN batch_inner i ON i.i8 = o.i8', 'COSTS off');
+SELECT batch_explain('SELECT count(i.i8) FROM batch_outer o, batch_inner i WHERE i.i8 = o.i8', 'COSTS off, FORMAT yaml');
 
 -- types, index-only and not
 SELECT c, batch_compare(format('SELECT o.n, i.%s FROM batch_outer o JOIN batch_inner i ON i.%1$s = o.%1$s', c)) AS index_only,
@@ -104,7 +114,7 @@ CREATE TABLE batch_empty (x int);
 SELECT batch_compare('SELECT count(e) FROM (SELECT o.n, i.id, e FROM (SELECT n, 1 / (n - 9) AS e FROM batch_outer OFFSET 0) o JOIN batch_inner i ON i.id = o.n OFFSET 0) s JOIN batch_empty ON x = s.id');
 DROP TABLE batch_empty;
 SET enable_hashjoin = off;
-EXPLAIN (COSTS off) DECLARE batch_cursor CURSOR FOR SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
+SELECT batch_explain('DECLARE batch_cursor CURSOR FOR SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4', 'COSTS off');
 BEGIN;
 SELECT count(*) FROM (SELECT o.n, i.id FROM (SELECT * FROM batch_outer ORDER BY n FOR UPDATE SKIP LOCKED) o JOIN batch_inner i ON i.id = o.n LIMIT 5) s;
 SELECT count(*) FROM batch_outer WHERE xmax <> 0;
@@ -132,7 +142,7 @@ DROP FUNCTION batch_lazy;
 -- columns that are dropped, or generated
 CREATE TABLE batch_target (a int, b int, c text, d int GENERATED ALWAYS AS (a * 2) STORED);
 ALTER TABLE batch_target DROP b;
-EXPLAIN (COSTS off, VERBOSE) INSERT INTO batch_target SELECT o.n, i.v FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
+SELECT batch_explain('INSERT INTO batch_target SELECT o.n, i.v FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4', 'COSTS off, VERBOSE');
 INSERT INTO batch_target SELECT o.n, i.v FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
 SELECT count(*), sum(a), sum(d), count(c) FROM batch_target;
 DROP TABLE batch_target;
@@ -179,7 +189,7 @@ EXECUTE batch_query(100); EXECUTE batch_query(1000); EXECUTE batch_query(0);
 SET omendb.nestloop_batch = 0; EXECUTE batch_query(1000); RESET omendb.nestloop_batch;
 RESET plan_cache_mode;
 SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET enable_seqscan = on; SET enable_indexscan = on;
-EXPLAIN (COSTS off) SELECT count(*), sum(i.id) FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
+SELECT batch_explain('SELECT count(*), sum(i.id) FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4', 'COSTS off');
 SELECT count(*), sum(i.id) FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
 SET max_parallel_workers_per_gather = 0; SET enable_seqscan = off;
 SELECT count(*), sum(i.id) FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4;
@@ -191,7 +201,7 @@ SELECT count(DISTINCT relation::regclass) FROM pg_locks WHERE mode = 'SIReadLock
 ROLLBACK;
 BEGIN;
 SELECT count(*), sum(id) FROM (SELECT o.n, i.id FROM batch_outer o JOIN batch_inner i ON i.i4 = o.i4 WHERE o.n < 300 FOR UPDATE) s;
-EXPLAIN (COSTS off) UPDATE batch_inner i SET v = o.t FROM batch_outer o WHERE i.i4 = o.i4;
+SELECT batch_explain('UPDATE batch_inner i SET v = o.t FROM batch_outer o WHERE i.i4 = o.i4', 'COSTS off');
 UPDATE batch_inner i SET v = o.t FROM batch_outer o WHERE i.i4 = o.i4 AND o.n % 2 = 0;
 SELECT count(*), count(DISTINCT v) FROM batch_inner;
 ROLLBACK;
@@ -201,15 +211,6 @@ SELECT count(*), count(DISTINCT v) FROM batch_inner;
 ROLLBACK;
 
 -- what EXPLAIN ANALYZE and the statistics count
-CREATE FUNCTION batch_explain(q text) RETURNS SETOF text LANGUAGE plpgsql AS $$
-DECLARE line text;
-BEGIN
-  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) ' || q LOOP
-    -- 18 has two digits, and tells of searches
-    CONTINUE WHEN line ~ 'Index Searches';
-    RETURN NEXT regexp_replace(line, '(rows=\d+)\.\d+', '\1');
-  END LOOP;
-END $$;
 VACUUM batch_inner;
 DELETE FROM batch_inner WHERE id BETWEEN 3000 AND 3010;
 SELECT batch_explain('SELECT o.n, i.v FROM batch_outer o LEFT JOIN batch_inner i ON i.id = o.id AND i.v > ''v2'' AND o.n % 3 > i.id % 3');

@@ -165,6 +165,7 @@ make_batch(NestLoop *loop, List *private, int id)
 
 	plan->startup_cost = loop->join.plan.startup_cost;
 	plan->total_cost = loop->join.plan.total_cost;
+	/* 18's EXPLAIN does not look below a custom scan, and may call it disabled */
 	omen_copy_disabled_nodes(plan, &loop->join.plan);
 	plan->plan_rows = loop->join.plan.plan_rows;
 	plan->plan_width = loop->join.plan.plan_width;
