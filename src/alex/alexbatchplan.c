@@ -15,8 +15,9 @@
  *
  * The node reads outer rows ahead.  That could be seen if whoever is above stops
  * before the end (a LIMIT, a cursor, EXISTS, a merge join), so there it is only
- * below what reads all of its input first; and in the order of what volatile
- * functions do, so queries that call one get none.
+ * below what reads all of its input first, or directly below a client, whom it
+ * gives some rows before it begins; and in the order of what volatile functions do,
+ * so queries that call one get none.
  *
  * Copyright (c) 2026, the omendb developers
  *
@@ -34,7 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-/* Loops of so few outer rows gain nothing: the first batches are small */
+/* Loops of fewer outer rows, by the estimate, gain next to nothing */
 #define MIN_OUTER_ROWS	8
 
 int			alex_nestloop_batch = 16;
@@ -194,7 +195,7 @@ make_batch(NestLoop *loop, List *private, int id)
 	return plan;
 }
 
-/* Plans below a plan, as pointers to where they are, lefttree and righttree apart */
+/* Plans below a plan, lefttree and righttree apart */
 static List *
 other_children(Plan *plan)
 {
