@@ -48,6 +48,14 @@
 #include "utils/snapmgr.h"
 #include "utils/spccache.h"
 
+/*
+ * A key with many entries is looked up twice, the second time by the scan.  After
+ * a batch where more than one in so many keys was, the next one is left to the
+ * scan as a whole; if it is no better then, two, four, ... at most MAX_LEFT.
+ */
+#define SCANNED_SHARE	4
+#define MAX_LEFT		64
+
 /* Rows that a client gets who may not want more, before batches begin */
 #define CLIENT_ROWS		100
 
@@ -90,6 +98,8 @@ typedef struct BatchState
 	int			nrows;
 	int			next;			/* row of the batch */
 	bool		outer_ended;
+	int			to_leave;		/* batches from now on to leave to the scan */
+	int			left;			/* what that was when it was set, 0: not */
 
 	/* the outer row at hand */
 	BatchRow   *row;			/* or NULL: go on to the next one */
@@ -313,7 +323,8 @@ read_probes(BatchState *state)
 							   state->kills, state->index_only);
 		for (int t = 0; t < probe->ntids; t++)
 		{
-			BlockNumber block = ItemPointerGetBlockNumber(&probe->tids[t]);
+			BlockNumber block =
+				ItemPointerGetBlockNumberNoCheck(&probe->tids[t]);
 
 			row->visible[t] = state->index_only &&
 				VM_ALL_VISIBLE(state->table, block, &state->map);
@@ -372,12 +383,42 @@ keep_row(BatchState *state, BatchRow *row, TupleTableSlot *slot)
 	ExecMaterializeSlot(row->slot);
 }
 
+/* Look up the keys of a batch, unless that has been in vain lately. */
+static void
+look_up(BatchState *state)
+{
+	ExprContext *econtext = state->inner->ps.ps_ExprContext;
+	MemoryContext old;
+	int			nscans = 0;
+
+	if (state->to_leave > 0)
+	{
+		state->to_leave--;
+		for (int i = 0; i < state->nrows; i++)
+			state->rows[i].probe.ntids = ALEX_PROBE_SCAN;
+		return;
+	}
+
+	ResetExprContext(econtext);
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	for (int i = 0; i < state->nrows; i++)
+		begin_probe(state, &state->rows[i]);
+	MemoryContextSwitchTo(old);
+	read_probes(state);
+
+	for (int i = 0; i < state->nrows; i++)
+		nscans += state->rows[i].probe.ntids == ALEX_PROBE_SCAN;
+	if (nscans * SCANNED_SHARE > state->nrows)
+		state->left = state->left > 0 ? Min(2 * state->left, MAX_LEFT) : 1;
+	else
+		state->left = 0;
+	state->to_leave = state->left;
+}
+
 /* Read outer rows and look their keys up.  False if there are no more. */
 static bool
 next_batch(BatchState *state)
 {
-	ExprContext *econtext = state->inner->ps.ps_ExprContext;
-	MemoryContext old;
 	int			size = state->all_read || state->given >= CLIENT_ROWS ?
 		state->max_rows : 1;
 
@@ -405,12 +446,7 @@ next_batch(BatchState *state)
 
 	if (state->fetch == NULL)
 		state->fetch = table_index_fetch_begin(state->table);
-	ResetExprContext(econtext);
-	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	for (int i = 0; i < state->nrows; i++)
-		begin_probe(state, &state->rows[i]);
-	MemoryContextSwitchTo(old);
-	read_probes(state);
+	look_up(state);
 	return true;
 }
 

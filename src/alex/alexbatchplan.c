@@ -90,6 +90,9 @@ is_lookup(NestLoop *loop, List **private)
 
 	if (inner == NULL || inner->parallel_aware || !is_simple(inner))
 		return false;
+	/* what the scan would have to read all the same */
+	if (inner->plan_rows > ALEX_PROBE_TIDS)
+		return false;
 	if (IsA(inner, IndexScan))
 	{
 		IndexScan  *scan = (IndexScan *) inner;

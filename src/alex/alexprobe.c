@@ -25,7 +25,6 @@
 #include "prefetch.h"
 #include "storage/buf_internals.h"
 #include "utils/rel.h"
-#include "utils/spccache.h"
 
 /*
  * Begin to look up probe->image, which is that of a value, not NULL, in an index
@@ -138,6 +137,8 @@ alex_prefetch_tuples(Relation table, const ItemPointerData *tids, int ntids)
 		n++;
 	}
 	for (int i = 0; i < n; i++)
+	{
 		/* read without a lock, so it may be anything */
 		omen_prefetch(pages[i] + (ItemIdGetOffset(items[i]) & (BLCKSZ - 1)));
+	}
 }

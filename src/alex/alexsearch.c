@@ -201,13 +201,13 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 	omen_prefetch(images + (slot + PREDICTION_ERROR) * sizeof(uint64));
 	/* of a group, where it ends */
 	omen_prefetch(images + nslots * sizeof(uint64) +
-					   slot * (grouped ? sizeof(uint16) :
-							   sizeof(ItemPointerData)));
+				  slot * (grouped ? sizeof(uint16) :
+						  sizeof(ItemPointerData)));
 	if (key.bound != NULL)
 	{
 		omen_prefetch(images + nslots * (sizeof(uint64) +
-											  sizeof(ItemPointerData)) +
-						   slot * sizeof(uint16));
+										 sizeof(ItemPointerData)) +
+					  slot * sizeof(uint16));
 		omen_prefetch(page + ALEX_SPECIAL - sizeof(AlexWideTail));
 	}
 }

@@ -511,7 +511,7 @@ alex_sort_get(AlexSort *sort, AlexSortItem *item)
 		/* payloads lie where the table's rows have put them */
 		if (sort->next + PREFETCH_DISTANCE < sort->nentries)
 			omen_prefetch(sort->entries[sort->next +
-											 PREFETCH_DISTANCE].payload);
+										PREFETCH_DISTANCE].payload);
 	}
 	else
 	{

@@ -698,7 +698,7 @@ lookup_rows(OmenGroups *groups, OmenVec **keys, const uint16 *sel,
 
 		for (int j = start; j < end; j++)
 			omen_prefetch(&groups->table[(uint32) hashes[ROW(j)] &
-											  groups->mask]);
+										 groups->mask]);
 		for (int j = start; j < end; j++)
 		{
 			char	   *guess = guess_group(groups, (uint32) hashes[ROW(j)]);

@@ -80,7 +80,7 @@ static inline void
 prefetch_tuple(Page page, OffsetNumber off)
 {
 	omen_prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, off)) +
-			 offsetof(HeapTupleHeaderData, t_ctid));
+				  offsetof(HeapTupleHeaderData, t_ctid));
 }
 
 static inline void

@@ -119,11 +119,9 @@ remove_dead_line_pointers(Relation rel, Buffer buffer)
 static inline void
 prefetch_header(Page page, OffsetNumber off, OffsetNumber maxoff)
 {
-#if defined(__GNUC__) || defined(__clang__)
 	if (off <= maxoff)
 		omen_prefetch((char *) page +
-						   ItemIdGetOffset(PageGetItemId(page, off)));
-#endif
+					  ItemIdGetOffset(PageGetItemId(page, off)));
 }
 
 /*
