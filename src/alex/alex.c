@@ -8,6 +8,7 @@
  *-------------------------------------------------------------------------
  */
 #include "alex/alexbatch.h"
+#include "alex/alexscan.h"
 
 #include "storage/shmem.h"
 #include "utils/guc.h"
@@ -51,6 +52,12 @@ alex_define_settings(void)
 							&alex_nestloop_batch, 16, 0, ALEX_MAX_BATCH,
 							PGC_USERSET, GUC_EXPLAIN,
 							NULL, NULL, NULL);
+	DefineCustomBoolVariable("omendb.alex_index_only_scan",
+							 "Let index-only scans over alex indexes read entries without index tuples.",
+							 "Off: by PostgreSQL's own function.",
+							 &alex_index_only_scan, true,
+							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 	alex_init_options();
 }
 
@@ -85,4 +92,5 @@ alex_install_hooks(void)
 {
 	alex_hooks_install();
 	alex_batch_install_hooks();
+	alex_index_only_install_hooks();
 }

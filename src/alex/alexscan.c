@@ -15,87 +15,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "alex/alex.h"
+#include "alex/alexscan.h"
 
 #include "access/tupmacs.h"
 #include "nodes/tidbitmap.h"
 #include "pgstat.h"
-#include "storage/condition_variable.h"
 #include "storage/predicate.h"
-#include "storage/spin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-
-/* Shared state of a parallel scan: where the next piece begins (or ends) */
-typedef enum ParallelStatus
-{
-	ALEX_PARALLEL_START,
-	ALEX_PARALLEL_BUSY,			/* somebody is finding the next leaf */
-	ALEX_PARALLEL_IDLE,
-	ALEX_PARALLEL_DONE
-} ParallelStatus;
-
-typedef struct AlexParallel
-{
-	slock_t		mutex;
-	ParallelStatus status;
-	ConditionVariable cv;
-	/* the rest belongs to whoever has made the status busy */
-	AlexRaw		bound;
-	BlockNumber hint;
-	uint32		tuple_size;		/* of the bound's tuple, 0: none */
-	union
-	{
-		IndexTupleData head;
-		char		data[ALEX_MAX_WIDE];
-	}			tuple;
-} AlexParallel;
-
-typedef struct AlexScan
-{
-	AlexRel		info;
-	MemoryContext context;		/* reset by rescan */
-	AlexRange  *ranges;
-	int			nranges;
-	AlexRange	room[2];
-	bool		recheck;		/* ranges are wider than the conditions */
-	AlexFilter	filter;			/* of wide keys */
-
-	/* the current piece */
-	bool		started;
-	AlexKey		low;
-	AlexKey		high;
-	BlockNumber block;			/* of its leaf */
-	BlockNumber left;
-	BlockNumber right;
-	Buffer		buf;			/* pin, or InvalidBuffer */
-	XLogRecPtr	lsn;			/* when it was read */
-	uint16		class;
-	int			nitems;
-	int			at;				/* -1: before, nitems: behind */
-	uint64		images[ALEX_MAX_ENTRIES];
-	uint64		tids[ALEX_MAX_ENTRIES];
-	uint16	   *payloads;		/* places in tuples, 0: none; or NULL */
-	char	   *tuples;			/* wide: entries as in the leaf */
-	int			tuples_used;
-
-	int		   *killed;
-	int			nkilled;
-
-	bool		mark_valid;
-	AlexKey		mark;
-
-	/* wide keys only: AlexKey's rests of the entries, and what keys refer to */
-	uint64	   *rests;
-	AlexKeyStore *low_store;
-	AlexKeyStore *high_store;
-	AlexKeyStore *mark_store;
-	AlexKeyStore *shared_store;
-	AlexTupleRoom *rooms;		/* of entry_key, and of what is returned */
-
-	IndexTuple	itup;			/* formed from an image */
-	IndexTuple	null_itup;
-} AlexScan;
 
 /* ambeginscan */
 IndexScanDesc
@@ -600,89 +527,11 @@ load_piece(IndexScanDesc scan, Buffer buf, AlexKey low, AlexKey high,
 }
 
 /*
- * Wait for our turn to advance a parallel scan.  False: it is finished.
- */
-static bool
-parallel_seize(IndexScanDesc scan, AlexKey *bound, BlockNumber *hint,
-			   AlexKey start)
-{
-	AlexParallel *shared = (AlexParallel *)
-		omen_parallel_scan_am(scan->parallel_scan);
-	AlexScan   *so = (AlexScan *) scan->opaque;
-	bool		mine = false;
-	bool		first = false;
-
-	for (;;)
-	{
-		ParallelStatus status;
-
-		SpinLockAcquire(&shared->mutex);
-		status = shared->status;
-		if (status == ALEX_PARALLEL_START || status == ALEX_PARALLEL_IDLE)
-		{
-			first = status == ALEX_PARALLEL_START;
-			shared->status = ALEX_PARALLEL_BUSY;
-			mine = true;
-		}
-		SpinLockRelease(&shared->mutex);
-		if (mine || status == ALEX_PARALLEL_DONE)
-			break;
-		ConditionVariableSleep(&shared->cv, WAIT_EVENT_BTREE_PAGE);
-	}
-	ConditionVariableCancelSleep();
-	if (mine && first)
-	{
-		*bound = start;
-		*hint = InvalidBlockNumber;
-	}
-	else if (mine)
-	{
-		AlexBound	room;
-
-		*hint = shared->hint;
-		*bound = alex_key_of_raw(shared->bound);
-		if (shared->tuple_size > 0)
-			*bound = alex_key_save(so->shared_store,
-								   alex_key_with_tuple(scan->indexRelation,
-													   shared->bound,
-													   &shared->tuple.head,
-													   &room));
-	}
-	return mine;
-}
-
-/* Let others go on from bound, or tell them that there is nothing more. */
-static void
-parallel_release(IndexScanDesc scan, bool finished, AlexKey bound,
-				 BlockNumber hint)
-{
-	AlexParallel *shared = (AlexParallel *)
-		omen_parallel_scan_am(scan->parallel_scan);
-
-	shared->bound = alex_raw(bound);
-	shared->hint = hint;
-	shared->tuple_size = 0;
-	if (bound.bound != NULL && bound.bound->tup != NULL)
-	{
-		shared->tuple_size = IndexTupleSize(bound.bound->tup);
-		Assert(shared->tuple_size <= ALEX_MAX_WIDE);
-		memcpy(shared->tuple.data, bound.bound->tup, shared->tuple_size);
-	}
-	SpinLockAcquire(&shared->mutex);
-	shared->status = finished ? ALEX_PARALLEL_DONE : ALEX_PARALLEL_IDLE;
-	SpinLockRelease(&shared->mutex);
-	if (finished)
-		ConditionVariableBroadcast(&shared->cv);
-	else
-		ConditionVariableSignal(&shared->cv);
-}
-
-/*
  * Go on to the next non-empty piece in the given direction.  False if there
  * is none; the position is then at that end, and the scan can turn back.
  */
-static bool
-next_piece(IndexScanDesc scan, ScanDirection dir)
+bool
+alex_scan_next_piece(IndexScanDesc scan, ScanDirection dir)
 {
 	AlexScan   *so = (AlexScan *) scan->opaque;
 	Relation	rel = scan->indexRelation;
@@ -704,8 +553,8 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 		CHECK_FOR_INTERRUPTS();
 		if (parallel)
 		{
-			if (!parallel_seize(scan, &bound, &hint,
-								forward ? ALEX_KEY_LOW : ALEX_KEY_HIGH))
+			if (!alex_parallel_seize(scan, &bound, &hint,
+									 forward ? ALEX_KEY_LOW : ALEX_KEY_HIGH))
 				break;
 		}
 		else if (so->block != InvalidBlockNumber)
@@ -715,7 +564,7 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 		if (r < 0 || r >= so->nranges)
 		{
 			if (parallel)
-				parallel_release(scan, true, bound, InvalidBlockNumber);
+				alex_parallel_release(scan, true, bound, InvalidBlockNumber);
 			break;
 		}
 		target = forward ? alex_key_max(bound, range_first(so, &so->ranges[r])) :
@@ -736,7 +585,7 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 		next_hint = forward ? alex_opaque(page)->right :
 			alex_opaque(page)->left;
 		if (parallel)
-			parallel_release(scan, false, next, next_hint);
+			alex_parallel_release(scan, false, next, next_hint);
 		if (forward)
 			load_piece(scan, buf, bound, next, dir);
 		else
@@ -763,8 +612,8 @@ next_piece(IndexScanDesc scan, ScanDirection dir)
 }
 
 /* Begin a scan at the end from which the direction leads on. */
-static void
-start_scan(IndexScanDesc scan, ScanDirection dir)
+void
+alex_scan_start(IndexScanDesc scan, ScanDirection dir)
 {
 	AlexScan   *so = (AlexScan *) scan->opaque;
 
@@ -779,8 +628,8 @@ start_scan(IndexScanDesc scan, ScanDirection dir)
 }
 
 /* The current entry as an index tuple. */
-static IndexTuple
-form_itup(IndexScanDesc scan)
+IndexTuple
+alex_scan_itup(IndexScanDesc scan)
 {
 	AlexScan   *so = (AlexScan *) scan->opaque;
 	Relation	rel = scan->indexRelation;
@@ -819,38 +668,31 @@ form_itup(IndexScanDesc scan)
 	return itup;
 }
 
+/* Remember that the current entry's row is dead to everybody. */
+void
+alex_scan_kill(IndexScanDesc scan)
+{
+	AlexScan   *so = (AlexScan *) scan->opaque;
+
+	if (so->killed == NULL)
+		so->killed = MemoryContextAlloc(GetMemoryChunkContext(so),
+										ALEX_MAX_ENTRIES * sizeof(int));
+	if (so->nkilled < ALEX_MAX_ENTRIES)
+		so->killed[so->nkilled++] = so->at;
+}
+
 /* amgettuple */
 bool
 alexgettuple(IndexScanDesc scan, ScanDirection dir)
 {
 	AlexScan   *so = (AlexScan *) scan->opaque;
-	bool		forward = ScanDirectionIsForward(dir);
 
 	scan->xs_recheck = so->recheck;
-	if (!so->started)
-		start_scan(scan, dir);
-	else if (scan->kill_prior_tuple && so->at >= 0 && so->at < so->nitems)
-	{
-		if (so->killed == NULL)
-			so->killed = MemoryContextAlloc(GetMemoryChunkContext(so),
-											ALEX_MAX_ENTRIES * sizeof(int));
-		if (so->nkilled < ALEX_MAX_ENTRIES)
-			so->killed[so->nkilled++] = so->at;
-	}
-
-	if (forward && so->at < so->nitems)
-		so->at++;
-	else if (!forward && so->at >= 0)
-		so->at--;
-	if (so->at < 0 || so->at >= so->nitems)
-	{
-		if (!next_piece(scan, dir))
-			return false;
-	}
-
+	if (!alex_scan_advance(scan, dir))
+		return false;
 	alex_tid_unpack(so->tids[so->at], &scan->xs_heaptid);
 	if (scan->xs_want_itup)
-		scan->xs_itup = form_itup(scan);
+		scan->xs_itup = alex_scan_itup(scan);
 	return true;
 }
 
@@ -862,8 +704,8 @@ alexgetbitmap(IndexScanDesc scan, TIDBitmap *tbm)
 	ItemPointerData *tids = palloc(ALEX_MAX_ENTRIES * sizeof(ItemPointerData));
 	int64		n = 0;
 
-	start_scan(scan, ForwardScanDirection);
-	while (next_piece(scan, ForwardScanDirection))
+	alex_scan_start(scan, ForwardScanDirection);
+	while (alex_scan_next_piece(scan, ForwardScanDirection))
 	{
 		for (int i = 0; i < so->nitems; i++)
 			alex_tid_unpack(so->tids[i], &tids[i]);
@@ -882,6 +724,11 @@ alexendscan(IndexScanDesc scan)
 
 	if (so->started)
 		leave_piece(scan);
+	for (int i = 0; i < ALEX_SCAN_MAPS; i++)
+	{
+		if (BufferIsValid(so->maps[i]))
+			ReleaseBuffer(so->maps[i]);
+	}
 	MemoryContextDelete(so->context);
 	if (so->payloads)
 		pfree(so->payloads);
@@ -968,34 +815,4 @@ alexrestrpos(IndexScanDesc scan)
 			lo = mid + 1;
 	}
 	so->at = lo - 1;
-}
-
-Size
-alex_parallel_size(void)
-{
-	return sizeof(AlexParallel);
-}
-
-void
-alexinitparallelscan(void *target)
-{
-	AlexParallel *shared = (AlexParallel *) target;
-
-	SpinLockInit(&shared->mutex);
-	shared->status = ALEX_PARALLEL_START;
-	shared->bound = alex_raw(ALEX_KEY_LOW);
-	shared->tuple_size = 0;
-	shared->hint = InvalidBlockNumber;
-	ConditionVariableInit(&shared->cv);
-}
-
-void
-alexparallelrescan(IndexScanDesc scan)
-{
-	AlexParallel *shared = (AlexParallel *)
-		omen_parallel_scan_am(scan->parallel_scan);
-
-	SpinLockAcquire(&shared->mutex);
-	shared->status = ALEX_PARALLEL_START;
-	SpinLockRelease(&shared->mutex);
 }
