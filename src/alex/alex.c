@@ -58,6 +58,13 @@ alex_define_settings(void)
 							 &alex_index_only_scan, true,
 							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("omendb.insert_batch",
+							"Entries of an INSERT or a COPY that are put into an alex index together.",
+							"0 inserts them one by one.",
+							&alex_insert_batch, ALEX_MAX_DEFERRED, 0,
+							ALEX_MAX_DEFERRED,
+							PGC_USERSET, 0,
+							NULL, NULL, NULL);
 	alex_init_options();
 }
 
@@ -93,4 +100,5 @@ alex_install_hooks(void)
 	alex_hooks_install();
 	alex_batch_install_hooks();
 	alex_index_only_install_hooks();
+	alex_defer_install_hooks();
 }

@@ -378,6 +378,17 @@ extern void alex_sort_import(AlexSort *sort, SharedFileSet *fileset,
 extern bool alex_sort_get(AlexSort *sort, AlexSortItem *item);
 extern void alex_sort_end(AlexSort *sort);
 
+/* alexdefer.c */
+#define ALEX_MAX_DEFERRED	64
+extern int	alex_insert_batch;	/* omendb.insert_batch */
+extern bool alex_deferring;
+extern void alex_insert_entries(Relation rel, Relation heapRel,
+								const AlexKey *keys, int n, bool scattered,
+								bool again);
+extern bool alex_defer_insert(Relation index, Relation table, AlexKey key);
+extern void alex_insert_deferred(void);
+extern void alex_defer_install_hooks(void);
+
 /* alexscan.c */
 extern IndexScanDesc alexbeginscan(Relation rel, int nkeys, int norderbys);
 extern void alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,

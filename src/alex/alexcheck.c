@@ -513,6 +513,7 @@ omen_alex_check(PG_FUNCTION_ARGS)
 	int			save_nestlevel;
 
 	omen_require_preload();
+	alex_insert_deferred();
 	memset(&check, 0, sizeof(check));
 	check.whole = !RecoveryInProgress();
 	check.strategy = GetAccessStrategy(BAS_BULKREAD);
@@ -676,6 +677,7 @@ omen_alex_stats(PG_FUNCTION_ARGS)
 	int			version = 0;
 
 	omen_require_preload();
+	alex_insert_deferred();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	rel = relation_open(indexoid, AccessShareLock);

@@ -543,6 +543,140 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, AlexPayload payload,
 }
 
 /*
+ * Put the first of n ascending keys, which have no payload, into the exclusively
+ * locked leaf that covers the first of them: as many as it covers and has room for
+ * without a thought.  Returns their number, 0 if they have to go one by one.
+ */
+static int
+insert_run(Relation rel, Buffer buf, const AlexKey *keys, int n)
+{
+	Page		page = BufferGetPage(buf);
+	AlexLeafHeader *leaf = alex_leaf(page);
+	bool		last_leaf = alex_is_last_leaf(page);
+	AlexBound	bound;
+	AlexKey		high;
+	int			room;
+	int			run;
+	AlexRun		before = alex_run_begin();
+	AlexRun		entry;
+	char		data[ALEX_MAX_DEFERRED * ALEX_MAX_RUN_ENTRY];
+	char	   *end = data;
+
+	if (n < 2 || alex_is_grouped(page))
+		return 0;
+	room = EXPAND_AT(leaf->nslots) - leaf->nitems;
+	if (room <= 0 && !alex_leaf_has_dead(page) && rebuild_slots(page, 0) == 0)
+		room = (last_leaf ? SPLIT_LAST_AT(leaf->nslots) : leaf->nslots) -
+			leaf->nitems;
+	n = Min(n, room);
+	high = alex_high(rel, page, &bound);
+	for (run = 1; run < n && alex_key_lt(keys[run], high); run++)
+		;
+	if (n < 2 || run < 2)
+		return 0;
+
+	/* nothing may fail from then on, so the header had better be right */
+	if (pg_popcount((const char *) alex_used(page),
+					alex_words(leaf->nslots) * sizeof(uint64)) != leaf->nitems)
+		alex_corrupted(rel, BufferGetBlockNumber(buf));
+	if (alex_leaf_place(page, keys[0], last_leaf, &entry.place) > SHIFT_LIMIT)
+		return 0;
+
+	START_CRIT_SECTION();
+	n = run;
+	for (run = 0; run < n; run++)
+	{
+		AlexKey		key = keys[run];
+
+		if (run > 0 &&
+			alex_leaf_place(page, key, last_leaf, &entry.place) > SHIFT_LIMIT)
+			break;
+		entry.image = key.image;
+		entry.tid = alex_key_tid(key);
+		alex_leaf_insert(page, &entry.place, entry.image, entry.tid,
+						 ALEX_NO_PAYLOAD);
+		end = alex_run_put(end, &before, &entry);
+	}
+	MarkBufferDirty(buf);
+	if (RelationNeedsWAL(rel))
+	{
+		XLogRecPtr	lsn;
+
+		XLogBeginInsert();
+		XLogRegisterBuffer(0, buf, REGBUF_STANDARD);
+		XLogRegisterBufData(0, data, end - data);
+		lsn = XLogInsert(RM_OMENDB_ALEX_ID, XLOG_ALEX_INSERT_RUN);
+		PageSetLSN(page, lsn);
+	}
+	END_CRIT_SECTION();
+	return run;
+}
+
+/* Does the leaf, which covers the key and is not wide, hold that very entry? */
+static bool
+has_entry(Page page, AlexKey key)
+{
+	int			slot = alex_leaf_next_used(page, alex_leaf_find(page, key));
+
+	return slot < alex_leaf(page)->nslots &&
+		alex_leaf_image(page, slot) == key.image &&
+		alex_leaf_rest(page, slot) == alex_key_tid(key);
+}
+
+/*
+ * Insert n entries in the order of the index, which is not wide; no uniqueness is
+ * checked.  scattered: they are probably of as many leaves, which are asked for
+ * first.  again: after an error some of them are there already, and are left out.
+ */
+void
+alex_insert_entries(Relation rel, Relation heapRel, const AlexKey *keys, int n,
+					bool scattered, bool again)
+{
+	AlexDirHit	hits[ALEX_MAX_DEFERRED];
+	bool		found[ALEX_MAX_DEFERRED];
+	int			i = 0;
+
+	Assert(n <= ALEX_MAX_DEFERRED);
+	for (int k = 0; k < n && scattered; k++)
+		found[k] = alex_look_ahead(rel, keys[k], &hits[k]);
+	while (i < n)
+	{
+		AlexKey		key = keys[i];
+		ItemPointerData tid;
+		Buffer		buf;
+		int			run;
+
+		CHECK_FOR_INTERRUPTS();
+		OMEN_STOP_EVENT("alex-insert-deferred");
+		if (scattered && found[i])
+			buf = alex_find_leaf_ahead(rel, key, BUFFER_LOCK_EXCLUSIVE,
+									   &hits[i]);
+		else
+			buf = alex_find_leaf(rel, key, false, BUFFER_LOCK_EXCLUSIVE,
+								 InvalidBlockNumber);
+		if (again && has_entry(BufferGetPage(buf), key))
+		{
+			UnlockReleaseBuffer(buf);
+			i++;
+			continue;
+		}
+		run = again ? 0 : insert_run(rel, buf, keys + i, n - i);
+		if (run > 0)
+		{
+			UnlockReleaseBuffer(buf);
+			i += run;
+			continue;
+		}
+		alex_tid_unpack(alex_key_tid(key), &tid);
+		if (insert_on_leaf(rel, heapRel, buf, InvalidBuffer, key,
+						   ALEX_NO_PAYLOAD, &tid, false, false))
+			i++;
+		else if (scattered)
+			found[i] = false;
+	}
+}
+
+/*
  * aminsert
  */
 bool
@@ -550,8 +684,7 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 		   Relation heapRel, IndexUniqueCheck checkUnique,
 		   bool indexUnchanged, IndexInfo *indexInfo)
 {
-	/* by value: reading the heap may process invalidations */
-	AlexRel		info = *alex_rel(rel);
+	AlexRel		info;
 	AlexKey		key;
 	AlexPayload payload;
 	AlexPackRoom room;
@@ -564,6 +697,22 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	MemoryContext old;
 
 	omen_require_preload();
+	if (checkUnique == UNIQUE_CHECK_NO && alex_deferring)
+	{
+		const AlexRel *narrow = alex_rel(rel);
+
+		if (!narrow->wide && !narrow->has_include)
+		{
+			key = alex_key_of_values(rel, narrow, values, isnull, ht_ctid);
+			if ((isnull[0] || !alex_image_lossy(narrow->kind, narrow->desc,
+												values[0], key.image)) &&
+				alex_defer_insert(rel, heapRel, key))
+				return true;
+		}
+	}
+
+	/* by value: reading the heap may process invalidations */
+	info = *alex_rel(rel);
 	/* NULLs are unequal to everything unless the index says otherwise */
 	for (int i = 0; i < nkeys; i++)
 	{

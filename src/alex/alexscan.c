@@ -32,6 +32,7 @@ alexbeginscan(Relation rel, int nkeys, int norderbys)
 	AlexScan   *so;
 
 	omen_require_preload();
+	alex_insert_deferred();
 	Assert(norderbys == 0);
 	scan = RelationGetIndexScan(rel, nkeys, norderbys);
 	so = (AlexScan *) palloc(sizeof(AlexScan));
@@ -177,6 +178,7 @@ alexrescan(IndexScanDesc scan, ScanKey scankey, int nscankeys,
 	AlexScan   *so = (AlexScan *) scan->opaque;
 	MemoryContext old;
 
+	alex_insert_deferred();
 	if (so->started)
 		leave_piece(scan);
 	so->started = false;

@@ -29,6 +29,7 @@
 #define XLOG_ALEX_UNLINK		0x80	/* empty leaf unlinked */
 #define XLOG_ALEX_REUSE			0x90	/* deleted page recycled */
 #define XLOG_ALEX_META			0xA0	/* meta page, cleanup information */
+#define XLOG_ALEX_INSERT_RUN	0xB0	/* entries into a leaf */
 
 /*
  * Most of alex's WAL: with the headers of record and block, 64 bytes for a narrow
@@ -44,6 +45,107 @@ typedef struct xl_alex_insert
 } xl_alex_insert;
 
 StaticAssertDecl(sizeof(xl_alex_insert) == 20, "xl_alex_insert has padding");
+
+/*
+ * XLOG_ALEX_INSERT_RUN: block data has for each entry, in the order of the index,
+ * numbers of seven bits a byte, the last without the highest bit:
+ *
+ *	its image less that of the entry before
+ *	its packed TID less that of the entry before, zigzag (0, -1, 1, -2, ...)
+ *	0 if it goes into the gap behind the slot of the entry before; else 1 and
+ *	start, slot and gap of its AlexPlace
+ *
+ * Before the first entry are image 0, TID 0 and slot -1.  Places are those after the
+ * entries before have been inserted.  Ascending keys of a table that grows take
+ * some four bytes an entry.
+ */
+#define ALEX_MAX_RUN_ENTRY	(10 + 10 + 1 + 3 * 3)
+
+typedef struct AlexRun
+{
+	uint64		image;
+	uint64		tid;
+	AlexPlace	place;
+} AlexRun;
+
+static inline AlexRun
+alex_run_begin(void)
+{
+	AlexRun		run = {0, 0, {0}};
+
+	run.place.slot = (uint16) -1;
+	return run;
+}
+
+static inline char *
+alex_run_put_number(char *p, uint64 number)
+{
+	for (; number >= 0x80; number >>= 7)
+		*p++ = (char) (number | 0x80);
+	*p++ = (char) number;
+	return p;
+}
+
+/* Write the entry that follows run, which then is that. */
+static inline char *
+alex_run_put(char *p, AlexRun *run, const AlexRun *next)
+{
+	int64		tid = (int64) (next->tid - run->tid);
+	AlexPlace	place = next->place;
+
+	p = alex_run_put_number(p, next->image - run->image);
+	p = alex_run_put_number(p, ((uint64) tid << 1) ^ (uint64) (tid >> 63));
+	if (place.slot == (uint16) (run->place.slot + 1) &&
+		place.start == place.slot && place.gap == place.slot)
+		*p++ = 0;
+	else
+	{
+		*p++ = 1;
+		p = alex_run_put_number(p, place.start);
+		p = alex_run_put_number(p, place.slot);
+		p = alex_run_put_number(p, place.gap);
+	}
+	*run = *next;
+	return p;
+}
+
+static inline uint64
+alex_run_get_number(const char **p)
+{
+	uint64		number = 0;
+
+	for (int shift = 0; shift < 64; shift += 7)
+	{
+		uint8		byte = (uint8) *(*p)++;
+
+		number |= (uint64) (byte & 0x7F) << shift;
+		if (byte < 0x80)
+			break;
+	}
+	return number;
+}
+
+/* Read the entry that follows run into it. */
+static inline void
+alex_run_get(const char **p, AlexRun *run)
+{
+	uint64		tid;
+
+	run->image += alex_run_get_number(p);
+	tid = alex_run_get_number(p);
+	run->tid += (tid >> 1) ^ -(tid & 1);
+	if (*(*p)++ == 0)
+	{
+		run->place.slot++;
+		run->place.start = run->place.gap = run->place.slot;
+	}
+	else
+	{
+		run->place.start = (uint16) alex_run_get_number(p);
+		run->place.slot = (uint16) alex_run_get_number(p);
+		run->place.gap = (uint16) alex_run_get_number(p);
+	}
+}
 
 /* XLOG_ALEX_REBUILD: block data is an AlexLayout cut to its size */
 

@@ -65,6 +65,29 @@ redo_insert(XLogReaderState *record)
 }
 
 static void
+redo_insert_run(XLogReaderState *record)
+{
+	Buffer		buf;
+
+	if (XLogReadBufferForRedo(record, 0, &buf) == BLK_NEEDS_REDO)
+	{
+		Size		size;
+		const char *data = XLogRecGetBlockData(record, 0, &size);
+		const char *end = data + size;
+		AlexRun		run = alex_run_begin();
+
+		while (data < end)
+		{
+			alex_run_get(&data, &run);
+			alex_leaf_insert(BufferGetPage(buf), &run.place, run.image,
+							 run.tid, ALEX_NO_PAYLOAD);
+		}
+		done_with(record, buf);
+	}
+	release(buf);
+}
+
+static void
 redo_rebuild(XLogReaderState *record)
 {
 	Buffer		buf;
@@ -467,6 +490,9 @@ alex_redo(XLogReaderState *record)
 		case XLOG_ALEX_INSERT:
 			redo_insert(record);
 			break;
+		case XLOG_ALEX_INSERT_RUN:
+			redo_insert_run(record);
+			break;
 		case XLOG_ALEX_REBUILD:
 			redo_rebuild(record);
 			break;
@@ -529,6 +555,20 @@ alex_desc(StringInfo buf, XLogReaderState *record)
 				appendStringInfo(buf, "slot %u, gap %u, start %u",
 								 xlrec.place.slot, xlrec.place.gap,
 								 xlrec.place.start);
+			}
+			break;
+		case XLOG_ALEX_INSERT_RUN:
+			{
+				Size		size = 0;
+
+				const char *data = XLogRecGetBlockData(record, 0, &size);
+				const char *end = data + size;
+				AlexRun		run = alex_run_begin();
+				int			n = 0;
+
+				for (; data < end; n++)
+					alex_run_get(&data, &run);
+				appendStringInfo(buf, "entries %d", n);
 			}
 			break;
 		case XLOG_ALEX_SPLIT_LEAF:
@@ -594,6 +634,8 @@ alex_identify(uint8 info)
 	{
 		case XLOG_ALEX_INSERT:
 			return "INSERT";
+		case XLOG_ALEX_INSERT_RUN:
+			return "INSERT_RUN";
 		case XLOG_ALEX_REBUILD:
 			return "REBUILD";
 		case XLOG_ALEX_SPLIT_LEAF:
