@@ -199,10 +199,22 @@ prefetch_leaf(const AlexDirHit *hit, AlexKey key)
 	/* a prediction is wrong by a few slots, so often by a line */
 	omen_prefetch(images + Max(slot - PREDICTION_ERROR, 0) * sizeof(uint64));
 	omen_prefetch(images + (slot + PREDICTION_ERROR) * sizeof(uint64));
-	/* of a group, where it ends */
-	omen_prefetch(images + nslots * sizeof(uint64) +
-				  slot * (grouped ? sizeof(uint16) :
-						  sizeof(ItemPointerData)));
+	if (grouped)
+	{
+		/* where the group ends */
+		omen_prefetch(images + nslots * sizeof(uint64) + slot * sizeof(uint16));
+	}
+	else
+	{
+		const char *tids = images + nslots * sizeof(uint64);
+
+		omen_prefetch(tids + Max(slot - PREDICTION_ERROR, 0) *
+					  sizeof(ItemPointerData));
+		omen_prefetch(tids + (slot + PREDICTION_ERROR) *
+					  sizeof(ItemPointerData));
+		/* which slots are used */
+		omen_prefetch(page + ALEX_LEAF_START + (slot >> 6) * sizeof(uint64));
+	}
 	if (key.bound != NULL)
 	{
 		omen_prefetch(images + nslots * (sizeof(uint64) +
