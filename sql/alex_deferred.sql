@@ -4,6 +4,7 @@ SET enable_seqscan = off; SET enable_bitmapscan = off;
 
 CREATE TABLE deferred (k int, v int, f float8) WITH (autovacuum_enabled = off);
 CREATE INDEX deferred_k ON deferred USING alex (k); CREATE INDEX deferred_v ON deferred USING alex (v DESC NULLS FIRST); CREATE INDEX deferred_f ON deferred USING alex (f);
+CREATE INDEX deferred_vk ON deferred USING alex (v, k DESC); CREATE INDEX deferred_t ON deferred USING alex ((repeat('key ', 9) || k)); CREATE INDEX deferred_i ON deferred USING alex (k) INCLUDE (v, f);
 -- what the index finds between two keys, as this command sees it; and the truth
 CREATE FUNCTION deferred_found(first int, last int) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE n bigint; BEGIN SELECT count(*) INTO n FROM deferred WHERE k BETWEEN first AND last; RETURN n; END $$;
@@ -29,6 +30,7 @@ SELECT deferred_check();
 SELECT count(*), sum(k) FROM (SELECT k FROM deferred WHERE k BETWEEN 500 AND 29900 OFFSET 0) x;
 SELECT count(*) FROM (SELECT v FROM deferred WHERE v IS NULL OFFSET 0) x;
 SELECT count(*) FROM (SELECT f FROM deferred WHERE f = 0 OFFSET 0) x;
+SELECT count(*) FROM (SELECT 1 FROM deferred WHERE repeat('key ', 9) || k BETWEEN repeat('key ', 9) || 2000 AND repeat('key ', 9) || 3000 OFFSET 0) x;
 TRUNCATE deferred;
 SELECT deferred_check();
 
@@ -150,6 +152,12 @@ INSERT INTO deferred_parts SELECT g, g FROM generate_series(1, 5000) g;
 INSERT INTO deferred_parts SELECT g, g / 100 FROM generate_series(5001, 9000) g;
 SELECT count(*), sum(k) FROM (SELECT k FROM deferred_parts WHERE k > 0 OFFSET 0) x;
 SELECT sum(entries) FROM pg_inherits, omendb.alex_stats(inhrelid::regclass) WHERE inhparent = 'deferred_parts_k'::regclass;
+-- large keys
+CREATE TABLE deferred_large (k text COLLATE "C");
+CREATE INDEX deferred_large_k ON deferred_large USING alex (k);
+INSERT INTO deferred_large SELECT repeat(md5(g::text), g % 30) || g FROM generate_series(1, 1000) g;
+SELECT deferred_check('deferred_large');
+SELECT count(*), sum(length(k)) FROM (SELECT k FROM deferred_large WHERE k > '' OFFSET 0) x;
 -- an omendb table
 CREATE TABLE deferred_omendb (k int, v int) USING omendb;
 CREATE INDEX deferred_omendb_k ON deferred_omendb USING alex (k);
@@ -158,4 +166,4 @@ SELECT deferred_check('deferred_omendb');
 SELECT count(*), sum(k) FROM (SELECT k FROM deferred_omendb WHERE k > 0 OFFSET 0) x;
 
 DROP FUNCTION deferred_found, deferred_check, deferred_before, deferred_after;
-DROP TABLE deferred, deferred_conflict, deferred_excluded, deferred_tree, deferred_parts, deferred_omendb;
+DROP TABLE deferred, deferred_conflict, deferred_excluded, deferred_tree, deferred_parts, deferred_large, deferred_omendb;

@@ -382,10 +382,17 @@ extern void alex_sort_end(AlexSort *sort);
 #define ALEX_MAX_DEFERRED	64
 extern int	alex_insert_batch;	/* omendb.insert_batch */
 extern bool alex_deferring;
+typedef struct AlexDeferred
+{
+	AlexRaw		raw;			/* of the key */
+	AlexPayload payload;
+} AlexDeferred;
 extern void alex_insert_entries(Relation rel, Relation heapRel,
-								const AlexKey *keys, int n, bool scattered,
-								bool again);
-extern bool alex_defer_insert(Relation index, Relation table, AlexKey key);
+								const AlexDeferred *entries, int n,
+								bool ascending, bool again);
+extern bool alex_defer_insert(Relation index, Relation table,
+							  struct IndexInfo *index_info, AlexKey key,
+							  AlexPayload payload);
 extern void alex_insert_deferred(void);
 extern void alex_defer_install_hooks(void);
 

@@ -17,8 +17,9 @@
  *	 so that its TID cannot become another row's.
  * - What its own transaction does next might look for it.  So entries are only
  *	 kept while an INSERT (in ExecutorRun) or a COPY runs, and are inserted before it
- *	 ends, before anything else runs within it (a trigger's or a function's query),
- *	 and before any scan of an alex index begins.
+ *	 ends, before anything else runs within it (a trigger's or a function's query:
+ *	 ExecutorRun, ExecutorFinish, ProcessUtility), and before any scan of an alex
+ *	 index begins.
  * - With its subtransaction, and only then, a row can be dead to everybody while
  *	 the transaction goes on.  Then its entries are forgotten.  INSERT ... ON
  *	 CONFLICT can also kill a row that it has just inserted, so there none are kept.
@@ -36,11 +37,17 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 /* Indexes with entries to insert, at once; there is one list for each partition */
 #define MAX_LISTS		16
+
+/* Bytes of payloads in a list, and of one */
+#define MAX_PAYLOADS	16384
+#define MAX_PAYLOAD		1024
 
 /* A statement's first entries of an index are not worth it */
 #define FIRST_ENTRIES	4
@@ -53,7 +60,10 @@ typedef struct DeferList
 	int			n;
 	bool		ascending;		/* they are in order */
 	bool		tried;			/* some of them may be in the index */
-	AlexKey		keys[ALEX_MAX_DEFERRED];
+	bool		locked;			/* the index, until the transaction ends */
+	AlexDeferred entries[ALEX_MAX_DEFERRED];
+	Size		used;			/* bytes of payloads */
+	char	   *payloads;		/* MAX_PAYLOADS of them, or NULL */
 } DeferList;
 
 int			alex_insert_batch = ALEX_MAX_DEFERRED;
@@ -62,16 +72,18 @@ bool		alex_deferring = false; /* such a statement runs */
 static DeferList lists[MAX_LISTS];
 static int	nlists = 0;
 static bool inserting = false;	/* a list's entries are being inserted */
-static bool callbacks_set = false;
+static SubTransactionId inserting_subid;	/* in this one */
+static MemoryContext statement_context = NULL;	/* of an INSERT; NULL: COPY */
 static ProcessUtility_hook_type prev_process_utility = NULL;
+static ExecutorFinish_hook_type prev_executor_finish = NULL;
 
-static int
-compare_keys(const void *a, const void *b)
+static void
+empty_list(DeferList *list)
 {
-	const AlexKey *ka = (const AlexKey *) a;
-	const AlexKey *kb = (const AlexKey *) b;
-
-	return alex_key_lt(*ka, *kb) ? -1 : alex_key_lt(*kb, *ka) ? 1 : 0;
+	list->n = 0;
+	list->used = 0;
+	list->ascending = true;
+	list->tried = false;
 }
 
 /*
@@ -85,23 +97,26 @@ static void
 insert_list(DeferList *list, Relation index, Relation table)
 {
 	bool		tried = list->tried;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "alex insert",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	if (!list->ascending)
-		qsort(list->keys, list->n, sizeof(AlexKey), compare_keys);
 	inserting = true;
+	inserting_subid = GetCurrentSubTransactionId();
 	list->tried = true;
-	alex_insert_entries(index, table, list->keys, list->n, !list->ascending,
+	alex_insert_entries(index, table, list->entries, list->n, list->ascending,
 						tried);
 	list->tried = false;
 	inserting = false;
-	list->n = 0;
-	list->ascending = true;
+	empty_list(list);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /*
- * Insert all entries that are deferred.  Takes no lock on relations that is not
- * held already, or was until the statement's last row was in (COPY closes indexes
- * first).  The caller holds no lock on a buffer.
+ * Insert all entries that are deferred.  The locks on relations that this takes are
+ * held already.  The caller holds no lock on a buffer.
  */
 void
 alex_insert_deferred(void)
@@ -141,10 +156,13 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			alex_deferring = false;
+			statement_context = NULL;
 			inserting = false;
 			/* FALLTHROUGH */
 		default:
 			nlists = 0;
+			for (int i = 0; i < MAX_LISTS; i++)
+				lists[i].payloads = NULL;
 			break;
 	}
 }
@@ -153,10 +171,10 @@ static void
 subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		inserting = false;
-	else if (event != SUBXACT_EVENT_COMMIT_SUB)
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB && subid == inserting_subid)
+		inserting = false;
 	for (int i = 0; i < nlists; i++)
 	{
 		if (lists[i].subid != subid)
@@ -164,82 +182,137 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
 			lists[i].subid = parent;
 		else
-		{
-			lists[i].n = 0;
-			lists[i].ascending = true;
-			lists[i].tried = false;
-		}
+			empty_list(&lists[i]);
 	}
 }
 
+/* Insert all entries, and forget the lists. */
+static void
+drop_lists(void)
+{
+	alex_insert_deferred();
+	for (int i = 0; i < nlists; i++)
+		if (lists[i].n > 0)
+			elog(ERROR, "entries of index %u have not been inserted",
+				 lists[i].indexid);
+	nlists = 0;
+}
+
+/* The list of an index, emptied or not */
+static DeferList *
+find_list(Oid indexid)
+{
+	DeferList  *list;
+
+	for (int i = 0; i < nlists; i++)
+		if (lists[i].indexid == indexid)
+			return &lists[i];
+	if (nlists >= MAX_LISTS)
+		drop_lists();
+	list = &lists[nlists++];
+	list->indexid = indexid;
+	list->seen = 0;
+	list->locked = false;
+	empty_list(list);
+	return list;
+}
+
 /*
- * Keep a narrow entry without a payload for later, if the statement allows it.
- * False: the caller has to insert it.
+ * Keep an entry for later, if the statement allows it.  key is the raw one;
+ * index_info is the statement's.  False: the caller has to insert it.
  */
 bool
-alex_defer_insert(Relation index, Relation table, AlexKey key)
+alex_defer_insert(Relation index, Relation table, IndexInfo *index_info,
+				  AlexKey key, AlexPayload payload)
 {
 	SubTransactionId subid;
-	DeferList  *list = NULL;
+	DeferList  *list;
+	AlexDeferred *entry;
 
-	if (!alex_deferring || inserting)
+	if (!alex_deferring || inserting || alex_insert_batch < 2 ||
+		payload.size > MAX_PAYLOAD)
 		return false;
-	for (int i = 0; i < nlists && list == NULL; i++)
-		if (lists[i].indexid == RelationGetRelid(index))
-			list = &lists[i];
-	subid = GetCurrentSubTransactionId();
-	if (list == NULL)
-	{
-		if (nlists >= MAX_LISTS)
-		{
-			alex_insert_deferred();
-			nlists = 0;
-		}
-		list = &lists[nlists++];
-		list->indexid = RelationGetRelid(index);
-		list->seen = list->n = 0;
-		list->subid = subid;
-		list->ascending = true;
-		list->tried = false;
-	}
+	/* somebody's C code inserts within the statement */
+	if (statement_context != NULL &&
+		GetMemoryChunkContext(index_info) != statement_context)
+		return false;
+	list = find_list(RelationGetRelid(index));
 	if (list->seen < FIRST_ENTRIES)
 	{
 		list->seen++;
 		return false;
 	}
+	subid = GetCurrentSubTransactionId();
+
+	/*
+	 * COPY closes its indexes before it ends.  Keep the lock that it has, or
+	 * inserting the rest might have to wait for it.
+	 */
+	if (list->n == 0 && !list->locked && statement_context == NULL)
+	{
+		LockRelationOid(list->indexid, RowExclusiveLock);
+		list->locked = true;
+	}
+
 	/* of another subtransaction, or left by an error */
-	if (list->n > 0 && (list->subid != subid || list->tried))
+	if (list->n > 0 && (list->subid != subid || list->tried ||
+						list->used + payload.size > MAX_PAYLOADS))
 		insert_list(list, index, table);
 	list->subid = subid;
-	if (list->n > 0 && !alex_key_lt(list->keys[list->n - 1], key))
+
+	if (list->n > 0 &&
+		!alex_key_lt(alex_key_of_raw(list->entries[list->n - 1].raw),
+					 alex_key_of_raw(alex_raw(key))))
 		list->ascending = false;
-	list->keys[list->n++] = key;
+	if (payload.size > 0)
+	{
+		if (list->payloads == NULL)
+			list->payloads = MemoryContextAlloc(TopTransactionContext,
+												MAX_PAYLOADS);
+		memcpy(list->payloads + list->used, payload.data, payload.size);
+		payload.data = list->payloads + list->used;
+		/* index tuples are read in there */
+		list->used += MAXALIGN(payload.size);
+	}
+	entry = &list->entries[list->n++];
+	entry->raw = alex_raw(key);
+	entry->payload = payload;
 	if (list->n >= alex_insert_batch)
 		insert_list(list, index, table);
 	return true;
 }
 
-/*
- * Begin (on) or suspend what defers entries, within the innermost statement.
- * Returns what was before, for alex_defer_end().  Entries of the statement around
- * this one are inserted.
- */
-static bool
-begin(bool on)
+/* What a statement that runs within another one has to put back */
+typedef struct Before
 {
-	bool		before = alex_deferring;
+	bool		deferring;
+	MemoryContext context;
+} Before;
 
-	if (before)
-		alex_insert_deferred();
-	nlists = 0;
+/*
+ * A statement begins to run, whose entries are to be deferred (on) or not, maybe
+ * within another one, whose entries are inserted.
+ */
+static Before
+begin(bool on, MemoryContext context)
+{
+	Before		before = {alex_deferring, statement_context};
+
+	/* a comparison may be a function in SQL: then the lists are in use */
+	if (inserting)
+		on = false;
+	else
+		drop_lists();
 	alex_deferring = on;
-	if (on && !callbacks_set)
-	{
-		RegisterXactCallback(xact_callback, NULL);
-		RegisterSubXactCallback(subxact_callback, NULL);
-		callbacks_set = true;
-	}
+	statement_context = context;
 	return before;
+}
+
+static void
+put_back(Before before)
+{
+	alex_deferring = before.deferring;
+	statement_context = before.context;
 }
 
 /* Can entries be deferred at all? */
@@ -268,7 +341,7 @@ executor_run(QueryDesc *query, void (*next) (OmenExecutorRun *run),
 			 OmenExecutorRun *run)
 {
 	bool		on = is_possible() && is_plain_insert(query);
-	bool		before;
+	Before		before;
 
 	if (!on && !alex_deferring)
 	{
@@ -276,7 +349,7 @@ executor_run(QueryDesc *query, void (*next) (OmenExecutorRun *run),
 		return;
 	}
 
-	before = begin(on);
+	before = begin(on, query->estate->es_query_cxt);
 	PG_TRY();
 	{
 		next(run);
@@ -284,7 +357,36 @@ executor_run(QueryDesc *query, void (*next) (OmenExecutorRun *run),
 	}
 	PG_FINALLY();
 	{
-		alex_deferring = before;
+		put_back(before);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * ExecutorFinish_hook: CTEs that insert, and the main query has not read to their
+ * end, run here, for a statement within one whose entries are deferred as well.
+ */
+static void
+executor_finish(QueryDesc *query)
+{
+	void		(*finish) (QueryDesc *) = prev_executor_finish ?
+		prev_executor_finish : standard_ExecutorFinish;
+	Before		before;
+
+	if (!alex_deferring)
+	{
+		finish(query);
+		return;
+	}
+
+	before = begin(false, NULL);
+	PG_TRY();
+	{
+		finish(query);
+	}
+	PG_FINALLY();
+	{
+		put_back(before);
 	}
 	PG_END_TRY();
 }
@@ -297,7 +399,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 {
 	bool		on = IsA(pstmt->utilityStmt, CopyStmt) &&
 		((CopyStmt *) pstmt->utilityStmt)->is_from && is_possible();
-	bool		before;
+	Before		before;
 
 	if (!on && !alex_deferring)
 	{
@@ -306,7 +408,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 		return;
 	}
 
-	before = begin(on);
+	before = begin(on, NULL);
 	PG_TRY();
 	{
 		prev_process_utility(pstmt, queryString, readOnlyTree, context,
@@ -315,7 +417,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	}
 	PG_FINALLY();
 	{
-		alex_deferring = before;
+		put_back(before);
 	}
 	PG_END_TRY();
 }
@@ -323,7 +425,11 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 void
 alex_defer_install_hooks(void)
 {
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
 	omen_install_executor_run(executor_run);
+	prev_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = executor_finish;
 	prev_process_utility = ProcessUtility_hook ? ProcessUtility_hook :
 		standard_ProcessUtility;
 	ProcessUtility_hook = process_utility;

@@ -196,7 +196,13 @@ take_over(PlanState *ps, void *context)
 			alex_is_index(index) && node->ioss_NumOrderByKeys == 0 &&
 			has_same_columns(node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
 							 RelationGetDescr(index)))
-			ExecSetExecProcNode(ps, exec_index_only);
+		{
+			/*
+			 * Not ExecSetExecProcNode(), which would forget what others have
+			 * put around it: ExecProcNodeFirst() takes this one.
+			 */
+			ps->ExecProcNodeReal = exec_index_only;
+		}
 	}
 	return planstate_tree_walker(ps, take_over, context);
 }

@@ -542,61 +542,77 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, AlexPayload payload,
 	}
 }
 
+/* An entry that alex_insert_entries() has to insert */
+typedef struct RunEntry
+{
+	AlexKey		key;
+	AlexPayload payload;
+	AlexBound	bound;			/* of a wide key */
+} RunEntry;
+
 /*
- * Put the first of n ascending keys, which have no payload, into the exclusively
+ * Put the first of n entries in the order of the index into the exclusively
  * locked leaf that covers the first of them: as many as it covers and has room for
  * without a thought.  Returns their number, 0 if they have to go one by one.
  */
 static int
-insert_run(Relation rel, Buffer buf, const AlexKey *keys, int n)
+insert_run(Relation rel, Buffer buf, RunEntry **entries, int n)
 {
 	Page		page = BufferGetPage(buf);
-	AlexLeafHeader *leaf = alex_leaf(page);
 	bool		last_leaf = alex_is_last_leaf(page);
 	AlexBound	bound;
 	AlexKey		high;
-	int			room;
+	int			max_items;
 	int			run;
 	AlexRun		before = alex_run_begin();
-	AlexRun		entry;
-	char		data[ALEX_MAX_DEFERRED * ALEX_MAX_RUN_ENTRY];
+	PGAlignedBlock copy;
+	char		data[ALEX_MAX_DEFERRED * ALEX_MAX_RUN_ENTRY + BLCKSZ];
 	char	   *end = data;
 
 	if (n < 2 || alex_is_grouped(page))
 		return 0;
-	room = EXPAND_AT(leaf->nslots) - leaf->nitems;
-	if (room <= 0 && !alex_leaf_has_dead(page) && rebuild_slots(page, 0) == 0)
-		room = (last_leaf ? SPLIT_LAST_AT(leaf->nslots) : leaf->nslots) -
-			leaf->nitems;
-	n = Min(n, room);
 	high = alex_high(rel, page, &bound);
-	for (run = 1; run < n && alex_key_lt(keys[run], high); run++)
-		;
-	if (n < 2 || run < 2)
+	if (!alex_key_lt(entries[1]->key, high))
+		return 0;
+	max_items = EXPAND_AT(alex_leaf(page)->nslots);
+	if (alex_leaf(page)->nitems >= max_items && !alex_leaf_has_dead(page) &&
+		rebuild_slots(page, entries[0]->payload.size) == 0)
+		max_items = last_leaf ? SPLIT_LAST_AT(alex_leaf(page)->nslots) :
+			alex_leaf(page)->nslots;
+	if (alex_leaf(page)->nitems + 2 > max_items)
 		return 0;
 
-	/* nothing may fail from then on, so the header had better be right */
-	if (pg_popcount((const char *) alex_used(page),
-					alex_words(leaf->nslots) * sizeof(uint64)) != leaf->nitems)
-		alex_corrupted(rel, BufferGetBlockNumber(buf));
-	if (alex_leaf_place(page, keys[0], last_leaf, &entry.place) > SHIFT_LIMIT)
-		return 0;
-
-	START_CRIT_SECTION();
-	n = run;
+	/* in a copy: comparisons may fail, and so may the page if it is damaged */
+	memcpy(copy.data, page, BLCKSZ);
+	page = (Page) copy.data;
 	for (run = 0; run < n; run++)
 	{
-		AlexKey		key = keys[run];
+		AlexKey		key = entries[run]->key;
+		AlexRun		entry;
+		int			moved;
 
-		if (run > 0 &&
-			alex_leaf_place(page, key, last_leaf, &entry.place) > SHIFT_LIMIT)
+		if (alex_leaf(page)->nitems >= max_items ||
+			!payload_fits(page, entries[run]->payload.size) ||
+			(run > 0 && !alex_key_lt(key, high)))
+			break;
+		moved = alex_leaf_place(page, key, last_leaf, &entry.place);
+		if (moved < 0)
+			alex_corrupted(rel, BufferGetBlockNumber(buf));
+		if (moved > SHIFT_LIMIT)
 			break;
 		entry.image = key.image;
 		entry.tid = alex_key_tid(key);
+		entry.payload = entries[run]->payload;
 		alex_leaf_insert(page, &entry.place, entry.image, entry.tid,
-						 ALEX_NO_PAYLOAD);
+						 entry.payload);
 		end = alex_run_put(end, &before, &entry);
 	}
+	if (run < 2)
+		return 0;
+
+	page = BufferGetPage(buf);
+	START_CRIT_SECTION();
+	alex_page_replace(page, copy.data);
 	MarkBufferDirty(buf);
 	if (RelationNeedsWAL(rel))
 	{
@@ -612,7 +628,7 @@ insert_run(Relation rel, Buffer buf, const AlexKey *keys, int n)
 	return run;
 }
 
-/* Does the leaf, which covers the key and is not wide, hold that very entry? */
+/* Does the leaf, which covers the key, hold that very entry? */
 static bool
 has_entry(Page page, AlexKey key)
 {
@@ -620,35 +636,75 @@ has_entry(Page page, AlexKey key)
 
 	return slot < alex_leaf(page)->nslots &&
 		alex_leaf_image(page, slot) == key.image &&
-		alex_leaf_rest(page, slot) == alex_key_tid(key);
+		alex_leaf_rest(page, slot) == alex_key_tid(key) &&
+		(key.bound == NULL || alex_bound_cmp_entry(key.bound, page, slot) == 0);
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	AlexKey		ka = (*(RunEntry *const *) a)->key;
+	AlexKey		kb = (*(RunEntry *const *) b)->key;
+
+	return alex_key_lt(ka, kb) ? -1 : alex_key_lt(kb, ka) ? 1 : 0;
 }
 
 /*
- * Insert n entries in the order of the index, which is not wide; no uniqueness is
- * checked.  scattered: they are probably of as many leaves, which are asked for
- * first.  again: after an error some of them are there already, and are left out.
+ * Insert n entries, at most ALEX_MAX_DEFERRED; no uniqueness is checked.
+ * ascending: by their images they are in the order of the index, and no two
+ * alike.  again: after an error some of them are there already, and are left out.
+ * Memory is taken from the current context.
  */
 void
-alex_insert_entries(Relation rel, Relation heapRel, const AlexKey *keys, int n,
-					bool scattered, bool again)
+alex_insert_entries(Relation rel, Relation heapRel,
+					const AlexDeferred *entries, int n, bool ascending,
+					bool again)
 {
+	AlexRel		info = *alex_rel(rel);
+	RunEntry   *items = palloc(n * sizeof(RunEntry));
+	RunEntry   *sorted[ALEX_MAX_DEFERRED];
 	AlexDirHit	hits[ALEX_MAX_DEFERRED];
 	bool		found[ALEX_MAX_DEFERRED];
 	int			i = 0;
 
 	Assert(n <= ALEX_MAX_DEFERRED);
-	for (int k = 0; k < n && scattered; k++)
-		found[k] = alex_look_ahead(rel, keys[k], &hits[k]);
+	for (int k = 0; k < n; k++)
+	{
+		RunEntry   *item = &items[k];
+
+		sorted[k] = item;
+		item->key = alex_key_of_raw(entries[k].raw);
+		item->payload = entries[k].payload;
+		if (info.wide)
+		{
+			AlexTupleRoom room;
+			IndexTuple	tup = alex_unpack(rel, &info, item->key.image,
+										  alex_key_tid(item->key),
+										  item->payload.data, &room);
+
+			item->key = alex_key_with_tuple(rel, entries[k].raw,
+											CopyIndexTuple(tup), &item->bound);
+		}
+	}
+	if (!ascending)
+	{
+		qsort(sorted, n, sizeof(RunEntry *), compare_entries);
+		/* they are probably on as many leaves */
+		for (int k = 0; k < n; k++)
+			found[k] = alex_look_ahead(rel, sorted[k]->key, &hits[k]);
+	}
+
 	while (i < n)
 	{
-		AlexKey		key = keys[i];
+		AlexKey		key = sorted[i]->key;
+		AlexPayload payload = sorted[i]->payload;
 		ItemPointerData tid;
 		Buffer		buf;
 		int			run;
 
 		CHECK_FOR_INTERRUPTS();
 		OMEN_STOP_EVENT("alex-insert-deferred");
-		if (scattered && found[i])
+		if (!ascending && found[i])
 			buf = alex_find_leaf_ahead(rel, key, BUFFER_LOCK_EXCLUSIVE,
 									   &hits[i]);
 		else
@@ -660,18 +716,19 @@ alex_insert_entries(Relation rel, Relation heapRel, const AlexKey *keys, int n,
 			i++;
 			continue;
 		}
-		run = again ? 0 : insert_run(rel, buf, keys + i, n - i);
+		run = again ? 0 : insert_run(rel, buf, sorted + i, n - i);
 		if (run > 0)
 		{
 			UnlockReleaseBuffer(buf);
 			i += run;
 			continue;
 		}
-		alex_tid_unpack(alex_key_tid(key), &tid);
-		if (insert_on_leaf(rel, heapRel, buf, InvalidBuffer, key,
-						   ALEX_NO_PAYLOAD, &tid, false, false))
+		alex_tid_unpack(info.wide ? alex_entry_tid(payload.data) :
+						alex_key_tid(key), &tid);
+		if (insert_on_leaf(rel, heapRel, buf, InvalidBuffer, key, payload, &tid,
+						   false, false))
 			i++;
-		else if (scattered)
+		else if (!ascending)
 			found[i] = false;
 	}
 }
@@ -706,7 +763,8 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 			key = alex_key_of_values(rel, narrow, values, isnull, ht_ctid);
 			if ((isnull[0] || !alex_image_lossy(narrow->kind, narrow->desc,
 												values[0], key.image)) &&
-				alex_defer_insert(rel, heapRel, key))
+				alex_defer_insert(rel, heapRel, indexInfo, key,
+								  ALEX_NO_PAYLOAD))
 				return true;
 		}
 	}
@@ -726,6 +784,13 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	key = alex_key_of_values(rel, &info, values, isnull, ht_ctid);
 	payload = alex_form_payload(rel, &info, values, isnull, ht_ctid,
 								key.image, &room);
+	if (checkUnique == UNIQUE_CHECK_NO && payload.size > 0 &&
+		alex_defer_insert(rel, heapRel, indexInfo, key, payload))
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		return true;
+	}
 	/* from the entry: values may be toasted, and it is what will be compared */
 	if (info.wide)
 		key = alex_key_with_tuple(rel, alex_raw(key),

@@ -52,27 +52,33 @@ StaticAssertDecl(sizeof(xl_alex_insert) == 20, "xl_alex_insert has padding");
  *
  *	its image less that of the entry before
  *	its packed TID less that of the entry before, zigzag (0, -1, 1, -2, ...)
- *	0 if it goes into the gap behind the slot of the entry before; else 1 and
- *	start, slot and gap of its AlexPlace
+ *	0 if it goes into the gap behind the slot of the entry before, else 1, or
+ *	either plus 2 with a payload
+ *	with 1: start, slot and gap of its AlexPlace
+ *	with 2: the payload's size, and the payload
  *
  * Before the first entry are image 0, TID 0 and slot -1.  Places are those after the
  * entries before have been inserted.  Ascending keys of a table that grows take
  * some four bytes an entry.
  */
-#define ALEX_MAX_RUN_ENTRY	(10 + 10 + 1 + 3 * 3)
+#define ALEX_MAX_RUN_ENTRY	(10 + 10 + 1 + 3 * 3 + 3)	/* and the payload */
+#define ALEX_RUN_PLACE		1
+#define ALEX_RUN_PAYLOAD	2
 
 typedef struct AlexRun
 {
 	uint64		image;
-	uint64		tid;
+	uint64		tid;			/* wide: the second image */
 	AlexPlace	place;
+	AlexPayload payload;
 } AlexRun;
 
 static inline AlexRun
 alex_run_begin(void)
 {
-	AlexRun		run = {0, 0, {0}};
+	AlexRun		run;
 
+	memset(&run, 0, sizeof(run));
 	run.place.slot = (uint16) -1;
 	return run;
 }
@@ -92,18 +98,26 @@ alex_run_put(char *p, AlexRun *run, const AlexRun *next)
 {
 	int64		tid = (int64) (next->tid - run->tid);
 	AlexPlace	place = next->place;
+	char	   *flags;
 
 	p = alex_run_put_number(p, next->image - run->image);
 	p = alex_run_put_number(p, ((uint64) tid << 1) ^ (uint64) (tid >> 63));
-	if (place.slot == (uint16) (run->place.slot + 1) &&
-		place.start == place.slot && place.gap == place.slot)
-		*p++ = 0;
-	else
+	flags = p++;
+	*flags = 0;
+	if (place.slot != (uint16) (run->place.slot + 1) ||
+		place.start != place.slot || place.gap != place.slot)
 	{
-		*p++ = 1;
+		*flags |= ALEX_RUN_PLACE;
 		p = alex_run_put_number(p, place.start);
 		p = alex_run_put_number(p, place.slot);
 		p = alex_run_put_number(p, place.gap);
+	}
+	if (next->payload.size > 0)
+	{
+		*flags |= ALEX_RUN_PAYLOAD;
+		p = alex_run_put_number(p, next->payload.size);
+		memcpy(p, next->payload.data, next->payload.size);
+		p += next->payload.size;
 	}
 	*run = *next;
 	return p;
@@ -130,20 +144,30 @@ static inline void
 alex_run_get(const char **p, AlexRun *run)
 {
 	uint64		tid;
+	uint8		flags;
 
 	run->image += alex_run_get_number(p);
 	tid = alex_run_get_number(p);
 	run->tid += (tid >> 1) ^ -(tid & 1);
-	if (*(*p)++ == 0)
-	{
-		run->place.slot++;
-		run->place.start = run->place.gap = run->place.slot;
-	}
-	else
+	flags = *(*p)++;
+	if (flags & ALEX_RUN_PLACE)
 	{
 		run->place.start = (uint16) alex_run_get_number(p);
 		run->place.slot = (uint16) alex_run_get_number(p);
 		run->place.gap = (uint16) alex_run_get_number(p);
+	}
+	else
+	{
+		run->place.slot++;
+		run->place.start = run->place.gap = run->place.slot;
+	}
+	run->payload.data = NULL;
+	run->payload.size = 0;
+	if (flags & ALEX_RUN_PAYLOAD)
+	{
+		run->payload.size = alex_run_get_number(p);
+		run->payload.data = (char *) *p;
+		*p += run->payload.size;
 	}
 }
 

@@ -80,7 +80,7 @@ redo_insert_run(XLogReaderState *record)
 		{
 			alex_run_get(&data, &run);
 			alex_leaf_insert(BufferGetPage(buf), &run.place, run.image,
-							 run.tid, ALEX_NO_PAYLOAD);
+							 run.tid, run.payload);
 		}
 		done_with(record, buf);
 	}
