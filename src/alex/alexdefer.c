@@ -72,7 +72,6 @@ bool		alex_deferring = false; /* such a statement runs */
 static DeferList lists[MAX_LISTS];
 static int	nlists = 0;
 static bool inserting = false;	/* a list's entries are being inserted */
-static SubTransactionId inserting_subid;	/* in this one */
 static MemoryContext statement_context = NULL;	/* of an INSERT; NULL: COPY */
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static ExecutorFinish_hook_type prev_executor_finish = NULL;
@@ -103,12 +102,17 @@ insert_list(DeferList *list, Relation index, Relation table)
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	inserting = true;
-	inserting_subid = GetCurrentSubTransactionId();
 	list->tried = true;
-	alex_insert_entries(index, table, list->entries, list->n, list->ascending,
-						tried);
-	list->tried = false;
-	inserting = false;
+	PG_TRY();
+	{
+		alex_insert_entries(index, table, list->entries, list->n,
+							list->ascending, tried);
+	}
+	PG_FINALLY();
+	{
+		inserting = false;
+	}
+	PG_END_TRY();
 	empty_list(list);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -157,7 +161,6 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_ABORT:
 			alex_deferring = false;
 			statement_context = NULL;
-			inserting = false;
 			/* FALLTHROUGH */
 		default:
 			nlists = 0;
@@ -173,10 +176,11 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 {
 	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
-	if (event == SUBXACT_EVENT_ABORT_SUB && subid == inserting_subid)
-		inserting = false;
 	for (int i = 0; i < nlists; i++)
 	{
+		/* it may have been the subtransaction's lock */
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			lists[i].locked = false;
 		if (lists[i].subid != subid)
 			continue;
 		if (event == SUBXACT_EVENT_COMMIT_SUB)

@@ -209,7 +209,7 @@ payload_fits(Page page, Size payload)
 {
 	return payload == 0 ||
 		((alex_leaf(page)->flags & ALEX_LEAF_PAYLOAD) != 0 &&
-		 alex_leaf_free_payload(page) >= payload);
+		 alex_leaf_free_payload(page) >= (int) payload);
 }
 
 /*

@@ -230,19 +230,38 @@ SELECT count(*), count(*) FILTER (WHERE k = 107) FROM (SELECT * FROM cte_rows WH
 
 # COPY has closed its indexes when the last entries are inserted, but not given up
 # its locks: who has got one of them meanwhile might wait for the table.
-my $copying = $node->background_psql('postgres', on_error_stop => 0);
-$copying->query_until(
-	qr/begun/, q{
-\echo begun
-COPY d (k, v) FROM PROGRAM 'seq 300001 300050 | sed ''s/$/,1/''; sleep 2' (FORMAT csv);
-\echo ended
+# The second time a trigger has copied, too, in a subtransaction that has failed.
+my $few = $node->basedir . '/few.csv';
+append_to_file($few, join('', map { "$_,1\n" } 1 .. 20));
+$node->safe_psql(
+	'postgres', qq{
+CREATE FUNCTION copies() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	BEGIN
+		EXECUTE 'COPY d (k, v) FROM ''$few'' (FORMAT csv)';
+		RAISE division_by_zero;
+	EXCEPTION WHEN division_by_zero THEN NULL; END;
+	RETURN new;
+END \$\$;
+CREATE TRIGGER copies BEFORE INSERT ON d FOR EACH ROW WHEN (new.k = 310003) EXECUTE FUNCTION copies();
 });
-$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'd_k'::regclass AND mode = 'RowExclusiveLock'}) or die 'COPY has no lock';
-$node->safe_psql('postgres', 'BEGIN; ALTER INDEX d_k SET TABLESPACE pg_default; LOCK TABLE d IN SHARE MODE; COMMIT');
-$copying->query_until(qr/ended/, '');
-$copying->quit;
-is($node->safe_psql('postgres', 'SELECT count(*) FROM d WHERE k > 300000'), '50', 'COPY and a lock on its index');
-same($node, 'after COPY');
+foreach my $first (300000, 310000)
+{
+	my $last = $first + 50;
+	my $copying = $node->background_psql('postgres', on_error_stop => 0);
+	$copying->query_until(
+		qr/begun/, qq{
+\\echo begun
+COPY d (k, v) FROM PROGRAM 'seq @{[$first + 1]} $last | sed ''s/\$/,1/''; sleep 2' (FORMAT csv);
+\\echo ended
+});
+	$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'd_k'::regclass AND mode = 'RowExclusiveLock'}) or die 'COPY has no lock';
+	$node->safe_psql('postgres', 'BEGIN; ALTER INDEX d_k SET TABLESPACE pg_default; LOCK TABLE d IN SHARE MODE; COMMIT');
+	$copying->query_until(qr/ended/, '');
+	$copying->quit;
+	is($node->safe_psql('postgres', "SELECT count(*) FROM d WHERE k > $first AND k <= $last"), '50', "COPY from $first and a lock on its index");
+	same($node, "after COPY from $first");
+}
 
 # a crash amid them
 my $start = -s $node->logfile;
