@@ -379,7 +379,7 @@ extern bool alex_sort_get(AlexSort *sort, AlexSortItem *item);
 extern void alex_sort_end(AlexSort *sort);
 
 /* alexdefer.c */
-#define ALEX_MAX_DEFERRED	64
+#define ALEX_MAX_DEFERRED	256
 extern int	alex_insert_batch;	/* omendb.insert_batch */
 extern bool alex_deferring;
 typedef struct AlexDeferred

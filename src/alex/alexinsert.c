@@ -542,6 +542,9 @@ do_insert(Relation rel, Relation heapRel, AlexKey key, AlexPayload payload,
 	}
 }
 
+/* Entries whose leaves alex_insert_entries() asks for ahead */
+#define AHEAD	32
+
 /* An entry that alex_insert_entries() has to insert */
 typedef struct RunEntry
 {
@@ -562,8 +565,10 @@ insert_run(Relation rel, Buffer buf, RunEntry **entries, int n)
 	bool		last_leaf = alex_is_last_leaf(page);
 	AlexBound	bound;
 	AlexKey		high;
+	int			nslots = alex_leaf(page)->nslots;
 	int			max_items;
 	int			run;
+	bool		at_end = false; /* the entry before is the last of all */
 	AlexRun		before = alex_run_begin();
 	PGAlignedBlock copy;
 	char		data[ALEX_MAX_DEFERRED * ALEX_MAX_RUN_ENTRY + BLCKSZ];
@@ -574,11 +579,10 @@ insert_run(Relation rel, Buffer buf, RunEntry **entries, int n)
 	high = alex_high(rel, page, &bound);
 	if (!alex_key_lt(entries[1]->key, high))
 		return 0;
-	max_items = EXPAND_AT(alex_leaf(page)->nslots);
+	max_items = EXPAND_AT(nslots);
 	if (alex_leaf(page)->nitems >= max_items && !alex_leaf_has_dead(page) &&
 		rebuild_slots(page, entries[0]->payload.size) == 0)
-		max_items = last_leaf ? SPLIT_LAST_AT(alex_leaf(page)->nslots) :
-			alex_leaf(page)->nslots;
+		max_items = last_leaf ? SPLIT_LAST_AT(nslots) : nslots;
 	if (alex_leaf(page)->nitems + 2 > max_items)
 		return 0;
 
@@ -595,7 +599,15 @@ insert_run(Relation rel, Buffer buf, RunEntry **entries, int n)
 			!payload_fits(page, entries[run]->payload.size) ||
 			(run > 0 && !alex_key_lt(key, high)))
 			break;
-		moved = alex_leaf_place(page, key, last_leaf, &entry.place);
+		if (at_end && before.place.slot + 1 < nslots)
+		{
+			/* where alex_leaf_place() finds that it belongs */
+			entry.place.slot = before.place.slot + 1;
+			entry.place.start = entry.place.gap = entry.place.slot;
+			moved = 0;
+		}
+		else
+			moved = alex_leaf_place(page, key, last_leaf, &entry.place);
 		if (moved < 0)
 			alex_corrupted(rel, BufferGetBlockNumber(buf));
 		if (moved > SHIFT_LIMIT)
@@ -606,6 +618,9 @@ insert_run(Relation rel, Buffer buf, RunEntry **entries, int n)
 		alex_leaf_insert(page, &entry.place, entry.image, entry.tid,
 						 entry.payload);
 		end = alex_run_put(end, &before, &entry);
+		at_end = at_end ||
+			(last_leaf &&
+			 alex_leaf_next_used(page, entry.place.slot + 1) >= nslots);
 	}
 	if (run < 2)
 		return 0;
@@ -663,8 +678,9 @@ alex_insert_entries(Relation rel, Relation heapRel,
 	AlexRel		info = *alex_rel(rel);
 	RunEntry   *items = palloc(n * sizeof(RunEntry));
 	RunEntry   *sorted[ALEX_MAX_DEFERRED];
-	AlexDirHit	hits[ALEX_MAX_DEFERRED];
-	bool		found[ALEX_MAX_DEFERRED];
+	AlexDirHit	hits[AHEAD];
+	bool		found[AHEAD];
+	int			ahead = 0;		/* entries whose leaves have been asked for */
 	int			i = 0;
 
 	Assert(n <= ALEX_MAX_DEFERRED);
@@ -687,12 +703,7 @@ alex_insert_entries(Relation rel, Relation heapRel,
 		}
 	}
 	if (!ascending)
-	{
 		qsort(sorted, n, sizeof(RunEntry *), compare_entries);
-		/* they are probably on as many leaves */
-		for (int k = 0; k < n; k++)
-			found[k] = alex_look_ahead(rel, sorted[k]->key, &hits[k]);
-	}
 
 	while (i < n)
 	{
@@ -704,9 +715,17 @@ alex_insert_entries(Relation rel, Relation heapRel,
 
 		CHECK_FOR_INTERRUPTS();
 		OMEN_STOP_EVENT("alex-insert-deferred");
-		if (!ascending && found[i])
+		/* keys in no order are probably on as many leaves */
+		if (!ascending && i >= ahead)
+		{
+			ahead = Min(i + AHEAD, n);
+			for (int k = i; k < ahead; k++)
+				found[k % AHEAD] = alex_look_ahead(rel, sorted[k]->key,
+												   &hits[k % AHEAD]);
+		}
+		if (!ascending && found[i % AHEAD])
 			buf = alex_find_leaf_ahead(rel, key, BUFFER_LOCK_EXCLUSIVE,
-									   &hits[i]);
+									   &hits[i % AHEAD]);
 		else
 			buf = alex_find_leaf(rel, key, false, BUFFER_LOCK_EXCLUSIVE,
 								 InvalidBlockNumber);
@@ -729,19 +748,18 @@ alex_insert_entries(Relation rel, Relation heapRel,
 						   false, false))
 			i++;
 		else if (!ascending)
-			found[i] = false;
+			found[i % AHEAD] = false;
 	}
 }
 
-/*
- * aminsert
- */
-bool
-alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
+/* aminsert, where alexinsert() has no shorter way */
+static pg_noinline bool
+insert_any(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 		   Relation heapRel, IndexUniqueCheck checkUnique,
 		   bool indexUnchanged, IndexInfo *indexInfo)
 {
-	AlexRel		info;
+	/* by value: reading the heap may process invalidations */
+	AlexRel		info = *alex_rel(rel);
 	AlexKey		key;
 	AlexPayload payload;
 	AlexPackRoom room;
@@ -753,24 +771,6 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	MemoryContext context;
 	MemoryContext old;
 
-	omen_require_preload();
-	if (checkUnique == UNIQUE_CHECK_NO && alex_deferring)
-	{
-		const AlexRel *narrow = alex_rel(rel);
-
-		if (!narrow->wide && !narrow->has_include)
-		{
-			key = alex_key_of_values(rel, narrow, values, isnull, ht_ctid);
-			if ((isnull[0] || !alex_image_lossy(narrow->kind, narrow->desc,
-												values[0], key.image)) &&
-				alex_defer_insert(rel, heapRel, indexInfo, key,
-								  ALEX_NO_PAYLOAD))
-				return true;
-		}
-	}
-
-	/* by value: reading the heap may process invalidations */
-	info = *alex_rel(rel);
 	/* NULLs are unequal to everything unless the index says otherwise */
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -802,4 +802,33 @@ alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return result;
+}
+
+/*
+ * aminsert
+ */
+bool
+alexinsert(Relation rel, Datum *values, bool *isnull, ItemPointer ht_ctid,
+		   Relation heapRel, IndexUniqueCheck checkUnique,
+		   bool indexUnchanged, IndexInfo *indexInfo)
+{
+	omen_require_preload();
+	if (checkUnique == UNIQUE_CHECK_NO && alex_deferring)
+	{
+		const AlexRel *info = alex_rel(rel);
+
+		if (!info->wide && !info->has_include)
+		{
+			AlexKey		key = alex_key_of_values(rel, info, values, isnull,
+												 ht_ctid);
+
+			if ((isnull[0] || !alex_image_lossy(info->kind, info->desc,
+												values[0], key.image)) &&
+				alex_defer_insert(rel, heapRel, indexInfo, key,
+								  ALEX_NO_PAYLOAD))
+				return true;
+		}
+	}
+	return insert_any(rel, values, isnull, ht_ctid, heapRel, checkUnique,
+					  indexUnchanged, indexInfo);
 }

@@ -76,7 +76,7 @@ same($standby, 'standby');
 
 # how much WAL: many entries in a record
 my @wal;
-foreach my $batch (64, 0)
+foreach my $batch (256, 0)
 {
 	my $out = $node->safe_psql(
 		'postgres', qq{
