@@ -366,6 +366,15 @@ executor_run(QueryDesc *query, void (*next) (OmenExecutorRun *run),
 	PG_END_TRY();
 }
 
+static void
+finish_next(QueryDesc *query)
+{
+	if (prev_executor_finish)
+		prev_executor_finish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
 /*
  * ExecutorFinish_hook: CTEs that insert, and the main query has not read to their
  * end, run here, for a statement within one whose entries are deferred as well.
@@ -373,20 +382,18 @@ executor_run(QueryDesc *query, void (*next) (OmenExecutorRun *run),
 static void
 executor_finish(QueryDesc *query)
 {
-	void		(*finish) (QueryDesc *) = prev_executor_finish ?
-		prev_executor_finish : standard_ExecutorFinish;
 	Before		before;
 
 	if (!alex_deferring)
 	{
-		finish(query);
+		finish_next(query);
 		return;
 	}
 
 	before = begin(false, NULL);
 	PG_TRY();
 	{
-		finish(query);
+		finish_next(query);
 	}
 	PG_FINALLY();
 	{
