@@ -375,8 +375,8 @@ extern void omen_set_index_callbacks(struct IndexAmRoutine *routine,
 #endif
 
 /*
- * compat_executor.c: put a function in ExecutorRun's way.  It has to call
- * next(run) to let the query run.
+ * compat_executor.c: put a function in ExecutorRun's way, of which there are two
+ * at most.  It has to call next(run) to let the query run.
  */
 typedef struct OmenExecutorRun OmenExecutorRun;
 typedef void (*OmenExecutorRunFunction) (struct QueryDesc *queryDesc,

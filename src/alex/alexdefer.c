@@ -5,7 +5,7 @@
  *
  * An INSERT of many rows, or a COPY, gives entries one by one, and each would look
  * for its leaf, lock it and write a WAL record.  So they are kept here for a while,
- * and inserted some dozens at a time, in the order of the index: those of one
+ * and inserted some hundreds at a time, in the order of the index: those of one
  * leaf under one lock and with one record (alex_insert_entries()), and with the
  * memory that others need asked for meanwhile.
  *

@@ -174,9 +174,9 @@ alex_descend(Relation rel, AlexKey key, bool before, int level)
 
 /*
  * Start loading what a search in the hinted buffer will touch: its header, its
- * end and the predicted lines of images and TIDs, in a wide leaf also of payload
- * offsets and the tail.  The hint may be wrong; then this
- * has loaded some other buffer's lines.
+ * end and the predicted lines of used slots, images and TIDs, in a wide leaf also of
+ * payload offsets and the tail.  The hint may be wrong; then this has loaded some
+ * other buffer's lines.
  */
 static void
 prefetch_leaf(const AlexDirHit *hit, AlexKey key)

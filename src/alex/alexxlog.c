@@ -560,7 +560,6 @@ alex_desc(StringInfo buf, XLogReaderState *record)
 		case XLOG_ALEX_INSERT_RUN:
 			{
 				Size		size = 0;
-
 				const char *data = XLogRecGetBlockData(record, 0, &size);
 				const char *end = data + size;
 				AlexRun		run = alex_run_begin();

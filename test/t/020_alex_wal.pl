@@ -4,6 +4,9 @@
 
 use strict;
 use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use OmenTest qw(wait_restarted);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
@@ -32,22 +35,6 @@ $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->append_conf('postgresql.conf',
 	"max_standby_streaming_delay = 10s\nhot_standby_feedback = off\n");
 $standby->start;
-
-# wait_ready(offset): until the server has noticed the crash, which its log tells
-# of after the offset, and is back.  By pg_isready, since psql's death in
-# mid-connection would kill us by SIGPIPE.
-sub wait_ready
-{
-	my ($start) = @_;
-	foreach (1 .. 600)
-	{
-		return
-		  if slurp_file($primary->logfile, $start) =~ /all server processes terminated/
-		  && system('pg_isready', '-q', '-h', $primary->host, '-p', $primary->port) == 0;
-		usleep(100_000);
-	}
-	die 'the server did not come back';
-}
 
 sub caught_up
 {
@@ -297,7 +284,7 @@ foreach my $event (sort keys %script)
 	$primary->safe_psql('postgres', "SELECT omendb.stop_event_set('$event', 'kill', $skip)");
 	my ($ret, $out, $err) = $primary->psql('postgres', $sql);
 	isnt($ret, 0, "$event: died there");
-	wait_ready($start);
+	wait_restarted($primary, $start);
 	like(slurp_file($primary->logfile, $start), qr/was terminated by signal 9/, "$event: by SIGKILL");
 	same_everywhere("$event: recovered");
 	# the same work again meets what was left undone

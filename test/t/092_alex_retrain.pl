@@ -74,13 +74,7 @@ foreach my $event (qw(alex-retrain-leaf alex-retrain-before))
 	$primary->safe_psql('postgres', "SELECT omendb.stop_event_set('$event', 'kill', 7)");
 	my ($ret) = $primary->psql('postgres', "SELECT pg_switch_wal(); $retrain");
 	isnt($ret, 0, "$event: died there");
-	foreach (1 .. 600)
-	{
-		last
-		  if slurp_file($primary->logfile, $start) =~ /all server processes terminated/
-		  && system('pg_isready', '-q', '-h', $primary->host, '-p', $primary->port) == 0;
-		usleep(100_000);
-	}
+	wait_restarted($primary, $start);
 	same_everywhere("$event: recovered", $expected);
 }
 

@@ -4,28 +4,17 @@
 
 use strict;
 use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use OmenTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(usleep);
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('deferred');
-$node->init(allows_streaming => 1);
-$node->append_conf(
-	'postgresql.conf', q{
-shared_preload_libraries = 'omendb'
-omendb.stop_events = on
-omendb.seal = off
-omendb.alex_retrain = off
-wal_consistency_checking = 'all'
-wal_keep_size = '2GB'
-max_wal_size = '4GB'
-autovacuum = off
-restart_after_crash = on
-jit = off
-});
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION omendb_test');
+my $node = omen_node(
+	'deferred',
+	'wal_consistency_checking' => "'all'", 'wal_keep_size' => "'2GB'", 'autovacuum' => 'off',
+	'restart_after_crash' => 'on');
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('deferred_standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
@@ -147,16 +136,24 @@ COMMIT;
 	same($node, "skip $skip: index and table without them");
 }
 
-# VACUUM while rows are there and their entries not yet; before it a subtransaction's
-# rows have died, and their TIDs become others'.
+# A subtransaction's rows die while its transaction goes on: VACUUM takes them, and their
+# TIDs become others', so that no entry of theirs may come later.
 my $slow = $node->background_psql('postgres', on_error_stop => 0);
-$node->safe_psql('postgres', "DELETE FROM d WHERE k > 40000; SELECT omendb.stop_event_set('alex-insert-deferred', 'wait', 40)");
-$slow->query_until(
-	qr/begun/, q{
+$node->safe_psql('postgres', 'DELETE FROM d WHERE k > 40000; VACUUM d');
+$slow->query_safe(
+	q{
 BEGIN;
 DO $$ BEGIN
-	INSERT INTO d SELECT 70000 + g, 1 / (60 - g) FROM generate_series(1, 60) g;
+	INSERT INTO d SELECT 70000 + g, 1 / (160 - g) FROM generate_series(1, 160) g;
 EXCEPTION WHEN division_by_zero THEN NULL; END $$;
+});
+$node->safe_psql('postgres', 'VACUUM d');
+$node->safe_psql('postgres', q{SET omendb.insert_batch = 0; INSERT INTO d SELECT g, g FROM generate_series(1, 300) g});
+
+# VACUUM while rows are there and their entries not yet.
+$node->safe_psql('postgres', "SELECT omendb.stop_event_set('alex-insert-deferred', 'wait', 40)");
+$slow->query_until(
+	qr/begun/, q{
 \echo begun
 INSERT INTO d SELECT (random() * 1e5)::int, (random() * 1e5)::int FROM generate_series(1, 500) g;
 COMMIT;
@@ -164,7 +161,7 @@ COMMIT;
 });
 $node->poll_query_until('postgres', "SELECT omendb.stop_event_waiting('alex-insert-deferred') > 0") or die 'nobody waits';
 $node->safe_psql('postgres', 'VACUUM d');
-$node->safe_psql('postgres', q{SET omendb.insert_batch = 0; INSERT INTO d SELECT g, g FROM generate_series(1, 300) g});
+$node->safe_psql('postgres', q{SET omendb.insert_batch = 0; INSERT INTO d SELECT g, g FROM generate_series(301, 600) g});
 $node->safe_psql('postgres', 'VACUUM d');
 $node->safe_psql('postgres', "SELECT omendb.stop_event_clear('alex-insert-deferred')");
 $slow->query_until(qr/done/, '');
@@ -271,17 +268,13 @@ INSERT INTO d SELECT 400000 + g, g FROM generate_series(1, 1000) g;
 SELECT omendb.stop_event_set('alex-insert-deferred', 'kill', 300);
 INSERT INTO d SELECT (random() * 1e5)::int, (random() * 1e5)::int FROM generate_series(1, 5000) g;
 });
-foreach (1 .. 600)
-{
-	last
-	  if slurp_file($node->logfile, $start) =~ /all server processes terminated/
-	  && system('pg_isready', '-q', '-h', $node->host, '-p', $node->port) == 0;
-	usleep(100_000);
-}
+wait_restarted($node, $start);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM d WHERE k > 400000'), '1000', 'recovered');
 same($node, 'after the crash');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 same($standby, 'standby in the end');
+crash_free($node, 'primary');
+crash_free($standby, 'standby');
 
 $standby->stop;
 $node->stop;

@@ -16,7 +16,7 @@ use Test::More;
 
 our @EXPORT = qw(
   omen_node omen_conf omen_helpers seal_all compare_twins check_indexes
-  kill_server children_of stored_ids referenced_ids check_store start_load
+  kill_server wait_restarted children_of stored_ids referenced_ids check_store start_load
   stop_load make_twins twin_scripts server_pid crash_free no_checksums
   lose_tail_by_reset lose_tail_by_zeroes
   relation_file read_block write_block flip
@@ -425,6 +425,22 @@ sub lose_tail_by_zeroes
 	syswrite($fh, "\0" x 64);
 	close $fh;
 	return;
+}
+
+# wait_restarted(server, offset): until the server has noticed the death of one of its
+# processes, which its log tells of after the offset, and is back.  By pg_isready, since
+# psql's death in mid-connection would kill us by SIGPIPE.
+sub wait_restarted
+{
+	my ($node, $start) = @_;
+	foreach (1 .. 600)
+	{
+		return
+		  if slurp_file($node->logfile, $start) =~ /all server processes terminated/
+		  && system('pg_isready', '-q', '-h', $node->host, '-p', $node->port) == 0;
+		usleep(100_000);
+	}
+	die 'the server did not come back';
 }
 
 # No process of the server has crashed, but for those we killed.
